@@ -1,0 +1,68 @@
+"""Tunewell tunes neural networks the way an expert would.
+
+The public names, loaded when first used, so that ``import tunewell`` costs little.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunewell import executors as executors
+    from tunewell import samplers as samplers
+    from tunewell import schedulers as schedulers
+    from tunewell import testing as testing
+    from tunewell.driver import ObjectiveError as ObjectiveError
+    from tunewell.events import Status as Status
+    from tunewell.history import History as History
+    from tunewell.history import TrialRecord as TrialRecord
+    from tunewell.protocols import JournalError as JournalError
+    from tunewell.space import Choice as Choice
+    from tunewell.space import Float as Float
+    from tunewell.space import Int as Int
+    from tunewell.space import Prior as Prior
+    from tunewell.space import Space as Space
+    from tunewell.study import Study as Study
+    from tunewell.study import delete as delete
+    from tunewell.study import open as open
+    from tunewell.trial import Halted as Halted
+    from tunewell.trial import Trial as Trial
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Choice": "space",
+    "Float": "space",
+    "Halted": "trial",
+    "History": "history",
+    "Int": "space",
+    "JournalError": "protocols",
+    "ObjectiveError": "driver",
+    "Prior": "space",
+    "Space": "space",
+    "Status": "events",
+    "Study": "study",
+    "Trial": "trial",
+    "TrialRecord": "history",
+    "delete": "study",
+    "open": "study",
+}
+_MODULES = ("executors", "samplers", "schedulers", "testing")
+
+__all__ = [*_HOMES, *_MODULES, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(f"tunewell.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"tunewell.{name}")
+    else:
+        raise AttributeError(f"module 'tunewell' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

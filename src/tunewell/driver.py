@@ -1,0 +1,501 @@
+"""The walk: a free worker, an action, an event, a job; then what comes back, one step boundary at a time.
+
+The driver owns no knowledge of the study. It asks scheduler and sampler, writes what they decide *before* anything acts
+on it, hands jobs to the executor and passes on what it hears. Whatever stops it, the journal says enough for the next
+driver to go on.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from tunewell.events import (
+    CheckpointSaved,
+    Ended,
+    Event,
+    Origin,
+    Paused,
+    Reported,
+    Status,
+    TrialResumed,
+    TrialStarted,
+)
+from tunewell.events import Fork as ForkPoint
+from tunewell.history import History, TrialRecord
+from tunewell.identity import is_gone, new_identity
+from tunewell.ledger import Ledger
+from tunewell.protocols import (
+    Continue,
+    Done,
+    Executor,
+    Exhausted,
+    Fork,
+    Job,
+    Pause,
+    Resume,
+    Sampler,
+    Scheduler,
+    Start,
+    Stop,
+    Verdict,
+    Wait,
+)
+from tunewell.space import Config
+
+SAME_ERROR_LIMIT = 3
+FLUSH_SECONDS = 0.05
+LOOK_AROUND_SECONDS = 1.0
+POLL_SECONDS = 0.2
+
+
+class ObjectiveError(RuntimeError):
+    """The objective fails in the same way again and again, so the run was ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Totals over the whole study: reaching any of them ends the run. ``trial_seconds`` limits each single trial."""
+
+    trials: int | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    trial_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "seconds", "steps", "trial_seconds"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            whole = name in ("trials", "steps")
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value > 0:
+                kind = "a whole number" if whole else "a number"
+                raise ValueError(f"run expected {name}= to be {kind} above 0, got {value!r}")
+
+    def spent(self, history: History, seconds: float) -> str:
+        """Return why nothing may train on, or an empty string; ``seconds`` are those of the study so far."""
+        if self.steps is not None and history.steps_done >= self.steps:
+            return f"{history.steps_done} steps are done"
+        if self.seconds is not None and seconds >= self.seconds:
+            return f"{self.seconds:g} seconds are spent"
+        return ""
+
+
+def generators(seed: int, trial: int) -> tuple[np.random.Generator, int]:
+    """Return the generator that decides on a trial, ``default_rng([seed, trial])``, and the seed the trial trains with."""
+    sequence = np.random.SeedSequence([seed, trial])
+    return np.random.Generator(np.random.PCG64(sequence)), int(sequence.generate_state(1)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a free worker should do, with the configuration of a new trial filled in, and who chose that."""
+
+    action: Start | Resume | Fork | Wait | Done
+    config: Config
+    origin: Origin = "scheduler"
+    seed: int = 0
+
+
+def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: bool = True) -> Chosen:
+    """Return what a free worker should do next: a pure function of the history.
+
+    First in line are configurations that a person enqueued, then the default one if the study begins with it, then
+    whatever the scheduler says; ``may_start=False`` leaves only trials that are there already.
+    """
+    rng, seed = generators(history.seed, len(history.trials))
+    if may_start and history.queue:
+        return Chosen(Start(), history.queue[0], "enqueued", seed)
+    if may_start and history.settings.get("default_first") and not history.default_started:
+        return Chosen(Start(), history.space.default(), "default", seed)
+    action = scheduler.next_action(history.space, history, rng)
+    if isinstance(action, Fork):
+        return Chosen(action, action.config, "scheduler", seed)
+    if not isinstance(action, Start):
+        return Chosen(action, {})
+    if not may_start:
+        return Chosen(Wait("no more trials may start"), {})
+    if action.config is not None:
+        return Chosen(action, action.config, "scheduler", seed)
+    try:
+        return Chosen(action, sampler.suggest(history.space, history, rng), "sampler", seed)
+    except Exhausted as exhausted:
+        return Chosen(Done(str(exhausted)), {})
+
+
+@dataclass
+class Driver:
+    """One process that looks after a study's trials until its budget is spent."""
+
+    ledger: Ledger
+    sampler: Sampler
+    scheduler: Scheduler
+    executor: Executor
+    budget: Budget
+    max_steps: int | None = None
+    watch: Callable[[History, Sequence[Event]], None] = lambda history, events: None
+    tell: Callable[[str], None] = lambda text: None
+    identity: str = field(default_factory=new_identity)
+    interrupted: str = ""
+    _jobs: dict[int, float] = field(default_factory=dict)  # our trials, with the time their stretch began
+    _failures: Counter[str] = field(default_factory=Counter)
+    _failure: str = ""
+    _flushed: float = 0.0
+    _looked: float = -math.inf
+    _housekeeping: dict[int, None] = field(default_factory=dict)  # trials with checkpoints to look through
+    _done: str = ""
+
+    def run(self) -> str:
+        """Run until the budget is spent or nothing is left to do; return why it ended.
+
+        Raises:
+            ObjectiveError: the same exception came from the objective three times.
+            KeyboardInterrupt: the user asked twice to stop.
+        """
+        with self._signals():
+            try:
+                while True:
+                    self._look_around()
+                    reason = self._fill_workers()
+                    self._flush()
+                    if self._failure:
+                        raise ObjectiveError(self._failure)
+                    if reason and not self._jobs and not self.executor.busy_trials():
+                        return reason
+                    self.executor.poll(self.observe, self._patience(reason))
+                    self._stop_overdue()
+                    self.watch(self.ledger.history, ())
+            finally:
+                self._leave_behind()
+
+    # --- what to do with a free worker ---------------------------------------------------------------------------------
+
+    def _fill_workers(self) -> str:
+        """Give every free worker a job; return why there is nothing (more) to do, or an empty string."""
+        for worker in self.executor.free_workers():
+            reason = self._over()
+            if reason:
+                return reason
+            idle = self._employ(worker)
+            if idle is not None:
+                return idle
+        return ""
+
+    def _over(self) -> str:
+        return self.interrupted or self._failure or self.budget.spent(self.ledger.history, self._study_seconds())
+
+    def _employ(self, worker: int) -> str | None:
+        """Begin one job; return None, or in words why there is none (empty: not now)."""
+        self._done = ""
+        busy = set(self.executor.busy_trials())
+        for event in self.ledger.commit(lambda history: self._next_events(history, worker, busy)):
+            if isinstance(event, TrialStarted | TrialResumed):
+                self._launch(self.ledger.history.trials[event.trial], worker)
+                self._heard([event])
+                return None
+        history = self.ledger.history
+        more_may_come = any(history.trials[number].driver for number in history.running)
+        return "" if more_may_come else self._done
+
+    def _next_events(self, history: History, worker: int, busy: set[int]) -> Sequence[Event]:
+        now = self.executor.clock()
+        for number in history.unfinished:
+            if number not in busy:
+                trial = history.trials[number]
+                reason = "taken up again" if trial.saved else "taken up again from the beginning"
+                return [TrialResumed(now, number, trial.saved, reason, self.identity, worker)]
+        number = len(history.trials)
+        may_start = self.budget.trials is None or history.spent_trials < self.budget.trials
+        chosen = choose(history, self.sampler, self.scheduler, may_start)
+        action = chosen.action
+        if isinstance(action, Resume):
+            if action.trial in busy:  # still winding down after its pause
+                return []
+            saved = history.trials[action.trial].saved
+            return [TrialResumed(now, action.trial, saved, action.reason, self.identity, worker)]
+        if isinstance(action, Done | Wait):
+            self._done = action.reason if may_start else f"{self.budget.trials} trials are done"
+            return []
+        fork = ForkPoint(action.trial, action.step) if isinstance(action, Fork) else None
+        return [
+            TrialStarted(
+                now, number, chosen.config, chosen.seed, chosen.origin, action.reason, fork, self.identity, worker
+            )
+        ]
+
+    def _launch(self, trial: TrialRecord, worker: int) -> None:
+        self._jobs[trial.number] = self.executor.clock()
+        self.executor.launch(
+            Job(
+                trial=trial.number,
+                config=trial.params,
+                seed=trial.seed,
+                worker=worker,
+                step=trial.saved,
+                checkpoint=trial.checkpoint,
+                directory=trial.directory,
+                log=trial.log,
+                metrics=tuple(goal.metric for goal in self.ledger.history.goals),
+                max_steps=self.max_steps,
+            )
+        )
+
+    # --- what comes back ------------------------------------------------------------------------------------------------
+
+    def observe(self, trial: int, events: Sequence[Event]) -> Verdict:
+        """Take in what one trial did up to a step boundary and say how it goes on."""
+        history = self.ledger.history
+        if trial not in history.running or history.trials[trial].driver != self.identity:
+            return Stop("the study does not count this trial as running here any more")
+        report: Reported | None = None
+        for event in events:
+            if isinstance(event, Reported):
+                report = event
+        events = [self._believable(event, report) for event in events]
+        diverged = report is not None and not isinstance(events[-1], Ended) and _not_finite(history, report)
+        if report is not None and diverged:
+            events = [*events, Ended(report.time, trial, Status.DIVERGED, diverged)]
+        self.ledger.record(events)
+        self._heard(events)
+        last = events[-1] if events else None
+        if isinstance(last, Ended):
+            self._ended(last)
+            return Stop(last.reason or str(last.status))
+        verdict = self._verdict(trial, report)
+        if isinstance(verdict, Continue) and time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._flush()
+        return verdict
+
+    def _verdict(self, trial: int, report: Reported | None) -> Verdict:
+        """Decide, write the decision, and only then say it."""
+        verdict: Verdict = Continue()
+
+        def decide(history: History) -> Sequence[Event]:
+            nonlocal verdict
+            if trial not in history.running:
+                verdict = Stop("ended by another driver")
+                return []
+            verdict = self.scheduler.decide(history, report) if report is not None else Continue()
+            over = self._over()
+            record = history.trials[trial]
+            now = self.executor.clock()
+            match verdict:
+                case Stop(reason):
+                    return [Ended(now, trial, Status.STOPPED, reason)]
+                case Pause(reason) if record.saved == record.step:
+                    return [Paused(now, trial, record.step, reason)]
+                case Pause(reason):
+                    verdict = Stop(f"{reason}; it has no checkpoint of step {record.step} to wait with")
+                    return [Ended(now, trial, Status.STOPPED, verdict.reason)]
+                case Continue() if over and record.saved and record.saved >= record.step:
+                    verdict = Pause(over)
+                    return [Paused(now, trial, record.saved, over, by="person")]
+                case Continue() if over and (self.interrupted or record.saved):
+                    verdict = Stop(over)
+                    return [Ended(now, trial, Status.LOST, over, fault="run")]
+                case Continue() if over:
+                    verdict = Stop(over)
+                    return [Ended(now, trial, Status.STOPPED, over)]
+            return []
+
+        decided = self.ledger.commit(decide)
+        if decided:
+            self._flushed = time.monotonic()
+            self._heard(decided)
+            self._jobs.pop(trial, None)
+            self._housekeeping[trial] = None
+        return verdict
+
+    def _believable(self, event: Event, report: Reported | None) -> Event:
+        """Return the event, or what it amounts to: no value for the study's metric is a failure, NaN divergence."""
+        if not isinstance(event, Ended):
+            return event
+        if event.status is Status.FAILED and report is not None and (nan := _not_finite(self.ledger.history, report)):
+            return Ended(event.time, event.trial, Status.DIVERGED, f"{nan}; then {event.reason}", error=event.error)
+        if event.status is not Status.COMPLETED:
+            return event
+        record = self.ledger.history.trials[event.trial]
+        for goal in self.ledger.history.goals:
+            newest = report.metrics.get(goal.metric) if report is not None else None
+            value = event.metrics.get(goal.metric, newest if newest is not None else record.metric(goal.metric))
+            if value is None:
+                seen = sorted({*event.metrics, *(report.metrics if report else {}), *_reported_names(record)})
+                return Ended(
+                    event.time,
+                    event.trial,
+                    Status.FAILED,
+                    f"the objective ended without a value for {goal.metric!r}, the study's metric "
+                    f"(it gave {', '.join(seen) or 'nothing'}): report it or return it",
+                )
+            if not math.isfinite(value):
+                reason = f"{goal.metric} is {value} at the end"
+                return Ended(event.time, event.trial, Status.DIVERGED, reason, event.metrics)
+        return event
+
+    def _ended(self, event: Ended) -> None:
+        self._jobs.pop(event.trial, None)
+        self._housekeeping[event.trial] = None
+        if event.status is Status.FAILED or self.ledger.history.trials[event.trial].lost_for_good:
+            signature = _signature(event)
+            self._failures[signature] += 1
+            if self._failures[signature] >= SAME_ERROR_LIMIT:
+                self._failure = (
+                    f"the objective failed {SAME_ERROR_LIMIT} times in the same way, so the run ended: {event.reason}"
+                    f" (trial {event.trial}, {dict(self.ledger.history.trials[event.trial].params)})\n{event.error}"
+                ).rstrip()
+
+    # --- time, other drivers, leaving ---------------------------------------------------------------------------------
+
+    def _study_seconds(self) -> float:
+        """The seconds of the study so far: what the list says, and the time since its last event while we train."""
+        history = self.ledger.history
+        running = history.last_time is not None and history.running
+        return history.active_seconds + (max(0.0, self.executor.clock() - (history.last_time or 0.0)) if running else 0)
+
+    def _patience(self, reason: str) -> float:
+        if self.executor.busy_trials():
+            return POLL_SECONDS
+        return 0.0 if reason else POLL_SECONDS / 4
+
+    def _stop_overdue(self) -> None:
+        limit = self.budget.trial_seconds
+        if limit is None:
+            return
+        now = self.executor.clock()
+        for trial, began in list(self._jobs.items()):
+            earlier = sum((s.end or now) - s.begin for s in self.ledger.history.trials[trial].stretches[:-1])
+            if earlier + now - began > limit:
+                self.executor.halt(trial)
+                end = Ended(now, trial, Status.TIMED_OUT, f"took longer than {limit:g} seconds")
+                self.ledger.record([end])
+                self._heard([end])
+                self._ended(end)
+
+    def _look_around(self) -> None:
+        """See what other drivers wrote, and take over from those that are gone."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_AROUND_SECONDS:
+            return
+        self._looked = now
+        self.ledger.catch_up()
+        strangers = {trial.driver for trial in self._running_elsewhere(self.ledger.history)}
+        gone = {driver for driver in strangers if is_gone(driver)}
+        if gone:
+            lost = self.ledger.commit(lambda history: self._lost(history, gone))
+            self._heard(lost)
+
+    def _running_elsewhere(self, history: History) -> Iterator[TrialRecord]:
+        for number in history.running:
+            trial = history.trials[number]
+            if trial.driver and trial.driver != self.identity:
+                yield trial
+
+    def _lost(self, history: History, gone: set[str]) -> Sequence[Event]:
+        """The ends of the trials whose driver is gone, dated at their last sign of life."""
+        return [
+            Ended(trial.last_sign, trial.number, Status.LOST, "its driver is gone", fault="run")
+            for trial in self._running_elsewhere(history)
+            if trial.driver in gone
+        ]
+
+    def _leave_behind(self) -> None:
+        """Write down what this driver leaves unfinished, whatever made it leave."""
+        self.executor.close()
+        now = self.executor.clock()
+        ends = [
+            Ended(now, number, Status.LOST, self.interrupted or "its run ended", fault="run")
+            for number in self.ledger.history.running
+            if self.ledger.history.trials[number].driver == self.identity
+        ]
+        self.ledger.record(ends)
+        self._heard(ends)
+        self._flush()
+
+    def _flush(self) -> None:
+        self.ledger.flush()
+        self._flushed = time.monotonic()
+        for trial in self._housekeeping:
+            self._remove_checkpoints(trial)
+        self._housekeeping.clear()
+
+    def _heard(self, events: Sequence[Event]) -> None:
+        if events:
+            self.watch(self.ledger.history, events)
+            for event in events:
+                if isinstance(event, CheckpointSaved):
+                    self._housekeeping[event.trial] = None
+
+    def _remove_checkpoints(self, number: int) -> None:
+        """Remove what nothing needs any more. Called only once the newer checkpoint is written down."""
+        history = self.ledger.history
+        directory = history.trials[number].directory
+        if not history.trials[number].saved or not directory.is_dir():
+            return
+        needed = {f"step-{step}" for step in history.needed_checkpoints(number)}
+        busy = number in history.running
+        for path in directory.iterdir():
+            complete = path.name.startswith("step-") and path.name not in needed
+            torn = path.name.startswith(".step-")
+            if (complete and not (busy and _newer(path.name, needed))) or (torn and not busy):
+                shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Once: let running steps finish and save. Twice: stop at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask_to_stop(number: int, frame: FrameType | None) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = "interrupted"
+            self.tell("interrupted: running steps finish and are saved; once more stops at once")
+
+        before: dict[int, Any] = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, ask_to_stop)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _not_finite(history: History, report: Reported) -> str:
+    """Return in words which goal is NaN or infinite, or an empty string."""
+    for goal in history.goals:
+        value = report.metrics.get(goal.metric)
+        if value is not None and not math.isfinite(value):
+            return f"{goal.metric} is {value} at step {report.step}"
+    return ""
+
+
+def _reported_names(record: TrialRecord) -> set[str]:
+    return {name for report in record.reports for name in report.metrics}
+
+
+def _newer(name: str, needed: set[str]) -> bool:
+    """Whether a checkpoint folder is newer than all that the study knows: its trial is about to tell of it."""
+    steps = [int(other.partition("-")[2]) for other in needed]
+    number = name.partition("-")[2]
+    return number.isdigit() and all(int(number) > step for step in steps)
+
+
+def _signature(event: Ended) -> str:
+    """Return what makes two failures the same: the kind of exception and the line that raised it."""
+    places = re.findall(r'File "([^"]+)", line (\d+)', event.error)
+    kind = event.reason.partition(":")[0]
+    return f"{kind} at {places[-1]}" if places else kind

@@ -1,0 +1,204 @@
+"""What can happen to a study: the events, in the past tense.
+
+A study *is* the list of its events. Everything else (what to try next, how far to train, what to conclude) is computed
+from that list, so an event records facts only: what was decided and in which words, what was measured, what went wrong.
+
+Times are seconds on the executor's clock: since the epoch in real executors, virtual in simulated ones. A trial is
+named by its number, counted from 0 in the order of starting. A step is the number of steps a trial has finished when
+the event happens, so the first report of a trial that trains by epochs has ``step=1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, TypeAlias
+
+from tunewell.space import Config, Space
+
+Metrics: TypeAlias = Mapping[str, float]
+
+
+class Status(StrEnum):
+    """Where a trial stands. An end names its cause, because the cause decides what happens next."""
+
+    RUNNING = "running"
+    PAUSED = "paused"  # can go on from its checkpoint
+    COMPLETED = "completed"  # trained as far as it meant to
+    STOPPED = "stopped"  # by the scheduler, with a reason
+    DIVERGED = "diverged"  # NaN, infinity or explosion: an observation, not an accident
+    OUT_OF_MEMORY = "out_of_memory"  # a constraint to learn
+    FAILED = "failed"  # an exception in the user's code
+    LOST = "lost"  # its process or machine is gone: taken up again from the last checkpoint
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"  # by a person
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One metric to be minimised or maximised."""
+
+    metric: str
+    mode: Literal["min", "max"] = "min"
+
+    def loss(self, value: float) -> float:
+        """The value as something to minimise: the only place where the sign flips."""
+        return value if self.mode == "min" else -value
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Where a forked trial took its weights from: the parent *and* the step of the parent's checkpoint."""
+
+    trial: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCreated:
+    """The first event. ``settings`` names sampler and scheduler with their options, as plain data."""
+
+    time: float
+    name: str
+    space: Space
+    goals: tuple[Goal, ...]
+    settings: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceChanged:
+    """From here on configurations come from another space; the trials so far stay as they are."""
+
+    time: float
+    space: Space
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """From here on another sampler or scheduler decides."""
+
+    time: float
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """A person put a configuration first in line."""
+
+    time: float
+    config: Config
+
+
+Origin = Literal["sampler", "default", "enqueued", "scheduler"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStarted:
+    """A configuration began to train.
+
+    ``origin`` says where the configuration came from, ``driver`` which process looks after the trial (empty when the
+    trial was asked for and will be told), ``worker`` which of that driver's workers runs it.
+    """
+
+    time: float
+    trial: int
+    config: Config
+    seed: int
+    origin: Origin = "sampler"
+    reason: str = ""
+    fork: Fork | None = None
+    driver: str = ""
+    worker: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResumed:
+    """A paused or lost trial went on from its checkpoint after ``step`` steps; later reports of it are void."""
+
+    time: float
+    trial: int
+    step: int
+    reason: str = ""
+    driver: str = ""
+    worker: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The metrics of a trial after ``step`` steps."""
+
+    time: float
+    trial: int
+    step: int
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    """The state of a trial after ``step`` steps is complete on disk."""
+
+    time: float
+    trial: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """Values of a running trial changed from the step after ``step`` on, by the scheduler or a person."""
+
+    time: float
+    trial: int
+    step: int
+    values: Config
+    by: Literal["scheduler", "person"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A trial rests at ``step``, where it has a checkpoint.
+
+    ``by="scheduler"``: it goes on when the scheduler says so. ``by="person"``: the run was interrupted or its budget
+    was spent; the next run takes the trial up before anything else.
+    """
+
+    time: float
+    trial: int
+    step: int
+    reason: str
+    by: Literal["scheduler", "person"] = "scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A trial is over, or (``lost``) waits to be taken up again.
+
+    ``metrics`` is what the objective returned, ``error`` the traceback of its exception. ``fault="run"``: the whole
+    run went away under a lost trial, which is not held against the trial.
+    """
+
+    time: float
+    trial: int
+    status: Status
+    reason: str = ""
+    metrics: Metrics = field(default_factory=dict)
+    error: str = ""
+    fault: Literal["trial", "run"] = "trial"
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A remark of a person or of the study itself; no decision hangs on it."""
+
+    time: float
+    text: str
+    trial: int | None = None
+
+
+TrialEvent: TypeAlias = (
+    TrialStarted | TrialResumed | Reported | CheckpointSaved | Adjusted | Paused | Ended
+)
+Event: TypeAlias = StudyCreated | SpaceChanged | SettingsChanged | Enqueued | TrialEvent | Noted

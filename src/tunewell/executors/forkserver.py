@@ -1,0 +1,221 @@
+"""The fork server: a helper process that loads the objective once and forks a worker for each trial.
+
+A fork is only safe from a process with one thread and no GPU, so the server loads with one thread and with every GPU
+hidden, and looks before each fork. Where forking is not safe it starts a fresh interpreter instead. In any case it is
+the parent of all workers: it alone may wait for them, and it kills them when the driver hangs up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+import cloudpickle
+from threadpoolctl import ThreadpoolController
+
+from tunewell.executors import worker
+from tunewell.executors.channel import Begun, Channel, Gone, Kill, Launch, Ready, Remark, Setup, command, read_setup
+from tunewell.protocols import Objective
+
+_HEARTBEAT = 1.0  # seconds between two looks whether the driver lives, should its end of the channel stay open
+
+
+def main(control_descriptor: int, setup_descriptor: int) -> None:
+    """Serve until the driver hangs up."""
+    for descriptor in (control_descriptor, setup_descriptor):
+        os.set_inheritable(descriptor, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the driver's business
+    server = _Server(Channel(socket.socket(fileno=control_descriptor)), setup_descriptor)
+    try:
+        server.load()
+        server.serve()
+    except BrokenPipeError:
+        pass
+    finally:
+        server.kill_all()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+class _Server:
+    def __init__(self, control: Channel, setup_descriptor: int) -> None:
+        self._driver = os.getppid()
+        self._control = control
+        self._setup_descriptor = setup_descriptor
+        self._setup: Setup = read_setup(setup_descriptor)
+        self._load: Callable[[], Objective] = lambda: worker.load(self._setup.objective)
+        self._pools: ThreadpoolController | None = None
+        self._forks = self._setup.fork
+        self._workers: dict[int, int] = {}  # pid -> ticket
+        self._bell, self._button = socket.socketpair()
+
+    # --- before the first fork ----------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Import what the objective needs, and the objective itself where that is wanted."""
+        sys.argv[:] = self._setup.argv
+        if self._forks:
+            for name, names in self._setup.imports:
+                with contextlib.suppress(BaseException):  # the trial itself will show the error
+                    __import__(name, None, None, names)
+            if self._setup.load_ahead:
+                self._load_objective()
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(1)
+            self._pools = ThreadpoolController()
+            gc.collect()
+            gc.freeze()  # so that no collection in a worker copies the pages it shares with us
+            self._look()
+        for end in (self._bell, self._button):
+            end.setblocking(False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._button.fileno(), warn_on_full_buffer=False)
+        self._control.send(Ready())
+
+    def _load_objective(self) -> None:
+        try:
+            objective: Objective = cloudpickle.loads(self._setup.objective)
+        except BaseException as error:  # noqa: BLE001 (importing the user's modules may raise anything)
+            self._give_up_forking(f"the objective could not be loaded ahead ({type(error).__name__}: {error})")
+        else:
+            worker.adopt_main(objective)
+            self._load = lambda: objective
+
+    def _look(self) -> None:
+        """Give up forking when it is not safe."""
+        threads = len(os.listdir("/proc/self/task"))
+        if self._forks and threads > 1:
+            self._give_up_forking(f"importing what the objective needs started {threads - 1} thread(s)")
+        torch = sys.modules.get("torch")
+        if self._forks and torch is not None and torch.cuda.is_initialized():
+            self._give_up_forking("importing what the objective needs woke the GPU")
+
+    def _give_up_forking(self, reason: str) -> None:
+        self._forks = False
+        self._control.send(Remark(f"{reason}, so each trial starts a Python of its own, which takes longer"))
+
+    # --- serving ------------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Start, kill and bury workers until the driver hangs up."""
+        while not self._control.ended and os.getppid() == self._driver:
+            select.select([self._control.fileno(), self._bell.fileno()], [], [], _HEARTBEAT)
+            with contextlib.suppress(BlockingIOError):
+                self._bell.recv(4096)
+            for message in self._control.receive_all():
+                if isinstance(message, Launch):
+                    self._launch(message)
+                elif isinstance(message, Kill):
+                    for pid in [pid for pid, ticket in self._workers.items() if ticket == message.ticket]:
+                        kill_group(pid)
+            self._bury()
+
+    def _launch(self, launch: Launch) -> None:
+        end = self._control.take_descriptor()
+        if self._forks:
+            self._look()
+        try:
+            pid = self._fork(launch, end) if self._forks else self._spawn(launch, end)
+        except OSError as error:
+            self._control.send(Gone(launch.ticket, error=f"the worker process could not be started: {error}"))
+        else:
+            self._workers[pid] = launch.ticket
+            self._control.send(Begun(launch.ticket, pid))
+        finally:
+            os.close(end)
+
+    def _fork(self, launch: Launch, end: int) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become_worker(launch, end, parent)
+            finally:
+                os._exit(1)
+        return pid
+
+    def _become_worker(self, launch: Launch, end: int, parent: int) -> None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        worker.leave_home(parent)
+        for ours in (self._control, self._bell, self._button):
+            ours.close()
+        os.environ.clear()
+        os.environ.update({**self._setup.environment, **launch.environment})
+        if _fork_is_spoilt():
+            self._exec(launch, end, parent)
+        os.close(self._setup_descriptor)
+        pools = self._pools
+        worker.run(
+            Channel(socket.socket(fileno=end)), self._load, lambda: pools or ThreadpoolController(), launch.threads
+        )
+
+    def _exec(self, launch: Launch, end: int, parent: int) -> None:
+        """Turn this forked process into a fresh interpreter."""
+        os.set_inheritable(end, True)
+        os.set_inheritable(self._setup_descriptor, True)
+        os.execv(sys.executable, self._worker_command(launch, end, parent))
+
+    def _spawn(self, launch: Launch, end: int) -> int:
+        inherited = (end, self._setup_descriptor)
+        for descriptor in inherited:
+            os.set_inheritable(descriptor, True)
+        try:
+            return os.posix_spawn(
+                sys.executable,
+                self._worker_command(launch, end, os.getpid()),
+                {**self._setup.environment, **launch.environment},
+            )
+        finally:
+            for descriptor in inherited:
+                os.set_inheritable(descriptor, False)
+
+    def _worker_command(self, launch: Launch, end: int, parent: int) -> list[str]:
+        return command(self._setup.path, worker.__name__, self._setup_descriptor, end, launch.threads, parent)
+
+    # --- burying ------------------------------------------------------------------------------------------------------
+
+    def _bury(self) -> None:
+        """Tell the driver of workers that are gone, and kill what they left running."""
+        for pid, ticket in list(self._workers.items()):
+            if _is_dead(pid):
+                self._control.send(Gone(ticket, self._reap(pid)))
+
+    def kill_all(self) -> None:
+        """Kill every worker and wait until it is gone."""
+        for pid in self._workers:
+            kill_group(pid)
+        for pid in list(self._workers):
+            self._reap(pid)
+
+    def _reap(self, pid: int) -> int:
+        del self._workers[pid]
+        kill_group(pid)  # while the dead process still holds its number, so that nobody else can have it
+        _, status = os.waitpid(pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+
+def kill_group(pid: int) -> None:
+    """Kill a worker and the processes it started."""
+    for kill in (os.killpg, os.kill):  # the second for a worker that has no group of its own yet
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+
+
+def _is_dead(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _fork_is_spoilt() -> bool:
+    """Whether CUDA has noticed this fork and will refuse to work: some package asked for a GPU while it was loaded."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda._is_in_bad_fork())

@@ -1,0 +1,70 @@
+"""Runs trials one after another in the calling process: breakpoints, profilers and prints work as always."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from tunewell.protocols import Job, Objective, Observe
+from tunewell.trial import Trial, run_objective
+
+
+class Inline:
+    """One worker: the thread that calls ``study.run``."""
+
+    def __init__(self) -> None:
+        self._objective: Objective | None = None
+        self._job: Job | None = None
+
+    def start(self, objective: Objective | None, workers: int | None) -> None:
+        """Take ``objective``.
+
+        Raises:
+            TypeError: there is none.
+            ValueError: more than one worker is wanted.
+        """
+        if objective is None:
+            raise TypeError("the inline executor expected an objective, got none: call study.run(train, ...)")
+        if workers not in (None, 1):
+            raise ValueError(
+                f'the inline executor expected workers=1, got {workers}: use executor="processes" for several'
+            )
+        self._objective = objective
+
+    def clock(self) -> float:
+        """Return the seconds since the epoch."""
+        return time.time()
+
+    def free_workers(self) -> Sequence[int]:
+        """Return the one worker, unless it has a job."""
+        return (0,) if self._job is None else ()
+
+    def busy_trials(self) -> Sequence[int]:
+        """Return the trial that waits for the next poll, if any."""
+        return () if self._job is None else (self._job.trial,)
+
+    def launch(self, job: Job) -> None:
+        """Keep the job for the next poll."""
+        self._job = job
+
+    def halt(self, trial: int) -> None:
+        """Forget the job; a training that runs inside this very call cannot be killed."""
+        if self._job is not None and self._job.trial == trial:
+            self._job = None
+
+    def poll(self, observe: Observe, seconds: float) -> None:
+        """Run the waiting job to its end; without one, wait."""
+        job, objective = self._job, self._objective
+        if job is None or objective is None:
+            time.sleep(seconds)
+            return
+        number = job.trial
+        try:
+            run_objective(objective, Trial(job, lambda events: observe(number, events), time.time))
+        finally:
+            self._job = None
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._job = None
+        self._objective = None

@@ -1,0 +1,155 @@
+"""What runs in the process of one trial, forked or fresh.
+
+The global generators of ``random`` and ``numpy.random`` are seeded with the trial's seed, because all forked processes
+would otherwise inherit one and the same state. PyTorch is left alone: its generator starts in the same state in every
+process anyway, and an objective that wants another calls ``torch.manual_seed(trial.seed)``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from tunewell.events import Event
+from tunewell.executors.channel import Channel, read_setup
+from tunewell.protocols import Job, Objective, Verdict
+from tunewell.trial import Trial, run_objective
+
+_PR_SET_PDEATHSIG = 1
+_OWN_THREAD_COUNTS = ("torch", "numexpr")  # libraries that threadpoolctl does not reach wholly
+
+
+def main(setup_descriptor: int, job_descriptor: int, threads: int, parent: int) -> None:
+    """Run one job in a fresh interpreter, whose environment is already the worker's."""
+    try:
+        leave_home(parent)
+        setup = read_setup(setup_descriptor)
+        os.close(setup_descriptor)
+        sys.argv[:] = setup.argv
+        channel = Channel(socket.socket(fileno=job_descriptor))
+        run(channel, lambda: load(setup.objective), ThreadpoolController, threads)
+    except BaseException:  # noqa: BLE001 (nothing above us but the end of the process)
+        traceback.print_exc()
+        os._exit(1)
+
+
+def leave_home(parent: int) -> None:
+    """Become the head of an own process group, deaf to Ctrl-C, that does not outlive ``parent``."""
+    if os.getsid(0) != os.getpid():  # a fork that became a fresh interpreter has done it before
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def load(objective: bytes) -> Objective:
+    """Return the objective, or one in its place that raises what loading raised: the trial then tells."""
+    try:
+        loaded: Objective = cloudpickle.loads(objective)
+    except BaseException as error:  # noqa: BLE001 (importing the user's modules may raise anything)
+        return _raising(error)
+    adopt_main(loaded)
+    return loaded
+
+
+def adopt_main(objective: Any) -> None:
+    """Show what came from the driver's ``__main__`` in ours, where pickle looks for the classes defined there."""
+    function = objective
+    while inner := getattr(function, "__func__", None) or getattr(function, "func", None):
+        function = inner
+    if not isinstance(getattr(function, "__globals__", None), dict):
+        function = getattr(type(function), "__call__", None)  # noqa: B004 (its globals are wanted, not a yes or no)
+    names = getattr(function, "__globals__", {})
+    if names.get("__name__") == "__main__":
+        ours = vars(sys.modules["__main__"])
+        ours.update({name: value for name, value in names.items() if not name.startswith("__")})
+
+
+def run(
+    channel: Channel, load: Callable[[], Objective], pools: Callable[[], ThreadpoolController], threads: int
+) -> None:
+    """Run the job that waits in ``channel`` and leave the process; does not return."""
+    try:
+        job: Job = channel.receive()
+        redirect_output(job.log)
+        random.seed(job.seed)
+        np.random.seed(job.seed % 2**32)  # noqa: NPY002 (the global generator is what is seeded here)
+        objective = load()
+        limit_threads(threads, pools())
+        run_objective(objective, Trial(job, _telephone(channel), time.time))
+    except BaseException:  # noqa: BLE001 (nothing above us but the end of the process)
+        traceback.print_exc()
+        _leave(1)
+    _leave(0)
+
+
+def redirect_output(log: Path) -> None:
+    """Append all that this process and its children print to ``log``, line by line."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    if file > 2:
+        os.close(file)
+    for stream in (sys.__stdout__, sys.__stderr__):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+
+
+def limit_threads(threads: int, pools: ThreadpoolController) -> None:
+    """Set the thread counts of libraries that are loaded already; those still to come read the environment."""
+    pools.limit(limits=threads)
+    for name in _OWN_THREAD_COUNTS:
+        if name in sys.modules:
+            sys.modules[name].set_num_threads(threads)
+
+
+def _telephone(channel: Channel) -> Callable[[Sequence[Event]], Verdict]:
+    def send(events: Sequence[Event]) -> Verdict:
+        try:
+            channel.send(tuple(events))
+            verdict: Verdict = channel.receive()
+        except (OSError, EOFError):  # the driver is gone, and nobody else wants to know
+            os._exit(1)
+        return verdict
+
+    return send
+
+
+def _raising(error: BaseException) -> Objective:
+    def objective(trial: Trial) -> None:
+        raise error
+
+    return objective
+
+
+def _leave(code: int) -> None:
+    """End the process: let threads and exit handlers finish, but skip taking the interpreter apart, which is slow."""
+    for last in (threading._shutdown, atexit._run_exitfuncs, _flush):  # type: ignore[attr-defined]
+        try:
+            last()
+        except BaseException:  # noqa: BLE001 (the trial is over; the log is the place for this)
+            traceback.print_exc()
+    os._exit(code)
+
+
+def _flush() -> None:
+    for stream in {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}:
+        if stream is not None and not stream.closed:
+            stream.flush()

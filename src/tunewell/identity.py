@@ -1,0 +1,60 @@
+"""Who looks after a trial, and whether that process still lives.
+
+A driver's identity names its host, the boot of that host, its process and the moment the process began, so that a
+process number used again by another program is not mistaken for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import platform
+from pathlib import Path
+
+_COUNT = itertools.count(1)
+
+
+def new_identity() -> str:
+    """Return an identity for one more driver of this process."""
+    pid = os.getpid()
+    return "/".join([platform.node(), _boot(), str(pid), _birth(pid), str(next(_COUNT))])
+
+
+def is_gone(identity: str) -> bool:
+    """Return whether the driver is surely gone: its host was booted anew, or its process is no more.
+
+    A driver on another host is never surely gone.
+    """
+    try:
+        host, boot, pid, birth, _ = identity.rsplit("/", 4)
+    except ValueError:
+        return False
+    if host != platform.node():
+        return False
+    return boot != _boot() or not _lives(int(pid)) or _birth(int(pid)) != birth
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "boot"
+
+
+def _birth(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot, or an empty string where it cannot be known."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""What survives: journals, and the codec of their events."""

@@ -1,0 +1,135 @@
+"""Events to text and back.
+
+An event is stored as its kind and a JSON object of its fields. The kind carries a version when the fields have changed
+since the first release (``"ended@2"``); older ones are lifted step by step through :data:`UPGRADES`, so a study
+outlives the release that wrote it. JSON has no NaN or infinity: such metrics are stored as ``"nan"``, ``"inf"`` and
+``"-inf"``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from tunewell.events import (
+    Adjusted,
+    CheckpointSaved,
+    Ended,
+    Enqueued,
+    Event,
+    Noted,
+    Paused,
+    Reported,
+    SettingsChanged,
+    SpaceChanged,
+    StudyCreated,
+    TrialResumed,
+    TrialStarted,
+)
+from tunewell.space import Space
+
+KINDS: dict[str, tuple[type, int]] = {
+    "study_created": (StudyCreated, 1),
+    "space_changed": (SpaceChanged, 1),
+    "settings_changed": (SettingsChanged, 1),
+    "enqueued": (Enqueued, 1),
+    "trial_started": (TrialStarted, 1),
+    "trial_resumed": (TrialResumed, 1),
+    "reported": (Reported, 1),
+    "checkpoint_saved": (CheckpointSaved, 1),
+    "adjusted": (Adjusted, 1),
+    "paused": (Paused, 1),
+    "ended": (Ended, 1),
+    "noted": (Noted, 1),
+}
+"""Each kind with its class and the version that is written today."""
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+
+UPGRADES: dict[tuple[str, int], Upgrade] = {}
+"""``UPGRADES[kind, n]`` turns the fields of version ``n`` into those of version ``n + 1``."""
+
+
+class Unreadable(ValueError):
+    """An event that this release cannot read."""
+
+
+def encode(event: Event) -> tuple[str, str]:
+    """Return the kind and the JSON text of an event."""
+    metrics = getattr(event, "metrics", None)
+    if metrics and not all(map(math.isfinite, metrics.values())):
+        fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+        fields["metrics"] = {name: v if math.isfinite(v) else str(v) for name, v in metrics.items()}
+        return _NAMES[event.__class__], _ENCODER.encode(fields).decode()
+    return _NAMES[event.__class__], _ENCODER.encode(event).decode()
+
+
+def decode(kind: str, body: str) -> Event:
+    """Return the event that :func:`encode` gave ``kind`` and ``body`` for, in this release or an older one.
+
+    Raises:
+        Unreadable: the kind or its version is unknown, or the fields do not fit.
+    """
+    try:
+        decoder = _DECODERS.get(kind)
+        if decoder is None:
+            return _decode_older(kind, body)
+        event = decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(f"expected the fields of a {kind!r} event, got {body[:200]!r} ({error})") from error
+    return _with_tuples(event) if event.__class__ in _WITH_CONFIG else event  # type: ignore[no-any-return]
+
+
+def _decode_older(kind: str, body: str) -> Event:
+    name, _, number = kind.partition("@")
+    version = int(number) if number.isdigit() else 1
+    if name not in KINDS or version > KINDS[name][1]:
+        raise Unreadable(f"the study holds a {kind!r} event, which a newer release wrote: upgrade tunewell to read it")
+    newest = KINDS[name][1]
+    fields = msgspec.json.decode(body)
+    for step in range(version, newest):
+        fields = UPGRADES[name, step](fields)
+    return decode(_NAMES[KINDS[name][0]], _ENCODER.encode(fields).decode())
+
+
+def _kind(name: str, version: int) -> str:
+    return name if version == 1 else f"{name}@{version}"
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, Space):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"expected plain data in an event, got {type(value).__name__}")
+
+
+def _from_plain(kind: type, value: Any) -> Any:
+    return Space.from_json(value) if kind is Space else value
+
+
+def _with_tuples(event: Any) -> Any:
+    """JSON has lists only, configurations tuples only."""
+    name = _WITH_CONFIG[event.__class__]
+    config = getattr(event, name)
+    if any(value.__class__ is list for value in config.values()):
+        return dataclasses.replace(event, **{name: {key: _tupled(value) for key, value in config.items()}})
+    return event
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value
+
+
+_WITH_CONFIG: dict[type, str] = {TrialStarted: "config", Enqueued: "config", Adjusted: "values"}
+_NAMES = {cls: _kind(name, version) for name, (cls, version) in KINDS.items()}
+_ENCODER = msgspec.json.Encoder(enc_hook=_to_plain)
+# Only the two kinds with metrics are read leniently ("nan" as a number): a choice "1" must stay a string.
+_DECODERS = {
+    _NAMES[cls]: msgspec.json.Decoder(cls, dec_hook=_from_plain, strict=cls not in (Reported, Ended))
+    for cls, _ in KINDS.values()
+}

@@ -1,0 +1,29 @@
+"""A journal that lives as long as the process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from tunewell.events import Event
+from tunewell.protocols import Conflict
+
+
+class MemoryJournal:
+    """A list with a lock."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._lock = threading.Lock()
+
+    def append(self, events: Sequence[Event], after: int | None) -> int:
+        """Append all of ``events``; see :class:`tunewell.protocols.Journal`."""
+        with self._lock:
+            if after is not None and after != len(self._events):
+                raise Conflict(f"expected {after} events, found {len(self._events)}")
+            self._events.extend(events)
+            return len(self._events)
+
+    def read(self, start: int = 0) -> Iterator[Event]:
+        """Yield the events after the first ``start`` that are there at the time of the call."""
+        return iter(self._events[start:])

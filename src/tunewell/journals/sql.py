@@ -1,0 +1,288 @@
+"""Journals in a SQL database: SQLite by default, PostgreSQL for many machines, with the same statements.
+
+One row is one event, keyed by study and position. That key is the whole concurrency story: two drivers that append
+after the same ``n`` want the same key, and the database lets one of them in. No other lock is ever held, readers never
+block writers (SQLite runs in write-ahead mode), and a transaction is there whole or not at all.
+
+How durable a commit is on SQLite: every commit survives the death of the process at once. A commit that comes more
+than ``SYNC_SECONDS`` after the last flush to the disk is also flushed before it returns, so it survives a power cut; in
+a burst of commits a power cut can take those of the last ``SYNC_SECONDS``. A study whose trials take longer than that
+loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from tunewell.events import Event
+from tunewell.journals.codec import decode, encode
+from tunewell.protocols import Conflict, JournalError
+
+SYNC_SECONDS = 0.1
+BUSY_SECONDS = 60.0
+READ_ROWS = 20_000
+
+_METADATA = sa.MetaData()
+_STUDIES = sa.Table(
+    "studies",
+    _METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+)
+_EVENTS = sa.Table(
+    "events",
+    _METADATA,
+    sa.Column("study", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+_INSERT = _EVENTS.insert()
+_LENGTH = sa.select(sa.func.coalesce(sa.func.max(_EVENTS.c.position), 0)).where(
+    _EVENTS.c.study == sa.bindparam("study")
+)
+_READ = (
+    sa.select(_EVENTS.c.kind, _EVENTS.c.body)
+    .where(_EVENTS.c.study == sa.bindparam("study"), _EVENTS.c.position > sa.bindparam("start"))
+    .order_by(_EVENTS.c.position)
+    .limit(READ_ROWS)
+)
+
+
+class SqlStorage:
+    """The studies of one database."""
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Connect to ``url``: ``sqlite:///file.db``, ``postgresql://…``, or simply a path to a SQLite file.
+
+        Raises:
+            ValueError: the URL cannot be understood.
+            FileNotFoundError: ``create=False`` and there is no such file, or its folder does not exist.
+            ModuleNotFoundError: the database's driver is not installed.
+            JournalError: the database does not answer.
+        """
+        self.url = _understood(url)
+        self.path = _sqlite_path(self.url)
+        if self.path is not None:
+            if not create and not self.path.exists():
+                raise FileNotFoundError(f"expected a study database, found no file {self.path}: check the storage URL")
+            if not self.path.parent.is_dir():
+                raise FileNotFoundError(
+                    f"expected the folder of {self.path.name} to exist, found no {self.path.parent}: create it first"
+                )
+        self._connection: sa.Connection | None = None
+        self._process = 0
+        self._synced = 0.0
+        self.lock = threading.RLock()
+        with self.lock, self.connected() as connection:
+            self._create_tables(connection)
+
+    def connected(self) -> _Guard:
+        """Return a guard that gives the connection and turns the database's errors into :class:`JournalError`."""
+        if self._connection is None or self._process != os.getpid():  # never share a connection across a fork
+            self._process = os.getpid()
+            with _Guard(None):
+                self._connection = _connect(self.url)
+        return _Guard(self._connection)
+
+    def journal(self, name: str, *, create: bool = True) -> SqlJournal:
+        """Return the journal of the study ``name``.
+
+        Raises:
+            KeyError: ``create=False`` and there is no such study.
+        """
+        find = sa.select(_STUDIES.c.id).where(_STUDIES.c.name == name)
+        with self.lock, self.connected() as connection:
+            number = connection.execute(find).scalar()
+            connection.rollback()
+            if number is None and create:
+                try:
+                    connection.execute(_STUDIES.insert().values(name=name))
+                    connection.commit()
+                except IntegrityError:  # another process created it this moment
+                    connection.rollback()
+                number = connection.execute(find).scalar()
+                connection.rollback()
+        if number is None:
+            raise KeyError(name)
+        return SqlJournal(self, int(number))
+
+    def names(self) -> list[str]:
+        """Return the names of the studies, oldest first."""
+        with self.lock, self.connected() as connection:
+            rows = connection.execute(sa.select(_STUDIES.c.name).order_by(_STUDIES.c.id)).scalars().all()
+            connection.rollback()
+        return list(rows)
+
+    def delete(self, name: str) -> None:
+        """Remove a study and its events; an unknown name is ignored."""
+        number = sa.select(_STUDIES.c.id).where(_STUDIES.c.name == name).scalar_subquery()
+        with self.lock, self.connected() as connection:
+            connection.execute(_EVENTS.delete().where(_EVENTS.c.study == number))
+            connection.execute(_STUDIES.delete().where(_STUDIES.c.name == name))
+            connection.commit()
+
+    def close(self) -> None:
+        """Close the connection, flushing what a burst has left in the page cache."""
+        if self._connection is not None and self._process == os.getpid():
+            if self.path is not None:
+                with _Guard(self._connection) as connection:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+                    connection.rollback()
+            engine = self._connection.engine
+            self._connection.close()
+            engine.dispose()
+        self._connection = None
+
+    def flush_if_due(self, connection: sa.Connection) -> bool:
+        """Make the next commit reach the disk when the last one that did is long enough ago (SQLite only)."""
+        if self.path is None or time.monotonic() - self._synced < SYNC_SECONDS:
+            return False
+        _pragma(connection, "synchronous=FULL")
+        return True
+
+    def flushed(self, connection: sa.Connection) -> None:
+        """Go back to commits that only the death of the process must not undo."""
+        _pragma(connection, "synchronous=NORMAL")
+        self._synced = time.monotonic()
+
+    def _create_tables(self, connection: sa.Connection) -> None:
+        try:
+            _METADATA.create_all(connection)
+            connection.commit()
+        except DBAPIError:
+            connection.rollback()
+            if not sa.inspect(connection).has_table("events"):  # unless another process was faster
+                raise
+            connection.rollback()
+
+
+class SqlJournal:
+    """The events of one study; see :class:`tunewell.protocols.Journal`."""
+
+    def __init__(self, storage: SqlStorage, study: int) -> None:
+        self.storage = storage
+        self._study = study
+
+    def append(self, events: Sequence[Event], after: int | None) -> int:
+        """Append all of ``events`` in one transaction and return the new length.
+
+        Raises:
+            Conflict: another driver has appended since ``after``.
+            JournalError: the database refuses for now (disk full, locked, gone).
+        """
+        encoded = [encode(event) for event in events]
+        with self.storage.lock:
+            while True:
+                start = self._length() if after is None else after
+                try:
+                    self._insert(encoded, start)
+                except IntegrityError as error:
+                    if after is not None:
+                        raise Conflict(f"expected {after} events, found more") from error
+                else:
+                    return start + len(encoded)
+
+    def read(self, start: int = 0) -> Iterator[Event]:
+        """Yield the events after the first ``start``. The list only grows, so reading it in pieces shows no tear."""
+        while True:
+            with self.storage.lock, self.storage.connected() as connection:
+                rows = connection.execute(_READ, {"study": self._study, "start": start}).fetchall()
+                connection.rollback()
+            for kind, body in rows:
+                yield decode(kind, body)
+            if len(rows) < READ_ROWS:
+                return
+            start += len(rows)
+
+    def _insert(self, encoded: Sequence[tuple[str, str]], start: int) -> None:
+        rows = [
+            {"study": self._study, "position": position, "kind": kind, "body": body}
+            for position, (kind, body) in enumerate(encoded, start + 1)
+        ]
+        with self.storage.connected() as connection:
+            flushing = self.storage.flush_if_due(connection)
+            try:
+                connection.execute(_INSERT, rows)
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
+            finally:
+                if flushing:
+                    self.storage.flushed(connection)
+
+    def _length(self) -> int:
+        with self.storage.connected() as connection:
+            length = connection.execute(_LENGTH, {"study": self._study}).scalar()
+            connection.rollback()
+        return int(length or 0)
+
+
+class _Guard:
+    """Gives a connection; turns the database's own errors into one sentence, but lets key conflicts through."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sa.Connection | None) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> sa.Connection:
+        return self._connection  # type: ignore[return-value]
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: object) -> None:
+        if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+            raise JournalError(f"the study's database refused: {error.orig}") from error
+
+
+def _understood(url: str) -> sa.URL:
+    if "://" not in url:
+        url = f"sqlite:///{url}"
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise ValueError(
+            f"expected a storage URL such as sqlite:///tunewell.db or postgresql://host/name, got {url!r}"
+        ) from error
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError(f"expected a sqlite or postgresql storage, got {parsed.get_backend_name()!r} in {url!r}")
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise ValueError(f"expected a file in {url!r}: use storage=None for a study in memory")
+        parsed = parsed.set(database=str(Path(parsed.database).expanduser()))
+    return parsed
+
+
+def _sqlite_path(url: sa.URL) -> Path | None:
+    return Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else None
+
+
+def _connect(url: sa.URL) -> sa.Connection:
+    sqlite = url.get_backend_name() == "sqlite"
+    arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False} if sqlite else {}
+    try:
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args=arguments)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"expected the database driver {error.name!r} to be installed: pip install 'tunewell[postgresql]'"
+        ) from error
+    connection = engine.connect()
+    if sqlite:
+        _pragma(connection, "journal_mode=WAL")
+        _pragma(connection, "synchronous=NORMAL")
+    return connection
+
+
+def _pragma(connection: sa.Connection, setting: str) -> None:
+    """Run a PRAGMA outside of any transaction, where it takes effect."""
+    connection.connection.driver_connection.execute(f"PRAGMA {setting}")  # type: ignore[union-attr]

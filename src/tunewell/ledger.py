@@ -1,0 +1,144 @@
+"""A history kept in step with its journal, by one of possibly many drivers.
+
+Two things can be written. *Facts* (a trial's report, its end) are true whatever else happened; they are kept here until
+something acts on them, and then cross to the journal together with it in one transaction. *Decisions* hang on the
+history before them, so they are appended only if nobody has appended meanwhile; otherwise the history is brought up to
+date and the decision is made again.
+
+While this driver is alone its facts enter the history at once, in the expectation that they will stand in the journal
+in just that order: one transaction per decision. When the expectation fails the history is read anew, and as long as
+others are about, facts are written first and take the place the journal gives them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from tunewell.events import CheckpointSaved, Ended, Event, Paused, Reported
+from tunewell.history import History
+from tunewell.protocols import Conflict, Journal, JournalError
+
+ALONE_AFTER = 200
+"""Appends without a foreign event after which a driver takes itself to be alone again."""
+
+PATIENCE_SECONDS = 600.0
+"""How long a journal that refuses (a full disk, a database gone) is tried again before the driver gives up."""
+
+T = TypeVar("T")
+Decide = Callable[[History], Sequence[Event]]
+
+
+class Ledger:
+    """The one writer's view of a study: ``history`` is the fold of the journal plus the facts not yet written."""
+
+    def __init__(self, journal: Journal, files: Path, tell: Callable[[str], None] = lambda text: None) -> None:
+        self.journal = journal
+        self.tell = tell
+        self._files = files
+        self._facts: list[Event] = []
+        self._appends_alone = ALONE_AFTER
+        self.history = History(journal.read(), files)
+
+    @property
+    def unwritten(self) -> int:
+        """How many facts are waiting to be written."""
+        return len(self._facts)
+
+    def record(self, facts: Sequence[Event]) -> None:
+        """Take in facts about this driver's own trials; they are written with the next decision or flush."""
+        if self._alone:
+            for event in facts:
+                self.history.apply(event)
+            self._facts.extend(facts)
+        else:
+            self._write(facts)
+
+    def commit(self, decide: Decide) -> Sequence[Event]:
+        """Write what ``decide`` makes of the history, after all facts, and return it; decide again on a conflict."""
+        while True:
+            decided = decide(self.history)
+            if not decided:
+                return decided
+            if self._append_expected([*self._facts, *decided], len(decided)):
+                return decided
+
+    def flush(self) -> None:
+        """Write the facts that are waiting."""
+        while self._facts:
+            if self._append_expected(self._facts, 0):
+                return
+
+    def catch_up(self) -> bool:
+        """Take in what other drivers have written; return whether there was anything."""
+        self.flush()
+        before = len(self.history)
+        for event in self._patiently(lambda: list(self.journal.read(before))):
+            self.history.apply(event)
+        if len(self.history) > before:
+            self._appends_alone = 0
+        return len(self.history) > before
+
+    @property
+    def _alone(self) -> bool:
+        return self._appends_alone >= ALONE_AFTER
+
+    def _append_expected(self, events: Sequence[Event], undecided: int) -> bool:
+        """Append at the place the history expects; the last ``undecided`` events are not in the history yet."""
+        expected = len(self.history) - len(self._facts)
+        try:
+            self._patiently(lambda: self.journal.append(events, after=expected))
+        except Conflict:
+            self._others_wrote()
+            return False
+        self._facts = []
+        self._appends_alone += 1
+        for event in events[len(events) - undecided :] if undecided else ():
+            self.history.apply(event)
+        return True
+
+    def _others_wrote(self) -> None:
+        """Bring the history up to date; facts that it took in too early are written and take their true place."""
+        self._appends_alone = 0
+        if not self._facts:
+            self.catch_up()
+            return
+        facts, self._facts = self._facts, []
+        self.history = History(self._patiently(lambda: list(self.journal.read())), self._files)
+        self._write(facts)
+
+    def _write(self, facts: Sequence[Event]) -> None:
+        """Write facts wherever the journal has room for them, and apply everything up to there."""
+        facts = [event for event in facts if still_true(event, self.history)]
+        if facts:
+            self._patiently(lambda: self.journal.append(facts, after=None))
+        for event in self._patiently(lambda: list(self.journal.read(len(self.history)))):
+            self.history.apply(event)
+        self._appends_alone += 1
+
+    def _patiently(self, act: Callable[[], T]) -> T:
+        """Try again while the journal refuses: what has finished is kept in memory until it can be written."""
+        delay, deadline = 0.5, time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return act()
+            except JournalError as error:
+                if time.monotonic() > deadline:
+                    raise
+                self.tell(f"{error}; {len(self._facts)} event(s) are kept in memory, trying again in {delay:.0f} s")
+                time.sleep(delay)
+                delay = min(2 * delay, 30.0)
+
+
+def still_true(event: Event, history: History) -> bool:
+    """Whether a fact about a trial is news: the trial still runs, and the step has not been told before."""
+    if not isinstance(event, Reported | CheckpointSaved | Paused | Ended):
+        return True
+    if event.trial not in history.running:
+        return False
+    trial = history.trials[event.trial]
+    if isinstance(event, Reported):
+        return event.step > trial.step
+    return not isinstance(event, CheckpointSaved) or event.step > trial.saved

@@ -1,0 +1,83 @@
+"""Names for algorithms: ``"asha"`` and ``Asha(reduction=4)`` mean the same kind of thing, and both can be written down.
+
+A study stores which sampler and scheduler decide, so that anybody who opens it can go on with the same ones or check
+their decisions. What is stored is plain data: the name and the options.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+
+class Registry:
+    """Algorithms of one kind, by name, imported when first used."""
+
+    def __init__(self, kind: str, homes: Mapping[str, str], aliases: Mapping[str, str]) -> None:
+        self._kind = kind
+        self._homes = dict(homes)
+        self._aliases = dict(aliases)
+
+    def names(self) -> list[str]:
+        """Return all names, aliases included."""
+        return [*self._homes, *self._aliases]
+
+    def describe(self, choice: Any) -> dict[str, Any]:
+        """Return a name or an instance as plain data: the name and the options that differ from their defaults.
+
+        An algorithm of the user's own is described by its class; only its owner can make it again.
+        """
+        if isinstance(choice, str):
+            return {"name": self._known(choice)}
+        cls = type(choice)
+        home = f"{cls.__module__}:{cls.__qualname__}"
+        names = [name for name, path in self._homes.items() if path == home]
+        if not dataclasses.is_dataclass(choice) or isinstance(choice, type):
+            return {"name": names[0] if names else home}
+        options = {
+            field.name: getattr(choice, field.name)
+            for field in dataclasses.fields(choice)
+            if getattr(choice, field.name) != field.default
+        }
+        return {"name": names[0] if names else home, **options}
+
+    def make(self, choice: Any) -> Any:
+        """Return the algorithm for a name, a description or an instance (which is returned as it is).
+
+        Raises:
+            ValueError: the name is unknown; the nearest is suggested.
+        """
+        if isinstance(choice, str):
+            return self._class(self._known(choice))()
+        if isinstance(choice, Mapping):
+            options = dict(choice)
+            return self._class(self._known(options.pop("name")))(**options)
+        return choice
+
+    def attribute(self, name: str) -> Any:
+        """Return the class called ``name``: a module's ``__getattr__``."""
+        for home in self._homes.values():
+            if home.endswith(f":{name}"):
+                module, _, attribute = home.partition(":")
+                return getattr(import_module(module), attribute)
+        raise AttributeError(f"there is no {self._kind} class {name!r}")
+
+    def _class(self, name: str) -> Any:
+        module, _, attribute = self._homes[name].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def _known(self, name: str) -> str:
+        name = self._aliases.get(name, name)
+        if name in self._homes:
+            return name
+        if ":" in name:
+            raise ValueError(
+                f"the study's {self._kind} is {name}, which is not one of Tunewell's: "
+                f"pass an instance of it, {self._kind}=..."
+            )
+        near = difflib.get_close_matches(name, self.names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(self.names())}"
+        raise ValueError(f"expected the name of a {self._kind}, got {name!r}: {hint}")

@@ -1,0 +1,17 @@
+"""What to try: one algorithm a file. Each name has a class of the same name for its options."""
+
+from __future__ import annotations
+
+from tunewell.registry import Registry
+
+SAMPLERS = Registry(
+    "sampler",
+    {
+        "random": "tunewell.samplers.random:Random",
+        "grid": "tunewell.samplers.grid:Grid",
+        "sobol": "tunewell.samplers.sobol:Sobol",
+    },
+    aliases={"auto": "sobol"},
+)
+
+__getattr__ = SAMPLERS.attribute

@@ -1,0 +1,43 @@
+"""Grid search: every combination of a few values per parameter, spaced evenly on its scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tunewell.history import History
+from tunewell.protocols import Exhausted
+from tunewell.space import Config, Space
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All combinations, in a fixed order; then :class:`~tunewell.protocols.Exhausted`.
+
+    Attributes:
+        points: values per axis, the ends of the range among them; one number for all, or a number per parameter.
+            Choices and short integer ranges have at most as many as there are.
+    """
+
+    points: int | Mapping[str, int] = 5
+
+    def __post_init__(self) -> None:
+        counts = self.points.values() if isinstance(self.points, Mapping) else [self.points]
+        if any(not isinstance(count, int) or count < 1 for count in counts):
+            raise ValueError(f"the grid expected at least one point per axis, got {self.points!r}")
+
+    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
+        """Return the next point of the grid: as many have been taken as the sampler has suggested before."""
+        points = tuple(sorted(self.points.items())) if isinstance(self.points, Mapping) else self.points
+        grid = _grid(space, points)
+        if history.suggested >= len(grid):
+            raise Exhausted(f"all {len(grid)} points of the grid have been tried")
+        return dict(grid[history.suggested])
+
+
+@lru_cache(maxsize=8)
+def _grid(space: Space, points: int | tuple[tuple[str, int], ...]) -> Sequence[Config]:
+    return list(space.grid(dict(points) if isinstance(points, tuple) else points))

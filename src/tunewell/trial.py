@@ -1,0 +1,267 @@
+"""The handle an objective trains with: its parameters, its steps, its reports, its checkpoints.
+
+A trial talks to the study at *step boundaries* only. What happened during a step (its report, its checkpoint) crosses
+in one message and is recorded together or not at all, and the answer says whether to train on. So a rung is exact, a
+pause finds the checkpoint of its own step, and a crash loses at most the step that was running.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tunewell.events import CheckpointSaved, Ended, Event, Metrics, Reported, Status
+from tunewell.protocols import Continue, Job, Objective, Stop, Verdict
+from tunewell.space import Value
+
+Send = Callable[[Sequence[Event]], Verdict]
+
+
+class Halted(BaseException):
+    """Raised by :meth:`Trial.report` when the study has ended a trial that does not loop over :meth:`Trial.steps`.
+
+    Not an ``Exception``, so that an objective's own ``except Exception`` lets it pass.
+    """
+
+
+class Trial:
+    """One configuration in training, as its objective sees it.
+
+    Attributes:
+        params: the active parameters, by name (read-only).
+        number: counted from 0 in the order of starting.
+        seed: for the random generators of this trial; the same again when the trial is taken up after a crash.
+        checkpoint: the folder of the last saved step, or None at the beginning.
+    """
+
+    params: Mapping[str, Value]
+    number: int
+    seed: int
+    checkpoint: Path | None
+
+    def __init__(self, job: Job, send: Send, clock: Callable[[], float]) -> None:
+        self.params = MappingProxyType(dict(job.config))
+        self.number = job.trial
+        self.seed = job.seed
+        self.checkpoint = job.checkpoint
+        self._job = job
+        self._send = send
+        self._clock = clock
+        self._step = job.step  # steps finished
+        self._reported = job.step  # the last step with a report
+        self._in_steps = False
+        self._pending: list[Event] = []
+        self._verdict: Verdict = Continue()
+
+    def __repr__(self) -> str:
+        return f"Trial(number={self.number}, params={dict(self.params)!r})"
+
+    def steps(self, count: int | None = None) -> Iterator[int]:
+        """Yield the steps still to train, counted from 1 up to ``count``, for as long as the study says so.
+
+        A trial that goes on from a checkpoint begins after the step it was saved at. ``count=None`` means the
+        ``max_steps`` of the run.
+
+        Raises:
+            ValueError: neither ``count`` nor the run says how long to train.
+        """
+        last = self._job.max_steps if count is None else count
+        if last is None:
+            raise ValueError("expected a number of steps, got none: call trial.steps(50) or study.run(..., max_steps=50)")
+        if last != int(last) or last < 1:
+            raise ValueError(f"expected a whole number of steps of at least 1, got {last!r}: call e.g. trial.steps(50)")
+        self._in_steps = True
+        try:
+            for step in range(self._step + 1, int(last) + 1):
+                self._step = step
+                yield step
+                # The last step asks nobody: its report crosses together with the end of the trial.
+                if step < last and not self._goes_on():
+                    return
+        finally:
+            self._in_steps = False
+
+    def report(self, metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **values: Any) -> None:
+        """Report the metrics of a step, by keyword or as a dict (for names such as ``"val/loss"``).
+
+        Inside ``for epoch in trial.steps(...)`` the step is the loop's; elsewhere it is one more than the last
+        reported, unless ``step`` says otherwise. Numbers, NumPy scalars and tensors of one element are all welcome;
+        NaN and infinity end the trial as diverged when they stand in the study's own metric.
+
+        Raises:
+            ValueError: the step was already reported, or there is nothing to report.
+            TypeError: a value is not a number.
+            Halted: the study has ended this trial, and the objective does not loop over :meth:`steps`.
+        """
+        measured = numbers({**(metrics or {}), **values}, "trial.report")
+        if not measured:
+            raise ValueError("trial.report() expected at least one metric, got none: call e.g. trial.report(val_loss=0.3)")
+        if self._in_steps:
+            expected = self._step
+            if step is not None and step != expected:
+                raise ValueError(
+                    f"trial.report() expected step {expected}, the step of the loop over trial.steps(), got {step}: "
+                    "leave step out"
+                )
+            step = expected
+        elif self._pending and not self._goes_on():
+            raise Halted(self._verdict.reason)
+        elif step is None:
+            step = self._reported + 1
+        if step <= self._reported:
+            raise ValueError(
+                f"trial.report() expected a step after {self._reported}, got {step}: report each step once, in order, "
+                "with all its metrics in one call"
+            )
+        self._reported = self._step = int(step)
+        self._pending.append(Reported(self._clock(), self.number, self._step, measured))
+
+    def save(self, write: Callable[[Path], object]) -> None:
+        """Save the state after this step: ``write(directory)`` fills an empty folder, which then appears in one go.
+
+        The folder is written aside, flushed to disk and renamed, so a checkpoint is there whole or not at all. Older
+        ones that nothing needs any more are removed by the study.
+        """
+        directory = self._job.directory
+        final = directory / f"step-{self._step}"
+        aside = directory / f".step-{self._step}-{os.getpid()}"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        try:
+            write(aside)
+            _flush_to_disk(aside)
+            shutil.rmtree(final, ignore_errors=True)  # left by a crash before it was recorded
+            aside.rename(final)
+            _flush_directory(directory)
+        except BaseException as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise OSError(
+                    errno.ENOSPC, f"no space left for the checkpoint of step {self._step}: free some space", str(final)
+                ) from error
+            raise
+        self.checkpoint = final
+        self._pending.append(CheckpointSaved(self._clock(), self.number, self._step))
+
+    def take_pending(self) -> list[Event]:
+        """Return, once, what has not crossed a step boundary yet."""
+        events, self._pending = self._pending, []
+        return events
+
+    @property
+    def halted(self) -> bool:
+        """Whether the study has ended or paused this trial."""
+        return not isinstance(self._verdict, Continue)
+
+    def _goes_on(self) -> bool:
+        """Cross the step boundary: tell what happened, hear how it goes on."""
+        if not self.halted:
+            self._verdict = self._send(self.take_pending())
+        return not self.halted
+
+    def _end(self, status: Status, reason: str = "", metrics: Metrics | None = None, error: str = "") -> None:
+        """Tell what is left and that the trial is over, unless the study has said so before."""
+        if self.halted:
+            return
+        end = Ended(self._clock(), self.number, status, reason, metrics or {}, error)
+        self._send([*self.take_pending(), end])
+        self._verdict = Stop(reason or str(status))
+
+
+def numbers(metrics: Mapping[str, Any], who: str) -> dict[str, float]:
+    """Return ``metrics`` as plain floats; raise TypeError, naming ``who`` was called, for what is not a number."""
+    measured: dict[str, float] = {}
+    for name, value in metrics.items():
+        if value.__class__ is float:  # the usual case, and the hot path
+            measured[name] = value
+            continue
+        try:
+            if isinstance(value, str | bytes | complex):
+                raise TypeError
+            measured[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"{who}() expected a number for {name!r}, got {type(value).__name__}: pass a float, e.g. loss.item()"
+            ) from None
+    return measured
+
+
+def returned_metrics(result: Any, goals: Sequence[str]) -> dict[str, float]:
+    """Return what an objective returned (nothing, a number, one number per goal, or a dict) as metrics by name."""
+    if result is None:
+        return {}
+    if isinstance(result, Mapping):
+        return numbers(result, "the objective's returned dict")
+    if isinstance(result, tuple | list):
+        if len(result) != len(goals):
+            raise TypeError(
+                f"the objective was expected to return {len(goals)} number(s) for {', '.join(goals)}, got {len(result)}"
+            )
+        return numbers(dict(zip(goals, result, strict=True)), "the objective's return")
+    if len(goals) != 1:
+        raise TypeError(
+            f"the objective was expected to return a dict or one number each for {', '.join(goals)}, got one value"
+        )
+    return numbers({goals[0]: result}, "the objective's return")
+
+
+def run_objective(objective: Objective, trial: Trial) -> None:
+    """Run ``objective`` on ``trial`` to its end, whatever that is, and tell it: every executor's inner call."""
+    try:
+        metrics = returned_metrics(objective(trial), trial._job.metrics)
+    except Halted:
+        return
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as error:
+        trial._end(Status.FAILED, f"the objective called sys.exit({error.code!r})", error=traceback.format_exc())
+    except BaseException as error:  # noqa: BLE001 (whatever went wrong in the user's code is told, not swallowed)
+        trial._end(cause(error), f"{type(error).__name__}: {error}".strip(": \n")[:1000], error=_traceback(error))
+    else:
+        trial._end(Status.COMPLETED, metrics=metrics)
+
+
+def cause(error: BaseException) -> Status:
+    """Return the status that an exception of the objective stands for."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = str(error).lower()
+    if names & {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}:
+        return Status.OUT_OF_MEMORY
+    if isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_WORDS):
+        return Status.OUT_OF_MEMORY
+    if isinstance(error, FloatingPointError):
+        return Status.DIVERGED
+    return Status.FAILED
+
+
+_MEMORY_WORDS = ("out of memory", "resource_exhausted", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
+def _traceback(error: BaseException) -> str:
+    """Format the traceback without the frames of this file above the objective's own."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))
+
+
+def _flush_to_disk(directory: Path) -> None:
+    for path in directory.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    _flush_directory(directory)
+
+
+def _flush_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
