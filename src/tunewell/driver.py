@@ -38,6 +38,7 @@ from tunewell.history import History, TrialRecord
 from tunewell.identity import is_gone, new_identity
 from tunewell.ledger import Ledger
 from tunewell.protocols import (
+    Action,
     Continue,
     Done,
     Executor,
@@ -53,7 +54,7 @@ from tunewell.protocols import (
     Verdict,
     Wait,
 )
-from tunewell.space import Config
+from tunewell.space import Config, Space
 
 SAME_ERROR_LIMIT = 3
 FLUSH_SECONDS = 0.05
@@ -133,6 +134,22 @@ def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: 
         return Chosen(action, sampler.suggest(history.space, history, rng), "sampler", seed)
     except Exhausted as exhausted:
         return Chosen(Done(str(exhausted)), {})
+
+
+class StartsOnly:
+    """A scheduler as it decides for ``study.ask``: a caller that asks wants a new trial, never one that is there."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
+        """Return the scheduler's action, or a plain start in the place of a resumption, a fork or a wait."""
+        action = self._scheduler.next_action(space, history, rng)
+        return action if isinstance(action, Start | Done) else Start()
+
+    def decide(self, history: History, report: Reported) -> Verdict:
+        """Return what the scheduler decides."""
+        return self._scheduler.decide(history, report)
 
 
 @dataclass
@@ -274,7 +291,8 @@ class Driver:
             self._ended(last)
             return Stop(last.reason or str(last.status))
         verdict = self._verdict(trial, report)
-        if isinstance(verdict, Continue) and time.monotonic() - self._flushed > FLUSH_SECONDS:
+        saved = any(isinstance(event, CheckpointSaved) for event in events)
+        if self.ledger.unwritten and (saved or time.monotonic() - self._flushed > FLUSH_SECONDS):
             self._flush()
         return verdict
 

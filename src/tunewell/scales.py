@@ -73,7 +73,7 @@ class Axis(Protocol):
         ...
 
     def spaced(self, n: int) -> list[Any]:
-        """Return at most ``n`` distinct places, evenly spaced, both ends included; ``n`` is at least 2."""
+        """Return at most ``n`` distinct places, evenly spaced, both ends included; one is the middle."""
         ...
 
 
@@ -118,7 +118,14 @@ class Line:
         return units
 
     def spaced(self, n: int) -> list[float]:
-        return list(dict.fromkeys(self.at(i / (n - 1)) for i in range(n)))
+        units = [i / (n - 1) for i in range(n)] if n > 1 else [0.5]
+        return list(dict.fromkeys(self._short(self.at(unit)) for unit in units))
+
+    def _short(self, x: float) -> float:
+        """Return the number one would write for x, 0.001 for 0.0009999999999999998; the ends stay as they are."""
+        short = float(f"{x:.12g}")
+        inside = self.low < x < self.high and self.low < short < self.high
+        return short if inside and math.isclose(short, x, rel_tol=1e-14) else x
 
 
 class Bins:
@@ -139,7 +146,7 @@ class Bins:
 
     def spaced(self, n: int) -> list[int]:
         n, last = min(n, self.count), self.count - 1
-        return [round(i * last / (n - 1)) for i in range(n)] if last else [0]
+        return [round(i * last / (n - 1)) for i in range(n)] if n > 1 else [self.at(0.5)]
 
 
 class LogBins:
@@ -164,6 +171,8 @@ class LogBins:
         return ((np.log(places - 0.5) + np.log(places + 0.5)) / 2.0 - self._start) / self._width
 
     def spaced(self, n: int) -> list[int]:
+        if n == 1:
+            return [self.at(0.5)]
         if n >= self.count:
             return list(range(self.low, self.high + 1))
         return list(dict.fromkeys(round(x) for x in Line(self.low, self.high, "log").spaced(n)))

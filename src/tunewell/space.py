@@ -152,7 +152,7 @@ class Prior:
     confidence: Confidence = "medium"
 
     def __post_init__(self) -> None:
-        if self.confidence not in _STD:
+        if self.confidence not in list(_STD):  # not the dictionary: what came may be unhashable
             hint = _nearest(self.confidence, _STD)
             raise ValueError(f"confidence must be 'low', 'medium' or 'high', got {self.confidence!r}{hint}")
 
@@ -231,7 +231,7 @@ class Parameter:
     @property
     def default_value(self) -> Any:
         """The stated default, or the middle of the scale (of a choice: the first)."""
-        return self.default if self.has_default else self.from_unit(0.5)
+        return self.default if self.has_default else self._at(self._axis.spaced(1)[0])
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameter as plain JSON data; what was not given is left out."""
@@ -554,7 +554,7 @@ _KINDS: dict[str, type[Parameter]] = {"Float": Float, "Int": Int, "Choice": Choi
 
 # --- the space --------------------------------------------------------------------------------------------------------
 
-Conditions: TypeAlias = tuple[tuple[str, frozenset[Value]], ...]
+Conditions: TypeAlias = tuple[tuple[str, tuple[Value, ...]], ...]  # parents with the values that switch a child on
 
 
 def _holds(conditions: Conditions, config: Mapping[str, Any]) -> bool:
@@ -583,6 +583,8 @@ class Space(Mapping[str, Parameter]):
     __slots__ = ("_conditions", "_parameters", "_plan", "_text")
 
     def __init__(self, parameters: Mapping[str, Parameter] | None = None, /, **named: Parameter) -> None:
+        if parameters is not None and not isinstance(parameters, Mapping):
+            raise TypeError(f"a space needs a mapping from names to parameters, got {parameters!r}: use keywords")
         given = dict(parameters or {})
         for name, parameter in named.items():
             if name in given:
@@ -658,9 +660,9 @@ class Space(Mapping[str, Parameter]):
     # configurations
 
     @property
-    def conditions(self) -> Mapping[str, Mapping[str, frozenset[Value]]]:
+    def conditions(self) -> Mapping[str, Mapping[str, tuple[Value, ...]]]:
         """For every parameter its parents, each with the values that switch it on; empty for most."""
-        return {name: dict(conditions) for name, conditions in self._conditions.items()}
+        return {name: dict(conditions) for name, conditions in self._ordered_conditions()}
 
     def active(self, config: Config) -> tuple[str, ...]:
         """Return the names that are active given the values of ``config``, in the order of the space."""
@@ -709,7 +711,7 @@ class Space(Mapping[str, Parameter]):
     def _why_inactive(self, name: str, tidy: Mapping[str, Any]) -> str:
         parent, values = next(c for c in self._conditions[name] if not _holds((c,), tidy))
         found = f"it is {tidy[parent]!r}" if parent in tidy else "that one is not active itself"
-        wanted = " or ".join(sorted(repr(value) for value in values))
+        wanted = " or ".join(repr(value) for value in values)
         return f"parameter {name!r} is active only when {parent!r} is {wanted}, but {found}: leave it out"
 
     @property
@@ -852,7 +854,7 @@ def _resolve(name: str, parameters: Mapping[str, Parameter]) -> Conditions:
         if isinstance(parameters[parent], Float):
             raise ValueError(f"parameter {name!r} depends on {parent!r}, a Float: only Choice and Int can be parents")
         try:
-            resolved.append((parent, frozenset(parameters[parent].check(value) for value in values)))
+            resolved.append((parent, tuple(dict.fromkeys(parameters[parent].check(value) for value in values))))
         except ValueError as error:
             raise ValueError(f"parameter {name!r} depends on an impossible value of {parent!r}: {error}") from None
     return tuple(resolved)

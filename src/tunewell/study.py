@@ -10,11 +10,12 @@ import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunewell.driver import Budget, Driver, choose
+from tunewell.driver import Budget, Driver, StartsOnly, choose
 from tunewell.events import (
     Ended,
     Enqueued,
@@ -40,7 +41,6 @@ from tunewell.protocols import (
     Objective,
     Sampler,
     Scheduler,
-    Start,
     Verdict,
     Wait,
 )
@@ -145,7 +145,6 @@ class Study:
     def _connect(self, name: str | None, storage: str | None, directory: str | Path | None, *, create: bool) -> None:
         self._lock = threading.RLock()
         self._storage: Any = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         journal: Journal = MemoryJournal()
         if storage is not None:
             from tunewell.journals.sql import SqlStorage
@@ -162,8 +161,8 @@ class Study:
         elif self._storage is not None:
             self.directory = files_of(self._storage.path, self.name)
         else:
-            self._temporary = tempfile.TemporaryDirectory(prefix="tunewell-")
-            self.directory = Path(self._temporary.name)
+            self.directory = Path(tempfile.mkdtemp(prefix="tunewell-"))
+            weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
         self._ledger = Ledger(journal, self.directory)
 
     # --- running ------------------------------------------------------------------------------------------------------
@@ -236,7 +235,7 @@ class Study:
 
             def decide(history: History) -> Sequence[Event]:
                 nonlocal idle
-                chosen = choose(history, self._sampler, _AskOnly(self._scheduler))
+                chosen = choose(history, self._sampler, StartsOnly(self._scheduler))
                 if isinstance(chosen.action, Done | Wait):
                     idle = chosen.action.reason
                     return []
@@ -458,20 +457,6 @@ def rows(history: History) -> list[dict[str, Any]]:
         row.update({f"params.{name}": trial.params.get(name) for name in history.space})
         table.append(row)
     return table
-
-
-class _AskOnly:
-    """A scheduler for ``ask``: a caller that asks wants a new trial, never a resumed one."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-
-    def next_action(self, space: Space, history: History, rng: Any) -> Any:
-        action = self._scheduler.next_action(space, history, rng)
-        return action if isinstance(action, Start | Done) else Start()
-
-    def decide(self, history: History, report: Reported) -> Verdict:
-        return self._scheduler.decide(history, report)
 
 
 def _goals(metric: str | Sequence[str], mode: str | Sequence[str]) -> tuple[Goal, ...]:

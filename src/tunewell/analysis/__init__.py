@@ -1,0 +1,1 @@
+"""Functions of a history: reports, statistics, diagnosis."""

@@ -18,6 +18,8 @@ from typing import Any
 
 _LENGTH = struct.Struct("!Q")
 _CHUNK = 1 << 16
+_INT = struct.calcsize("i")
+_MOST_DESCRIPTORS = 16  # in one read; the kernel ends a read after the first message that carries any
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +143,16 @@ class Channel:
     def _read(self, flags: int) -> bool:
         """Read what there is; return whether there was anything."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._socket, _CHUNK, 16, flags)
+            # Not socket.recv_fds: before Python 3.13 it loses the flags.
+            data, extras, _, _ = self._socket.recvmsg(_CHUNK, socket.CMSG_SPACE(_MOST_DESCRIPTORS * _INT), flags)
         except BlockingIOError:
             return False
         except OSError:  # reset by a peer that died with unread messages
-            data, descriptors = b"", []
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
-            self._descriptors.append(descriptor)
+            data, extras = b"", []
+        for _, _, packed in extras:
+            for (descriptor,) in struct.iter_unpack("i", packed[: len(packed) - len(packed) % _INT]):
+                os.set_inheritable(descriptor, False)
+                self._descriptors.append(descriptor)
         self._arrived += data
         self.ended = self.ended or not data
         return bool(data)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from tunewell.protocols import Job, Objective, Observe
+from tunewell.events import Event
+from tunewell.protocols import Job, Objective, Observe, Stop, Verdict
 from tunewell.trial import Trial, run_objective
 
 
@@ -59,10 +60,22 @@ class Inline:
             time.sleep(seconds)
             return
         number = job.trial
+        broken: list[BaseException] = []
+
+        def send(events: Sequence[Event]) -> Verdict:
+            """Pass on; what breaks in the study itself must not pass for an error of the objective."""
+            try:
+                return observe(number, events)
+            except BaseException as error:  # noqa: BLE001 (raised again below)
+                broken.append(error)
+                return Stop("the study broke off")
+
         try:
-            run_objective(objective, Trial(job, lambda events: observe(number, events), time.time))
+            run_objective(objective, Trial(job, send, time.time))
         finally:
             self._job = None
+        if broken:
+            raise broken[0]
 
     def close(self) -> None:
         """Forget everything."""

@@ -116,13 +116,13 @@ def _with_tuples(event: Any) -> Any:
     """JSON has lists only, configurations tuples only."""
     name = _WITH_CONFIG[event.__class__]
     config = getattr(event, name)
-    if any(value.__class__ is list for value in config.values()):
+    if any(value.__class__ in (list, tuple) for value in config.values()):
         return dataclasses.replace(event, **{name: {key: _tupled(value) for key, value in config.items()}})
     return event
 
 
 def _tupled(value: Any) -> Any:
-    return tuple(map(_tupled, value)) if isinstance(value, list) else value
+    return tuple(map(_tupled, value)) if isinstance(value, list | tuple) else value
 
 
 _WITH_CONFIG: dict[type, str] = {TrialStarted: "config", Enqueued: "config", Adjusted: "values"}

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -91,6 +92,7 @@ class SqlStorage:
             self._process = os.getpid()
             with _Guard(None):
                 self._connection = _connect(self.url)
+            weakref.finalize(self, _let_go, self._connection, self._process)
         return _Guard(self._connection)
 
     def journal(self, name: str, *, create: bool = True) -> SqlJournal:
@@ -281,6 +283,12 @@ def _connect(url: sa.URL) -> sa.Connection:
         _pragma(connection, "journal_mode=WAL")
         _pragma(connection, "synchronous=NORMAL")
     return connection
+
+
+def _let_go(connection: sa.Connection, process: int) -> None:
+    """Close what a storage that nobody closed leaves behind."""
+    if process == os.getpid():
+        connection.close()
 
 
 def _pragma(connection: sa.Connection, setting: str) -> None:

@@ -1,0 +1,1 @@
+"""What storage costs: trials and reports per second, opening a large study, several processes on one study."""

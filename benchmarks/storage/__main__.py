@@ -1,0 +1,262 @@
+"""What storage costs, Tunewell against Optuna: ``python -m benchmarks.storage``.
+
+Every measurement runs in a fresh interpreter on new files; a library's imports are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks._common import Page, Spread, command, fresh, interleaved, number, options, scratch, together
+
+OURS, PEER, FLOOR = "benchmarks.storage.ours", "benchmarks.storage.peer_optuna", "benchmarks.storage.floor"
+
+DURABILITY = """**What durable means here.** A decision is committed before anything acts on it, in all backends below. On SQLite
+Tunewell's commit survives the death of the process at once; against a power cut it flushes to the disk at least every
+0.1 seconds (`SYNC_SECONDS`), so a burst of trials that take a millisecond each can lose its last tenth of a second, and
+trials that take longer than that lose nothing. A report on which no decision hangs waits up to 0.05 seconds
+(`FLUSH_SECONDS`) for company in its transaction, so the death of the process can take the reports of the last 0.05
+seconds; their trial goes on from its checkpoint. Optuna flushes every commit and every journal line to the disk, several a
+trial. The rows "every commit flushed" and "each report a flushed commit" set these constants to zero, which is
+Optuna's durability exactly: the ratio to those rows is what batching in one transaction per trial gains alone."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One row of a table: where it runs, on what, and how much work is enough to measure it."""
+
+    name: str
+    module: str
+    backend: str
+    count: int
+    quick: int
+
+    @property
+    def peer(self) -> bool:
+        """Whether it needs the peers' Python."""
+        return self.module == PEER
+
+
+TRIALS = (
+    Backend("Tunewell, SQLite", OURS, "sqlite", 5000, 1000),
+    Backend("Tunewell, SQLite, every commit flushed", OURS, "sqlite-fsync", 2000, 500),
+    Backend("Tunewell, in memory", OURS, "memory", 10000, 2000),
+    Backend("Optuna, SQLite", PEER, "sqlite", 200, 40),
+    Backend("Optuna, journal file", PEER, "journal", 1000, 200),
+    Backend("Optuna, in memory", PEER, "memory", 5000, 1000),
+)
+REPORTS = (
+    Backend("Tunewell, SQLite", OURS, "sqlite", 50_000, 10_000),
+    Backend("Tunewell, SQLite, each report a commit", OURS, "sqlite-each", 10_000, 2000),
+    Backend("Tunewell, SQLite, each report a flushed commit", OURS, "sqlite-each-fsync", 4000, 1000),
+    Backend("Tunewell, in memory", OURS, "memory", 50_000, 10_000),
+    Backend("Optuna, SQLite", PEER, "sqlite", 1000, 200),
+    Backend("Optuna, journal file", PEER, "journal", 5000, 1000),
+    Backend("Optuna, in memory", PEER, "memory", 50_000, 10_000),
+)
+STORED = (
+    Backend("Tunewell, SQLite", OURS, "sqlite", 10_000, 1000),
+    Backend("Optuna, SQLite", PEER, "sqlite", 10_000, 1000),
+    Backend("Optuna, journal file", PEER, "journal", 10_000, 1000),
+)
+SHARED = (
+    Backend("Tunewell, SQLite", OURS, "sqlite", 2000, 400),
+    Backend("Optuna, SQLite", PEER, "sqlite", 120, 24),
+    Backend("Optuna, journal file", PEER, "journal", 800, 160),
+)
+PROCESSES = (1, 2, 4)
+STEPS = 20
+FLOORS = {"NORMAL": "plain sqlite3, flushed by no commit", "FULL": "plain sqlite3, every commit flushed"}
+
+
+def main() -> None:
+    """Measure everything and write the page."""
+    given = options("What storage costs.", repeats=5)
+    page = Page("storage", "Storage", given)
+    page.text(DURABILITY)
+    trials = rates(given, "trials", TRIALS)
+    floors, fsync = floor(given)
+    reports = rates(given, "reports", REPORTS)
+    opened = opening(given)
+    shared = sharing(given)
+    _table(page, "Trials started and finished per second (no-op objective, 3 parameters, random, one process)", trials)
+    page.text(
+        "Tunewell writes a trial in one transaction of two rows. The same rows, inserted by plain sqlite3 one "
+        "transaction a trial, are the floor (no sampling, no encoding, no study; table below); one flush of 4 KiB "
+        f"takes {fsync.show('ms')} on this disk."
+    )
+    page.table(
+        "The floor: trials per second if there were only the commits",
+        ("", "a second", "Tunewell's share of it"),
+        [
+            (FLOORS["NORMAL"], floors["NORMAL"].show(), _share(trials["Tunewell, SQLite"], floors["NORMAL"])),
+            (
+                FLOORS["FULL"],
+                floors["FULL"].show(),
+                _share(trials["Tunewell, SQLite, every commit flushed"], floors["FULL"]),
+            ),
+        ],
+    )
+    _table(page, "Intermediate reports per second (one long trial)", reports)
+    count = STORED[0].quick if given.quick else STORED[0].count
+    page.table(
+        f"Opening a study of {count:,} trials with {STEPS} reports each and reading every value (new process)",
+        ("", "seconds", "Tunewell is faster by"),
+        [(name, taken.show(), taken.factor(opened["Tunewell, SQLite"])) for name, taken in opened.items()],
+    )
+    page.table(
+        "Processes that share one study: trials per second in all",
+        ("", *(f"{n} process{'es' if n > 1 else ''}" for n in PROCESSES)),
+        [
+            (backend.name, *(shared[f"{backend.name}, {n}"].show() for n in PROCESSES))
+            for backend in _chosen(given, SHARED)
+        ],
+    )
+    page.keep(trials=trials, floor=floors, fsync_ms=fsync, reports=reports, opening_seconds=opened, shared=shared)
+    if not given.without_peers:
+        _targets(page, trials, reports, opened)
+    page.write()
+
+
+def rates(given: argparse.Namespace, work: str, backends: tuple[Backend, ...]) -> dict[str, Spread]:
+    """Return how many trials or reports each backend does a second."""
+
+    def measure(backend: Backend) -> Callable[[], float]:
+        def once() -> float:
+            count = backend.quick if given.quick else backend.count
+            with scratch() as folder:
+                found = fresh(
+                    backend.module, work, backend.backend, folder, "--count", count, "--seed", given.seed, peer=backend.peer
+                )
+            _check(backend, found["done"], count)
+            return float(count / found["seconds"])
+
+        return once
+
+    return interleaved({backend.name: measure(backend) for backend in _chosen(given, backends)}, given.repeats)
+
+
+def floor(given: argparse.Namespace) -> tuple[dict[str, Spread], Spread]:
+    """Return the trials a second of plain inserts, and the milliseconds of one flush."""
+    with scratch() as folder:
+        fresh(OURS, "trials", "sqlite", folder, "--count", 500 if given.quick else 2000, "--seed", given.seed)
+
+        def inserted(synchronous: str) -> float:
+            for file in folder.glob("floor-*"):
+                file.unlink()
+            found = fresh(FLOOR, "insert", folder, "--synchronous", synchronous)
+            return float(found["done"] / found["seconds"])
+
+        taken = interleaved(
+            {
+                "NORMAL": lambda: inserted("NORMAL"),
+                "FULL": lambda: inserted("FULL"),
+                "fsync": lambda: 1000 * float(fresh(FLOOR, "fsync", folder)["seconds"]),
+            },
+            given.repeats,
+        )
+    return {name: taken[name] for name in FLOORS}, taken["fsync"]
+
+
+def opening(given: argparse.Namespace) -> dict[str, Spread]:
+    """Return the seconds to open and read a large study."""
+    with scratch() as folder:
+        measures: dict[str, Callable[[], float]] = {}
+        for backend in _chosen(given, STORED):
+            home = folder / f"{backend.peer}-{backend.backend}"
+            home.mkdir()
+            count = backend.quick if given.quick else backend.count
+            about = (backend.backend, home, "--count", count, "--steps", STEPS, "--seed", given.seed)
+            fresh(backend.module, "build", *about, peer=backend.peer)
+
+            def once(backend: Backend = backend, about: tuple[object, ...] = about, count: int = count) -> float:
+                found = fresh(backend.module, "read", *about, peer=backend.peer)
+                _check(backend, found["done"], count)
+                _check(backend, found["reports"], count * STEPS)
+                return float(found["seconds"])
+
+            measures[backend.name] = once
+        return interleaved(measures, given.repeats)
+
+
+def sharing(given: argparse.Namespace) -> dict[str, Spread]:
+    """Return the trials a second in all that 1, 2 and 4 processes do on one study."""
+
+    def measure(backend: Backend, processes: int) -> Callable[[], float]:
+        def once() -> float:
+            total = backend.quick if given.quick else backend.count
+            each = total // processes if backend.peer else total
+            with scratch() as folder:
+                about = (backend.backend, folder, "--count", each)
+                fresh(backend.module, "create", *about, "--seed", given.seed, peer=backend.peer)
+                seeds = [given.seed + k if backend.peer else given.seed for k in range(processes)]
+                lines = [command(backend.module, "share", *about, "--seed", s, peer=backend.peer) for s in seeds]
+                found = together(lines)
+            _check(backend, max(one["done"] for one in found), total)
+            return float(total / (max(one["end"] for one in found) - min(one["begin"] for one in found)))
+
+        return once
+
+    rounds = max(1, min(3, given.repeats))
+    return interleaved(
+        {f"{b.name}, {n}": measure(b, n) for n in PROCESSES for b in _chosen(given, SHARED)}, rounds
+    )
+
+
+def _chosen(given: argparse.Namespace, backends: tuple[Backend, ...]) -> list[Backend]:
+    return [backend for backend in backends if not (backend.peer and given.without_peers)]
+
+
+def _check(backend: Backend, found: float, expected: int) -> None:
+    if found != expected:
+        raise RuntimeError(f"expected {expected} from {backend.name}, found {found}")
+
+
+def _share(ours: Spread, floor: Spread) -> str:
+    return f"{100 * ours.median / floor.median:.0f} %"
+
+
+def _table(page: Page, heading: str, taken: dict[str, Spread]) -> None:
+    ours = taken["Tunewell, SQLite"]
+    flushed = next(spread for name, spread in taken.items() if "flushed" in name)
+    page.table(
+        heading,
+        ("", "a second", "Tunewell, SQLite, is faster by", "the same with every commit flushed"),
+        [
+            (name, spread.show(), *((ours.factor(spread), flushed.factor(spread)) if "Optuna" in name else ("", "")))
+            for name, spread in taken.items()
+        ],
+    )
+
+
+def _targets(page: Page, trials: dict[str, Spread], reports: dict[str, Spread], opened: dict[str, Spread]) -> None:
+    mine, database, journal = "Tunewell, SQLite", "Optuna, SQLite", "Optuna, journal file"
+    flushed, each = "Tunewell, SQLite, every commit flushed", "Tunewell, SQLite, each report a flushed commit"
+    rows = [
+        ("trials/s, Optuna SQLite", 100, trials[mine].over(trials[database]), trials[flushed].over(trials[database])),
+        ("trials/s, Optuna journal file", 8, trials[mine].over(trials[journal]), trials[flushed].over(trials[journal])),
+        ("reports/s, Optuna SQLite", 50, reports[mine].over(reports[database]), reports[each].over(reports[database])),
+        ("reports/s, Optuna journal file", 3, reports[mine].over(reports[journal]), reports[each].over(reports[journal])),
+        ("opening, Optuna SQLite", 5, opened[database].over(opened[mine]), None),
+        ("opening, Optuna journal file", 5, opened[journal].over(opened[mine]), None),
+    ]
+    page.table(
+        "Targets",
+        ("against", "target", "found", "", "at equal durability"),
+        [
+            (
+                name,
+                f"{target}×",
+                found.show(digits=2) + "×",
+                "met" if found.median >= target else "missed",
+                number(equal.median, 2) + "×" if equal else "",
+            )
+            for name, target, found, equal in rows
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

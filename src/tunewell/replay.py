@@ -1,0 +1,238 @@
+"""Check a study against itself: every decision is a pure function of the events before it, so make each one again.
+
+Checked are the decisions of sampler and scheduler: which trial starts with which configuration and seed, which rests,
+goes on, forks or is stopped. Not checked is what no algorithm decided: reports, losses, budgets, a person's hand, the
+results told to asked trials, and the order in which a driver takes unfinished trials up again.
+
+What was decided is compared, not the words it was explained with: those may be put better in a later release. Numbers
+may differ by a few units in the last place, as they do between the exponential functions of two processors.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewell.driver import Chosen, StartsOnly, choose
+from tunewell.events import Ended, Event, Paused, Status, TrialResumed, TrialStarted
+from tunewell.events import Fork as ForkPoint
+from tunewell.history import History, TrialRecord
+from tunewell.protocols import Continue, Fork, Pause, Resume, Sampler, Scheduler, Start, Stop, Verdict
+from tunewell.registry import Registry
+from tunewell.samplers import SAMPLERS
+from tunewell.schedulers import SCHEDULERS
+from tunewell.space import Config
+
+CLOSE = 1e-9
+"""Relative difference up to which two numbers of a configuration are the same."""
+
+_BUDGET = re.compile(r"\d+ steps are done$|\S+ seconds are spent$|interrupted$|the objective failed ")
+"""Why a driver stops a trial that has no checkpoint when its run ends; the event does not say whose decision it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The first decision that comes out otherwise when it is made again.
+
+    Attributes:
+        position: the event's place in the list, counted from 1.
+        recorded: what the list says, in words.
+        expected: what follows from the events before it, in words.
+    """
+
+    position: int
+    event: Event
+    recorded: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"event {self.position}: recorded is {self.recorded}; from the events before it follows {self.expected}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What came of a replay, which ends at the first mismatch.
+
+    Attributes:
+        events: how many events were read.
+        suggestions: how many starts of trials were checked, the mismatch among them.
+        verdicts: how many decisions to pause, stop, resume or fork were checked, the mismatch among them.
+    """
+
+    events: int
+    suggestions: int
+    verdicts: int
+    mismatch: Mismatch | None
+
+    @property
+    def checked(self) -> int:
+        """How many decisions were checked."""
+        return self.suggestions + self.verdicts
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was as recorded."""
+        return self.mismatch is None
+
+
+def replay(
+    events: Iterable[Event], sampler: Sampler | None = None, scheduler: Scheduler | None = None
+) -> ReplayResult:
+    """Make every decision of a study again and compare it with what was recorded.
+
+    Args:
+        events: the study, e.g. ``study.events``.
+        sampler: stands in where the study names a sampler of this class; needed for one of the user's own.
+        scheduler: the same for the scheduler.
+
+    Raises:
+        ValueError: the study was decided by an algorithm of the user's own, and none was given.
+    """
+    history = History()
+    deciders = _Deciders(sampler, scheduler)
+    read = suggestions = verdicts = 0
+    mismatch = None
+    for event in events:
+        read += 1
+        check = _check_of(event, history)
+        if check is not None:
+            if isinstance(event, TrialStarted) and event.fork is None:
+                suggestions += 1
+            else:
+                verdicts += 1
+            difference = check(history, *deciders.of(history.settings))
+            if difference is not None:
+                mismatch = Mismatch(read, event, *difference)
+                break
+        history.apply(event)
+    return ReplayResult(read, suggestions, verdicts, mismatch)
+
+
+@dataclass
+class _Deciders:
+    """The sampler and scheduler that the settings name, made once for each settings."""
+
+    sampler: Sampler | None
+    scheduler: Scheduler | None
+    _settings: Mapping[str, Any] | None = field(default=None, init=False)
+    _made: tuple[Sampler, Scheduler] | None = field(default=None, init=False)
+
+    def of(self, settings: Mapping[str, Any]) -> tuple[Sampler, Scheduler]:
+        if self._made is None or settings is not self._settings:
+            self._settings = settings
+            self._made = (
+                _made(SAMPLERS, settings.get("sampler", "auto"), self.sampler),
+                _made(SCHEDULERS, settings.get("scheduler", "auto"), self.scheduler),
+            )
+        return self._made
+
+
+def _made(registry: Registry, described: Any, given: Any) -> Any:
+    name = described["name"] if isinstance(described, Mapping) else described
+    if given is not None and registry.describe(given)["name"] == name:
+        return given
+    return registry.make(described)
+
+
+Difference = tuple[str, str]
+Check = Callable[[History, Sampler, Scheduler], Difference | None]
+
+
+def _check_of(event: Event, history: History) -> Check | None:
+    """Return how to check an event, or None when no sampler or scheduler decided it."""
+    match event:
+        case TrialStarted():
+            return lambda history, sampler, scheduler: _start(event, history, sampler, scheduler)
+        case TrialResumed() if event.trial not in history.unfinished:
+            return lambda history, sampler, scheduler: _resume(event, history, sampler, scheduler)
+        case Paused(by="scheduler") | Ended(status=Status.STOPPED):
+            trial = _known(history, event.trial)
+            if trial is None or not trial.driver:  # its caller ended it by a tell
+                return None
+            return lambda history, sampler, scheduler: _verdict(event, trial, history, scheduler)
+    return None
+
+
+def _start(event: TrialStarted, history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:
+    """A trial starts only if trials may start, so what the driver's budget said is known."""
+    chosen = choose(history, sampler, scheduler if event.driver else StartsOnly(scheduler))
+    expected = _started(chosen, len(history.trials))
+    same = (
+        isinstance(chosen.action, Start | Fork)
+        and (event.trial, event.seed, event.origin) == (len(history.trials), chosen.seed, chosen.origin)
+        and event.fork == _fork(chosen)
+        and _same(event.config, chosen.config)
+    )
+    if same:
+        return None
+    return _start_in_words(event.trial, event.origin, event.fork, event.seed, event.config), expected
+
+
+def _resume(event: TrialResumed, history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:
+    """Whether new trials might start when a trial went on is not recorded: either answer may have led to it."""
+    trial = _known(history, event.trial)
+    choices = [choose(history, sampler, scheduler, may_start) for may_start in (True, False)]
+    wanted = [c.action.trial for c in choices if isinstance(c.action, Resume)]
+    if trial is not None and event.trial in wanted and event.step == trial.saved:
+        return None
+    saved = [f"trial {n} going on from step {history.trials[n].saved}" for n in wanted if n < len(history.trials)]
+    recorded = f"trial {event.trial} going on from step {event.step}"
+    return recorded, saved[0] if saved else _started(choices[0], len(history.trials))
+
+
+def _verdict(event: Paused | Ended, trial: TrialRecord, history: History, scheduler: Scheduler) -> Difference | None:
+    """The scheduler was asked about the trial's newest report."""
+    verdict: Verdict = scheduler.decide(history, trial.reports[-1]) if trial.reports else Continue()
+    rests = trial.saved == trial.step
+    match event, verdict:
+        case Paused(), Pause() if rests and event.step == trial.step:
+            return None
+        case Ended(), Stop():
+            return None
+        case Ended(), Pause() if not rests:  # it cannot wait without a checkpoint
+            return None
+        case Ended(), Continue() if _BUDGET.match(event.reason):
+            return None
+    recorded = f"trial {event.trial} {'paused' if isinstance(event, Paused) else 'stopped'} ({event.reason})"
+    words = {Continue: "that it trains on", Pause: "that it pauses", Stop: "that it is stopped"}[type(verdict)]
+    return recorded, f"{words} ({verdict.reason})" if verdict.reason else words
+
+
+def _known(history: History, trial: int) -> TrialRecord | None:
+    return history.trials[trial] if 0 <= trial < len(history.trials) else None
+
+
+def _fork(chosen: Chosen) -> ForkPoint | None:
+    action = chosen.action
+    return ForkPoint(action.trial, action.step) if isinstance(action, Fork) else None
+
+
+def _started(chosen: Chosen, number: int) -> str:
+    """Say what a free worker should have done."""
+    action = chosen.action
+    if isinstance(action, Start | Fork):
+        return _start_in_words(number, chosen.origin, _fork(chosen), chosen.seed, chosen.config)
+    if isinstance(action, Resume):
+        return f"trial {action.trial} going on ({action.reason})"
+    return f"nothing to start ({action.reason})"
+
+
+def _start_in_words(number: int, origin: str, fork: ForkPoint | None, seed: int, config: Config) -> str:
+    origin = f"forked from trial {fork.trial} at step {fork.step}" if fork else f"configured by the {origin}"
+    origin = origin.replace("by the default", "by default").replace("by the enqueued", "by hand")
+    return f"trial {number} {origin} with seed {seed} and {dict(config)}"
+
+
+def _same(one: Config, other: Config) -> bool:
+    return list(one) == list(other) and all(_alike(one[name], other[name]) for name in one)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):  # 1, 1.0 and True are different choices
+        return False
+    if isinstance(one, float):
+        return math.isclose(one, other, rel_tol=CLOSE)
+    return bool(one == other)

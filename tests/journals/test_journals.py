@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import sqlite3
+
+import msgspec
+import pytest
+
+from tunewell.events import Ended, Noted, Reported, Status
+from tunewell.journals import codec
+from tunewell.journals.memory import MemoryJournal
+from tunewell.journals.sql import SqlStorage
+from tunewell.protocols import JournalError
+from tunewell.testing.journals import ONE_OF_EACH, JournalContract
+
+
+class TestMemory(JournalContract):
+    @pytest.fixture
+    def journal(self):
+        return MemoryJournal()
+
+    @pytest.fixture
+    def reopen(self, journal):
+        return lambda: journal
+
+
+class SqlContract(JournalContract):
+    @pytest.fixture
+    def storages(self):
+        with contextlib.ExitStack() as stack:
+            yield stack
+
+    @pytest.fixture
+    def reopen(self, url, storages):
+        def open_anew():
+            storage = SqlStorage(url)
+            storages.callback(storage.close)
+            return storage.journal("study")
+
+        return open_anew
+
+    @pytest.fixture
+    def journal(self, reopen):
+        return reopen()
+
+    def test_studies_do_not_mix(self, url, journal):
+        storage = SqlStorage(url)
+        other = storage.journal("other")
+        journal.append(ONE_OF_EACH, after=0)
+        other.append(ONE_OF_EACH[:1], after=0)
+        assert list(other.read()) == ONE_OF_EACH[:1]
+        assert storage.names() == ["study", "other"]
+        storage.delete("study")
+        assert storage.names() == ["other"]
+        assert list(other.read()) == ONE_OF_EACH[:1]
+        assert list(journal.read()) == []
+        storage.close()
+
+    def test_an_unknown_study(self, url):
+        storage = SqlStorage(url)
+        with pytest.raises(KeyError):
+            storage.journal("nothing", create=False)
+        storage.close()
+
+    def test_reading_in_pieces_gives_the_whole(self, journal, reopen, monkeypatch):
+        monkeypatch.setattr("tunewell.journals.sql._READ", __import__("tunewell.journals.sql", fromlist=["_READ"])._READ.limit(7))
+        monkeypatch.setattr("tunewell.journals.sql.READ_ROWS", 7)
+        events = [Noted(float(k), str(k)) for k in range(50)]
+        journal.append(events, after=0)
+        assert list(reopen().read()) == events
+        assert list(reopen().read(21)) == events[21:]
+
+
+class TestSqlite(SqlContract):
+    @pytest.fixture
+    def url(self, tmp_path):
+        return f"sqlite:///{tmp_path}/a study.db"
+
+    def test_a_path_is_a_url_too(self, tmp_path):
+        storage = SqlStorage(str(tmp_path / "x.db"))
+        assert storage.path == tmp_path / "x.db"
+        storage.close()
+
+    def test_write_ahead_mode(self, url, journal, tmp_path):
+        with contextlib.closing(sqlite3.connect(tmp_path / "a study.db")) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    def test_a_reader_does_not_disturb_an_open_write(self, url, journal, reopen, tmp_path):
+        journal.append(ONE_OF_EACH[:3], after=0)
+        writer = sqlite3.connect(tmp_path / "a study.db", isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        assert list(reopen().read()) == ONE_OF_EACH[:3]
+        writer.execute("ROLLBACK")
+        writer.close()
+
+    def test_a_full_disk_loses_nothing_and_can_be_tried_again(self, url, journal, reopen):
+        journal.append(ONE_OF_EACH[:2], after=0)
+        raw = journal.storage._connection.connection.driver_connection
+        pages = raw.execute("PRAGMA page_count").fetchone()[0]
+        raw.execute(f"PRAGMA max_page_count={pages}")
+        big = [Noted(0.0, "x" * 5000) for _ in range(50)]
+        with pytest.raises(JournalError, match="full"):
+            journal.append(big, after=2)
+        assert list(reopen().read()) == ONE_OF_EACH[:2]
+        raw.execute("PRAGMA max_page_count=1000000")
+        assert journal.append(big, after=2) == 52
+        assert len(list(reopen().read())) == 52
+
+    def test_a_locked_database_says_so(self, url, journal, tmp_path):
+        journal.storage._connection.connection.driver_connection.execute("PRAGMA busy_timeout=10")
+        writer = sqlite3.connect(tmp_path / "a study.db", isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="locked"):
+            journal.append(ONE_OF_EACH[:1], after=0)
+        writer.execute("ROLLBACK")
+        writer.close()
+        assert journal.append(ONE_OF_EACH[:1], after=0) == 1
+
+    def test_a_torn_transaction_reads_as_not_written(self, url, journal, reopen, tmp_path):
+        """Cut the write-ahead log in the middle of the last transaction, as a power cut would."""
+        journal.append(ONE_OF_EACH[:3], after=0)
+        log = tmp_path / "a study.db-wal"
+        whole = log.stat().st_size
+        journal.append(ONE_OF_EACH[3:6], after=3)
+        copy = tmp_path / "copy.db"
+        copy.write_bytes((tmp_path / "a study.db").read_bytes())
+        grown = log.read_bytes()
+        (tmp_path / "copy.db-wal").write_bytes(grown[: whole + (len(grown) - whole) // 2])
+        storage = SqlStorage(f"sqlite:///{copy}")
+        assert list(storage.journal("study").read()) == ONE_OF_EACH[:3]
+        storage.close()
+
+    def test_a_forked_child_gets_its_own_connection(self, url, journal, reopen):
+        journal.append(ONE_OF_EACH[:1], after=0)
+        child = multiprocessing.get_context("fork").Process(target=lambda: journal.append(ONE_OF_EACH[1:2], after=1))
+        child.start()
+        child.join(20)
+        assert child.exitcode == 0
+        journal.append(ONE_OF_EACH[2:3], after=2)
+        assert list(reopen().read()) == ONE_OF_EACH[:3]
+
+
+class TestPostgresql(SqlContract):
+    @pytest.fixture
+    def url(self, postgresql_url):
+        return postgresql_url
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "words"),
+    [
+        ("mysql://host/db", ValueError, "expected a sqlite or postgresql storage"),
+        ("sqlite://", ValueError, "storage=None for a study in memory"),
+        ("sqlite:////no/such/folder/x.db", FileNotFoundError, "found no /no/such/folder"),
+        ("://", ValueError, "expected a storage URL such as"),
+    ],
+)
+def test_bad_urls(url, error, words):
+    with pytest.raises(error, match=words):
+        SqlStorage(url)
+
+
+def test_a_missing_file_is_not_created(tmp_path):
+    with pytest.raises(FileNotFoundError, match="found no file"):
+        SqlStorage(f"sqlite:///{tmp_path}/none.db", create=False)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_unreachable_server_is_one_sentence():
+    with pytest.raises(JournalError, match="refused"):
+        SqlStorage("postgresql://postgres@127.0.0.1:1/none")
+
+
+# --- codec ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
+def test_codec_round_trip(event):
+    kind, body = codec.encode(event)
+    json.loads(body, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert codec.decode(kind, body) == event
+
+
+def test_every_event_has_a_kind():
+    from typing import get_args
+
+    from tunewell.events import Event
+
+    assert {cls for cls, _ in codec.KINDS.values()} == set(get_args(Event))
+
+
+def test_older_versions_are_lifted(monkeypatch):
+    """A release in which 'ended' had a field 'state' and 'noted' was younger."""
+    monkeypatch.setitem(codec.KINDS, "ended", (Ended, 3))
+    monkeypatch.setitem(codec._NAMES, Ended, "ended@3")
+    monkeypatch.setitem(codec._DECODERS, "ended@3", codec._DECODERS["ended"])
+    monkeypatch.delitem(codec._DECODERS, "ended")
+
+    def first(fields):
+        return {**{k: v for k, v in fields.items() if k != "state"}, "status": fields["state"]}
+
+    def second(fields):
+        return {**fields, "reason": f"lifted: {fields.get('reason', '')}"}
+
+    monkeypatch.setitem(codec.UPGRADES, ("ended", 1), first)
+    monkeypatch.setitem(codec.UPGRADES, ("ended", 2), second)
+    assert codec.decode("ended", '{"time":1,"trial":2,"state":"stopped"}') == Ended(1.0, 2, Status.STOPPED, "lifted: ")
+    newer = Ended(1.0, 2, Status.STOPPED, "x")
+    assert codec.encode(newer)[0] == "ended@3"
+    assert codec.decode(*codec.encode(newer)) == newer
+
+
+def test_events_of_a_newer_release_are_refused_in_words():
+    for kind in ("reported@2", "evaporated"):
+        with pytest.raises(codec.Unreadable, match="newer release wrote: upgrade tunewell"):
+            codec.decode(kind, "{}")
+
+
+def test_torn_bodies_are_refused_in_words():
+    with pytest.raises(codec.Unreadable, match="expected the fields of a 'reported' event"):
+        codec.decode("reported", '{"time":1,"trial"')
+
+
+def test_unknown_fields_are_ignored():
+    body = msgspec.json.encode({"time": 1.0, "trial": 0, "step": 1, "metrics": {}, "later": 1}).decode()
+    assert codec.decode("reported", body) == Reported(1.0, 0, 1, {})

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tunewell as tw
+from tunewell.events import Ended, Paused, Reported, Status, TrialResumed, TrialStarted
+from tunewell.history import History
+from tunewell.protocols import Continue, Pause, Resume, Start, Stop
+from tunewell.testing.histories import created, run_at_once
+from tunewell.testing.schedulers import SchedulerContract, simulate
+
+RNG = np.random.default_rng(0)
+
+
+class TestFifo(SchedulerContract):
+    @pytest.fixture
+    def scheduler(self):
+        return tw.schedulers.Fifo()
+
+
+class TestAsha(SchedulerContract):
+    @pytest.fixture
+    def scheduler(self):
+        return tw.schedulers.Asha()
+
+
+class TestAshaHalving(SchedulerContract):
+    @pytest.fixture
+    def scheduler(self):
+        return tw.schedulers.Asha(reduction=2, min_steps=2, max_steps=27)
+
+
+def report(history, trial):
+    return history.trials[trial].reports[-1]
+
+
+def rest(history, asha, trial):
+    """Let ASHA decide on the trial's newest report and apply a pause."""
+    verdict = asha.decide(history, report(history, trial))
+    if isinstance(verdict, Pause):
+        history.apply(Paused(float(len(history)), trial, history.trials[trial].step, verdict.reason))
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("options", "rungs"),
+    [
+        # Li et al. 2020, Table 1 and Figure 1: r = 1, R = 9, η = 3, brackets s = 0, 1, 2
+        ({"max_steps": 10}, [1, 3, 9]),
+        ({"max_steps": 10, "early_stopping_rate": 1}, [3, 9]),
+        ({"max_steps": 10, "early_stopping_rate": 2}, [9]),
+        ({"max_steps": 82}, [1, 3, 9, 27, 81]),
+        ({"max_steps": 81}, [1, 3, 9, 27]),
+        ({"reduction": 4, "min_steps": 2, "max_steps": 200}, [2, 8, 32, 128]),
+        ({}, [1, 3, 9, 27, 81, 243, 729]),
+    ],
+)
+def test_rungs_are_those_of_the_paper(options, rungs):
+    assert tw.schedulers.Asha(**options).rungs(1000) == rungs
+
+
+def test_a_full_rung_passes_on_exactly_a_third_each_time():
+    """Successive halving's table for n = 27, η = 3: 27 at 1 step, 9 at 3, 3 at 9, 1 at 27."""
+    history = simulate(tw.schedulers.Asha(max_steps=28), trials=27, steps=28, workers=1)
+    reached = [len(history.rung(step)) for step in (1, 3, 9, 27, 28)]
+    assert reached == [27, 9, 3, 1, 0]
+
+
+def test_the_sequence_of_a_single_worker():
+    """Li et al. 2020, Figure 2: a rung promotes as soon as it has η results, then grows by new trials again."""
+    asha, history = tw.schedulers.Asha(), History([created()])
+    for loss in (0.5, 0.3):
+        trial = run_at_once(history, {}, [loss])
+        assert isinstance(rest(history, asha, trial), Pause)
+        assert isinstance(asha.next_action(history.space, history, RNG), Start)
+    trial = run_at_once(history, {}, [0.9])
+    assert isinstance(rest(history, asha, trial), Pause)
+    action = asha.next_action(history.space, history, RNG)
+    assert action == Resume(1, "promoted from rung 1: place 1 of 3, 1 go on")
+    history.apply(TrialResumed(9.0, 1, 1, action.reason))
+    assert isinstance(asha.next_action(history.space, history, RNG), Start)
+
+
+def test_the_best_newcomer_trains_on_without_a_pause():
+    asha, history = tw.schedulers.Asha(), History([created()])
+    for loss in (0.5, 0.6):
+        rest(history, asha, run_at_once(history, {}, [loss]))
+    best = run_at_once(history, {}, [0.1])
+    verdict = asha.decide(history, report(history, best))
+    assert verdict == Continue("rung 1: place 1 of 3, 1 go on, so it trains on")
+
+
+def test_a_step_between_rungs_is_not_judged():
+    asha, history = tw.schedulers.Asha(), History([created()])
+    trial = run_at_once(history, {}, [0.5, 0.4])
+    assert asha.decide(history, report(history, trial)) == Continue()
+
+
+def test_without_a_checkpoint_a_trial_goes_on_or_is_stopped():
+    asha, history = tw.schedulers.Asha(), History([created()])
+    verdicts = []
+    for number, loss in enumerate([0.5, 0.6, 0.1, 0.7, 0.65, 0.05]):
+        history.apply(TrialStarted(0.0, number, {}, 0))
+        history.apply(Reported(0.0, number, 1, {"loss": loss}))
+        verdict = asha.decide(history, report(history, number))
+        verdicts.append(type(verdict))
+        if isinstance(verdict, Stop):
+            assert "without a checkpoint it cannot wait" in verdict.reason
+            history.apply(Ended(0.0, number, Status.STOPPED, verdict.reason))
+    assert verdicts == [Stop, Stop, Continue, Stop, Stop, Continue]
+
+
+def test_nan_ranks_last_and_maximising_turns_the_order():
+    from tunewell.events import Goal
+
+    asha, history = tw.schedulers.Asha(), History([created(goals=(Goal("accuracy", "max"),))])
+    for value in (0.9, float("nan"), 0.2):
+        trial = run_at_once(history, {}, [value])
+        rest(history, asha, trial)
+    assert asha.next_action(history.space, history, RNG) == Resume(0, "promoted from rung 1: place 1 of 3, 1 go on")
+    assert [history.rung(1).rank(trial) for trial in range(3)] == [1, 3, 2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    trials=st.integers(1, 60),
+    workers=st.integers(1, 8),
+    reduction=st.integers(2, 5),
+    seed=st.integers(0, 1000),
+    saves=st.booleans(),
+)
+def test_never_more_than_one_in_eta_goes_on(trials, workers, reduction, seed, saves):
+    asha = tw.schedulers.Asha(reduction=reduction)
+    history = simulate(asha, trials=trials, steps=30, workers=workers, seed=seed, saves=saves)
+    rungs = asha.rungs(29)
+    for rung, following in zip(rungs, rungs[1:], strict=False):
+        assert len(history.rung(following)) <= len(history.rung(rung)) // reduction
+    if saves:  # nothing promotable is left behind
+        assert isinstance(asha.next_action(history.space, history, RNG), Start)
+
+
+@settings(max_examples=30, deadline=None)
+@given(losses=st.lists(st.floats(0, 1), min_size=1, max_size=60), reduction=st.integers(2, 4))
+def test_only_the_top_one_in_eta_is_promoted(losses, reduction):
+    asha, history = tw.schedulers.Asha(reduction=reduction), History([created()])
+    for loss in losses:
+        trial = run_at_once(history, {}, [loss])
+        verdict = rest(history, asha, trial)
+        if isinstance(verdict, Continue):
+            assert history.rung(1).rank(trial) <= len(history.rung(1)) // reduction
+        while isinstance(action := asha.next_action(history.space, history, RNG), Resume):
+            rung = history.rung(1)
+            assert rung.rank(action.trial) <= len(rung) // reduction
+            history.apply(TrialResumed(0.0, action.trial, 1, action.reason))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"reduction": 1}, {"reduction": 2.5}, {"min_steps": 0}, {"min_steps": 9, "max_steps": 3}, {"early_stopping_rate": -1}],
+)
+def test_asha_refuses_nonsense(options):
+    with pytest.raises(ValueError, match="asha expected"):
+        tw.schedulers.Asha(**options)
+
+
+def test_unknown_names_suggest_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'asha'"):
+        tw.Study(tw.Space(x=tw.Float(0, 1)), scheduler="ash")
+    with pytest.raises(ValueError, match="did you mean 'random'"):
+        tw.Study(tw.Space(x=tw.Float(0, 1)), sampler="randon")

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunewell.events import (
+    CheckpointSaved,
+    Ended,
+    Fork,
+    Goal,
+    Paused,
+    Reported,
+    Status,
+    TrialResumed,
+    TrialStarted,
+)
+from tunewell.history import LOSSES_ALLOWED, History
+from tunewell.testing.histories import created, mixed_space, random_events, run_at_once
+
+
+def picture(history):
+    """Everything a decision could read, as plain data."""
+    steps = range(1, 6)
+    return {
+        "trials": [(t.number, t.status, dict(t.params), t.step, repr(t.losses), t.saved, t.reason) for t in history.trials],
+        "running": sorted(history.running),
+        "unfinished": sorted(history.unfinished),
+        "steps": history.steps_done,
+        "spent": history.spent_trials,
+        "counts": history.counts,
+        "rungs": [
+            (
+                len(history.rung(step)),
+                history.rung(step).moved_on,
+                list(history.rung(step).losses()),
+                history.rung(step).best_waiting(history.trials),
+            )
+            for step in steps
+        ],
+    }
+
+
+@st.composite
+def event_lists(draw):
+    """Lists of events as drivers write them, with resumes after pauses and losses."""
+    events = [created(mixed_space())]
+    steps: dict[int, int] = {}
+    saved: dict[int, int] = {}
+    running: list[int] = []
+    resting: list[int] = []
+    for k in range(draw(st.integers(0, 60))):
+        now = float(k)
+        kind = draw(st.sampled_from(["start", "report", "report", "save", "pause", "end", "resume"]))
+        if kind == "start":
+            number = len(steps)
+            events.append(TrialStarted(now, number, {"layers": number}, number, driver="d"))
+            steps[number] = saved[number] = 0
+            running.append(number)
+        elif kind == "resume" and resting:
+            trial = resting.pop(draw(st.integers(0, len(resting) - 1)))
+            events.append(TrialResumed(now, trial, saved[trial], driver="d"))
+            steps[trial] = saved[trial]
+            running.append(trial)
+        elif running:
+            trial = running[draw(st.integers(0, len(running) - 1))]
+            if kind == "report":
+                steps[trial] += 1
+                loss = draw(st.sampled_from([0.1, 0.2, 0.3, math.nan]))
+                events.append(Reported(now, trial, steps[trial], {"loss": loss}))
+            elif kind == "save" and steps[trial]:
+                saved[trial] = steps[trial]
+                events.append(CheckpointSaved(now, trial, steps[trial]))
+            elif kind == "pause" and steps[trial] and saved[trial] == steps[trial]:
+                running.remove(trial)
+                resting.append(trial)
+                events.append(Paused(now, trial, steps[trial], "r", draw(st.sampled_from(["scheduler", "person"]))))
+            elif kind == "end":
+                status = draw(st.sampled_from([s for s in Status if s not in ("running", "paused")]))
+                running.remove(trial)
+                if status is Status.LOST:
+                    resting.append(trial)
+                events.append(Ended(now, trial, status, "e"))
+    return events
+
+
+@settings(max_examples=150, deadline=None)
+@given(event_lists(), st.integers(0, 60))
+def test_indexes_kept_up_to_date_equal_those_made_anew(events, early):
+    """Asking for rungs early makes them grow event by event; asking late makes them from scratch."""
+    grown = History(events[:early])
+    for step in range(1, 6):
+        grown.rung(step)
+    for event in events[early:]:
+        grown.apply(event)
+    assert picture(grown) == picture(History(events))
+
+
+@settings(max_examples=60, deadline=None)
+@given(event_lists())
+def test_counts_add_up(events):
+    history = History(events)
+    assert sum(history.counts.values()) == len(history.trials)
+    assert history.steps_done == sum(trial.step for trial in history.trials)
+    assert set(history.running) == {t.number for t in history.trials if t.status is Status.RUNNING}
+    for step in range(1, 6):
+        rung = history.rung(step)
+        assert 0 <= rung.moved_on <= len(rung)
+
+
+def test_a_record_tells_its_story():
+    history = History([created(goals=(Goal("acc", "max"),))])
+    trial = run_at_once(history, {"layers": 2}, [0.5, 0.9, 0.8])
+    record = history.trials[trial]
+    assert (record.value, record.loss, record.step, record.saved) == (0.8, -0.8, 3, 3)
+    assert record.curve("acc") == [(1, 0.5), (2, 0.9), (3, 0.8)]
+    assert [(r.step, dict(r.metrics)) for r in record.reports][0] == (1, {"acc": 0.5})
+    assert record.status == "running"
+    assert not record.observed
+    history.apply(Ended(99.0, trial, Status.COMPLETED, metrics={"acc": 0.85}))
+    assert (record.value, record.status, record.observed) == (0.85, "completed", True)
+    assert history.best is record
+    assert record.seconds == 99.0 - record.stretches[0].begin
+
+
+def test_a_resumed_trial_forgets_what_came_after_its_checkpoint():
+    history = History([created()])
+    trial = run_at_once(history, {}, [0.5, 0.4])
+    history.apply(Reported(9.0, trial, 3, {"loss": 0.3}))
+    history.apply(Ended(10.0, trial, Status.LOST, "worker died"))
+    assert list(history.unfinished) == [trial]
+    history.apply(TrialResumed(11.0, trial, 2, driver="e"))
+    record = history.trials[trial]
+    assert (record.step, record.value, history.steps_done) == (2, 0.4, 2)
+    assert not history.unfinished
+    assert record.driver == "e"
+
+
+def test_a_trial_that_kills_its_workers_is_given_up_but_progress_clears_the_count():
+    history = History([created()])
+    trial = run_at_once(history, {}, [0.5])
+    record = history.trials[trial]
+    for _ in range(LOSSES_ALLOWED - 1):
+        history.apply(Ended(0.0, trial, Status.LOST))
+        history.apply(TrialResumed(0.0, trial, 1))
+    history.apply(CheckpointSaved(0.0, trial, 2))
+    for attempt in range(LOSSES_ALLOWED):
+        assert not record.lost_for_good
+        history.apply(Ended(0.0, trial, Status.LOST))
+        if attempt < LOSSES_ALLOWED - 1:
+            history.apply(TrialResumed(0.0, trial, 2))
+    assert record.lost_for_good
+    assert not history.unfinished
+    assert history.spent_trials == 0
+
+
+def test_losing_the_whole_run_is_not_held_against_a_trial():
+    history = History([created()])
+    trial = run_at_once(history, {}, [0.5])
+    for _ in range(10):
+        history.apply(Ended(0.0, trial, Status.LOST, fault="run"))
+        assert list(history.unfinished) == [trial]
+        history.apply(TrialResumed(0.0, trial, 1))
+
+
+def test_active_seconds_leave_out_the_time_without_training():
+    history = History([created()])
+    history.apply(TrialStarted(10.0, 0, {}, 0))
+    history.apply(Ended(25.0, 0, Status.COMPLETED, metrics={"loss": 1.0}))
+    history.apply(TrialStarted(1000.0, 1, {}, 0))
+    history.apply(TrialStarted(1002.0, 2, {}, 0))
+    history.apply(Ended(1005.0, 1, Status.COMPLETED, metrics={"loss": 1.0}))
+    history.apply(Ended(1006.0, 2, Status.LOST, fault="run"))
+    history.apply(TrialResumed(5000.0, 2, 0))
+    assert history.active_seconds == 15.0 + 6.0
+
+
+def test_checkpoints_that_are_needed():
+    history = History([created()])
+    parent = run_at_once(history, {}, [0.5, 0.4, 0.3])
+    assert history.needed_checkpoints(parent) == {3}
+    child = len(history.trials)
+    history.apply(TrialStarted(0.0, child, {}, 0, "scheduler", "fork", Fork(parent, 2)))
+    assert history.needed_checkpoints(parent) == {2, 3}
+    assert history.needed_checkpoints(child) == set()
+    assert history.trials[child].checkpoint == history.trials[parent].directory / "step-2"
+    assert history.trials[child].step == 2
+    history.apply(Ended(0.0, parent, Status.STOPPED))
+    assert history.needed_checkpoints(parent) == {2}
+    history.apply(Reported(0.0, child, 3, {"loss": 0.1}))
+    history.apply(CheckpointSaved(0.0, child, 3))
+    assert history.needed_checkpoints(parent) == set()
+    assert history.needed_checkpoints(child) == {3}
+
+
+def test_several_goals_have_no_single_value():
+    history = History(random_events(mixed_space(), 3, goals=(Goal("a"), Goal("b", "max"))))
+    with pytest.raises(ValueError, match="use trial.values"):
+        _ = history.trials[0].value
+    assert len(history.trials[0].values) == 2

@@ -1,0 +1,782 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import tunewell as tw
+from tunewell.events import CheckpointSaved, Ended, Paused, TrialResumed, TrialStarted
+from tunewell.history import History
+
+SPACE = tw.Space(
+    learning_rate=tw.Float(1e-5, 1e-1, scale="log", default=1e-3),
+    layers=tw.Int(1, 4),
+    optimizer=tw.Choice(["sgd", "adam"]),
+    nesterov=tw.Choice([False, True], when={"optimizer": "sgd"}),
+)
+
+
+def loss_of(params):
+    return (math.log10(params["learning_rate"]) + 2.5) ** 2 + 0.1 * params["layers"]
+
+
+def once(trial):
+    return loss_of(trial.params)
+
+
+def by_steps(trial):
+    for step in trial.steps(9):
+        trial.report(loss=loss_of(trial.params) + 1 / step)
+
+
+def saving(trial):
+    for step in trial.steps(9):
+        trial.report(loss=loss_of(trial.params) + 1 / step)
+        trial.save(lambda directory: (directory / "weights").write_text(str(step)))
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return f"sqlite:///{tmp_path}/s.db"
+
+
+def study_of(storage=None, **options):
+    return tw.Study(SPACE, storage=storage, **{"sampler": "random", "scheduler": "fifo", "seed": 3, **options})
+
+
+def go(study, objective, **options):
+    return study.run(objective, **{"executor": "inline", "progress": False, **options})
+
+
+# --- totals -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_call_again_continues_to_the_same_total(storage):
+    first = study_of(storage)
+    assert go(first, once, trials=5) == "5 trials are done"
+    first.close()
+    again = study_of(storage)
+    assert go(again, once, trials=5) == "5 trials are done"
+    assert len(again.trials) == 5
+    go(again, once, trials=8)
+    assert [trial.number for trial in again.trials] == list(range(8))
+    fresh = study_of()
+    go(fresh, once, trials=8)
+    assert [dict(t.params) for t in fresh.trials] == [dict(t.params) for t in again.trials]
+    again.close()
+
+
+def test_steps_are_a_total_and_a_trial_cut_off_goes_on(storage):
+    study = study_of(storage)
+    assert go(study, saving, steps=13) == "13 steps are done"
+    assert [(t.status.value, t.step) for t in study.trials] == [("completed", 9), ("paused", 4)]
+    go(study, saving, steps=18)
+    assert [(t.status.value, t.step) for t in study.trials] == [("completed", 9), ("completed", 9)]
+    study.close()
+
+
+def test_seconds_are_a_total_of_training_time(storage):
+    def slow(trial):
+        for _ in trial.steps(1000):
+            time.sleep(0.01)
+            trial.report(loss=1.0)
+            trial.save(lambda directory: None)
+
+    study = study_of(storage)
+    assert go(study, slow, seconds=0.3) == "0.3 seconds are spent"
+    assert 0.3 <= study.history.active_seconds < 0.6
+    events = len(study.events)
+    time.sleep(0.2)
+    assert go(study, slow, seconds=0.3) == "0.3 seconds are spent"
+    assert len(study.events) == events
+    go(study, slow, seconds=0.5)
+    assert len(study.trials) == 1
+    study.close()
+
+
+def test_failed_trials_do_not_count_towards_the_total():
+    def sometimes(trial):
+        if trial.number in (1, 3):
+            raise ValueError(f"trial {trial.number} is unlucky")
+        return 1.0
+
+    study = study_of()
+    go(study, sometimes, trials=5)
+    assert [t.status.value for t in study.trials].count("completed") == 5
+    assert len(study.trials) == 7
+
+
+@pytest.mark.parametrize("options", [{}, {"trials": 0}, {"trials": 2.5}, {"seconds": -1}, {"steps": True}, {"trials": "3"}])
+def test_a_run_without_a_sound_total_is_refused(options):
+    with pytest.raises(ValueError, match="run expected"):
+        go(study_of(), once, **options)
+
+
+# --- what is tried ----------------------------------------------------------------------------------------------------
+
+
+def test_the_default_comes_first_when_one_is_stated():
+    study = study_of()
+    go(study, once, trials=3)
+    assert dict(study.trials[0].params) == SPACE.default()
+    assert [t.origin for t in study.trials] == ["default", "sampler", "sampler"]
+    without = study_of(default_first=False)
+    go(without, once, trials=2)
+    assert [t.origin for t in without.trials] == ["sampler", "sampler"]
+
+
+def test_enqueued_configurations_come_before_all(storage):
+    study = study_of(storage)
+    study.enqueue(SPACE.default(learning_rate=1e-2))
+    study.enqueue(SPACE.default(learning_rate=2e-2, optimizer="adam"))
+    study.close()
+    again = study_of(storage)
+    go(again, once, trials=4)
+    assert [t.origin for t in again.trials] == ["enqueued", "enqueued", "default", "sampler"]
+    assert again.trials[1].params["learning_rate"] == 2e-2
+    again.close()
+
+
+def test_an_impossible_configuration_is_refused_at_once():
+    with pytest.raises(ValueError, match="did you mean 'learning_rate'"):
+        study_of().enqueue({"learning_rte": 0.1})
+
+
+def test_a_grid_ends_by_itself():
+    space = tw.Space(a=tw.Float(0.0, 1.0), b=tw.Choice(["x", "y"]))
+    study = tw.Study(space, sampler=tw.samplers.Grid(points=3), scheduler="fifo")
+    assert go(study, lambda trial: trial.params["a"], trials=100) == "all 6 points of the grid have been tried"
+    assert len(study.trials) == 6
+
+
+def test_a_changed_space_holds_from_then_on(storage):
+    study = study_of(storage)
+    go(study, once, trials=3)
+    wider = tw.Space(learning_rate=tw.Float(1.0, 2.0), layers=tw.Int(1, 4))
+    study.change_space(wider, "the best lay at the edge")
+    go(study, once, trials=5)
+    assert all(1.0 <= trial.params["learning_rate"] <= 2.0 for trial in study.trials[3:])
+    assert study.space == wider
+    study.close()
+
+
+# --- what an objective gives -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("returned", "status", "value"),
+    [
+        (0.5, "completed", 0.5),
+        (1, "completed", 1.0),
+        ({"loss": 0.5, "accuracy": 0.9}, "completed", 0.5),
+        ([0.5], "completed", 0.5),
+        (float("nan"), "diverged", None),
+        (float("inf"), "diverged", None),
+        (None, "failed", None),
+        ({"los": 0.5}, "failed", None),
+        ("good", "failed", None),
+        ([0.5, 0.6], "failed", None),
+    ],
+)
+def test_return_values(returned, status, value):
+    study = study_of()
+    with pytest.raises(tw.ObjectiveError) if status == "failed" else _nothing():
+        go(study, lambda trial: returned, trials=3)
+    trial = study.trials[0]
+    assert trial.status == status
+    if value is not None:
+        assert trial.value == value
+    else:
+        assert trial.reason
+
+
+class _nothing:
+    def __enter__(self):
+        return None
+
+    def __exit__(self, *_):
+        return False
+
+
+def test_a_missing_metric_is_named():
+    study = study_of(metric="val_loss")
+
+    def forgetful(trial):
+        for _ in trial.steps(2):
+            trial.report(loss=0.3, train_loss=0.2)
+
+    with pytest.raises(tw.ObjectiveError, match="without a value for 'val_loss'.*it gave loss, train_loss"):
+        go(study, forgetful, trials=5)
+
+
+def test_nan_ends_a_trial_as_diverged_at_that_step():
+    def explodes(trial):
+        for step in trial.steps(9):
+            trial.report(loss=1.0 if step < 4 else float("nan"), grad_norm=float("inf"))
+
+    study = study_of()
+    go(study, explodes, trials=2)
+    trial = study.trials[0]
+    assert (trial.status, trial.step, trial.reason) == ("diverged", 4, "loss is nan at step 4")
+    with pytest.raises(ValueError, match="no trial with a value yet .2 diverged"):
+        _ = study.best
+
+
+def test_an_exception_on_nan_is_divergence_too():
+    def raises(trial):
+        for _ in trial.steps(3):
+            trial.report(loss=float("nan"))
+            raise RuntimeError("loss is nan")
+
+    study = study_of()
+    go(study, raises, trials=4)
+    assert {t.status.value for t in study.trials} == {"diverged"}
+
+
+def test_the_same_error_three_times_ends_the_run_with_its_traceback():
+    def broken(trial):
+        return 1 / 0
+
+    study = study_of()
+    with pytest.raises(tw.ObjectiveError) as caught:
+        go(study, broken, trials=50)
+    assert "failed 3 times in the same way" in str(caught.value)
+    assert "ZeroDivisionError" in str(caught.value)
+    assert "return 1 / 0" in str(caught.value)
+    assert len(study.trials) == 3
+    assert "tunewell/trial.py" not in study.trials[0].error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
+        (FloatingPointError("overflow"), "diverged"),
+        (RuntimeError("shapes do not match"), "failed"),
+        (SystemExit(3), "failed"),
+    ],
+)
+def test_exceptions_end_as_what_they_mean(error, status):
+    def raises(trial):
+        raise error
+
+    study = study_of()
+    go(study, raises, trials=1) if status != "failed" else pytest.raises(tw.ObjectiveError, go, study, raises, trials=1)
+    assert study.trials[0].status == status
+    assert type(error).__name__ in study.trials[0].error or status == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("misuse", "words"),
+    [
+        (lambda t: t.report(), "at least one metric"),
+        (lambda t: (t.report(loss=1.0, step=2), t.report(loss=1.0, step=2)), "a step after 2, got 2"),
+        (lambda t: (t.report(loss=1.0, step=2), t.report(loss=1.0, step=1)), "a step after 2, got 1"),
+        (lambda t: [t.report(loss=1.0, step=5) for _ in t.steps(2)], "expected step 1, the step of the loop"),
+        (lambda t: [(t.report(loss=1.0), t.report(x=1.0)) for _ in t.steps(2)], "report each step once"),
+        (lambda t: t.report(loss="low"), "a number for 'loss', got str"),
+        (lambda t: t.report(loss=[1, 2]), "a number for 'loss', got list"),
+        (lambda t: list(t.steps()), "trial.steps.50. or study.run"),
+        (lambda t: list(t.steps(0)), "at least 1, got 0"),
+    ],
+)
+def test_misuse_of_the_trial_is_one_sentence(misuse, words):
+    study = study_of()
+    with pytest.raises(tw.ObjectiveError, match=words):
+        go(study, misuse, trials=3)
+
+
+def test_numbers_of_all_kinds_are_welcome():
+    import numpy as np
+    import torch
+
+    def objective(trial):
+        trial.report({"val/loss": torch.tensor([0.5]), "b": np.float32(2), "c": 3, "d": torch.tensor(4)}, loss=True)
+
+    study = study_of()
+    go(study, objective, trials=1)
+    assert dict(study.trials[0].reports[0].metrics) == {"val/loss": 0.5, "b": 2.0, "c": 3.0, "d": 4.0, "loss": 1.0}
+
+
+def test_max_steps_is_for_objectives_that_do_not_say():
+    def open_ended(trial):
+        for step in trial.steps():
+            trial.report(loss=1 / step)
+
+    study = study_of()
+    go(study, open_ended, trials=1, max_steps=7)
+    assert study.trials[0].step == 7
+
+
+def test_a_loop_without_steps_is_halted_at_its_next_report():
+    reached = []
+
+    def own_loop(trial):
+        for epoch in range(1, 10):
+            trial.report(loss=float(trial.number), step=epoch)
+            reached.append((trial.number, epoch))
+
+    study = study_of(scheduler="asha")
+    go(study, own_loop, trials=4)
+    assert [t.status.value for t in study.trials] == ["stopped"] * 4
+    assert reached == [(0, 1), (1, 1), (2, 1), (3, 1)]
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_a_promoted_trial_goes_on_from_its_checkpoint():
+    seen = []
+
+    def objective(trial):
+        start = int((trial.checkpoint / "weights").read_text()) if trial.checkpoint else 0
+        for step in trial.steps(9):
+            assert step == start + 1
+            start = step
+            seen.append((trial.number, step))
+            trial.report(loss=loss_of(trial.params) + 1 / step)
+            trial.save(lambda directory, step=step: (directory / "weights").write_text(str(step)))
+
+    study = study_of(scheduler="asha")
+    go(study, objective, trials=12)
+    assert len(seen) == len(set(seen)) == study.history.steps_done
+    promoted = [t for t in study.trials if t.step > 1]
+    assert promoted
+    assert any(len(t.stretches) > 1 for t in promoted)
+
+
+def test_only_needed_checkpoints_stay(tmp_path):
+    study = study_of(scheduler="asha", directory=tmp_path)
+    go(study, saving, trials=12)
+    on_disk = {
+        (trial.number, path.name)
+        for trial in study.trials
+        for path in trial.directory.iterdir()
+        if path.name.startswith((".step", "step"))
+    }
+    assert on_disk == {(t.number, f"step-{t.saved}") for t in study.trials}
+    for trial in study.trials:
+        assert (trial.checkpoint / "weights").read_text() == str(trial.saved)
+
+
+def test_a_checkpoint_that_fails_half_way_is_not_there():
+    def objective(trial):
+        for _ in trial.steps(2):
+            trial.report(loss=1.0)
+
+            def write(directory):
+                (directory / "half").write_text("x")
+                raise OSError("cable pulled")
+
+            trial.save(write)
+
+    study = study_of()
+    with pytest.raises(tw.ObjectiveError, match="cable pulled"):
+        go(study, objective, trials=5)
+    assert list(study.trials[0].directory.iterdir()) == []
+
+
+def test_a_crash_in_the_middle_gives_the_same_later_decisions(tmp_path):
+    """Cut the run after any number of events; going on from there ends in the same study."""
+
+    class Cut(Exception):
+        pass
+
+    def story(study):
+        return [
+            (type(e).__name__, e.trial, getattr(e, "step", None), getattr(e, "status", None), getattr(e, "reason", None))
+            for e in study.events
+            if isinstance(e, TrialStarted | CheckpointSaved | Paused | Ended)
+        ]
+
+    whole = study_of(scheduler="asha", directory=tmp_path / "whole")
+    go(whole, saving, trials=9)
+    for cut in range(3, len(whole.events), 7):
+        storage = f"sqlite:///{tmp_path}/{cut}.db"
+        study = study_of(storage, scheduler="asha")
+
+        def watch(history, events, cut=cut):
+            if len(history) >= cut:
+                raise Cut
+
+        with pytest.raises(Cut):
+            go(study, saving, trials=9, progress=watch)
+        study.close()
+        again = study_of(storage, scheduler="asha")
+        go(again, saving, trials=9)
+        lost = [event for event in story(again) if event[3] == "lost"]
+        assert len(lost) <= 1
+        kept = [event for event in story(again) if event not in lost]
+        assert kept == story(whole), cut
+        assert [(t.value, t.step) for t in again.trials] == [(t.value, t.step) for t in whole.trials]
+        again.close()
+
+
+# --- interruption ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_interrupt_lets_the_step_finish_and_saves(storage, number):
+    def objective(trial):
+        for step in trial.steps(9):
+            trial.report(loss=1 / step)
+            if trial.number == 1 and step == 4 and not trial.checkpoint_was_loaded:
+                os.kill(os.getpid(), number)
+            trial.save(lambda directory: None)
+
+    def marked(trial):
+        trial.checkpoint_was_loaded = trial.checkpoint is not None
+        objective(trial)
+
+    study = study_of(storage)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt, match="goes on where this one stopped"):
+        go(study, marked, trials=3)
+    assert signal.getsignal(number) is before
+    assert [(t.status.value, t.step) for t in study.trials] == [("completed", 9), ("paused", 4)]
+    study.close()
+    again = study_of(storage)
+    go(again, marked, trials=3)
+    assert [(t.status.value, t.step) for t in again.trials] == [("completed", 9)] * 3
+    again.close()
+
+
+def test_interrupted_without_a_checkpoint_a_trial_begins_again(storage):
+    calls = []
+
+    def objective(trial):
+        calls.append(trial.number)
+        for step in trial.steps(5):
+            if len(calls) == 1 and step == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            trial.report(loss=1 / step)
+
+    study = study_of(storage)
+    with pytest.raises(KeyboardInterrupt):
+        go(study, objective, trials=2)
+    assert study.trials[0].status == "lost"
+    go(study, objective, trials=2)
+    assert calls == [0, 0, 1]
+    assert [(t.status.value, t.step) for t in study.trials] == [("completed", 5)] * 2
+    study.close()
+
+
+def test_two_interrupts_stop_at_once(storage):
+    def objective(trial):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("not reached")
+
+    study = study_of(storage)
+    with pytest.raises(KeyboardInterrupt):
+        go(study, objective, trials=2)
+    assert study.trials[0].status == "lost"
+    go(study, once, trials=2)
+    assert [t.status.value for t in study.trials] == ["completed"] * 2
+    study.close()
+
+
+def test_a_driver_that_was_killed_is_taken_over_from(storage, tmp_path):
+    script = tmp_path / "die.py"
+    script.write_text(
+        "import os, signal, tunewell as tw\n"
+        "from pathlib import Path\n"
+        "def train(trial):\n"
+        "    for step in trial.steps(6):\n"
+        "        trial.report(loss=1 / step)\n"
+        "        trial.save(lambda d: None)\n"
+        "        if trial.number == 2 and step == 4 and not Path('died').exists():\n"
+        "            Path('died').touch(); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "space = tw.Space(x=tw.Float(0, 1))\n"
+        f"study = tw.Study(space, storage={storage!r}, sampler='random', scheduler='fifo', seed=0)\n"
+        "study.run(train, trials=4, executor='inline', progress=False)\n"
+        "print([(t.number, t.status.value, t.step, len(t.stretches)) for t in study.trials])\n"
+    )
+    first = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+    assert first.returncode == -signal.SIGKILL
+    second = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert second.stdout.strip() == str(
+        [(0, "completed", 6, 1), (1, "completed", 6, 1), (2, "completed", 6, 2), (3, "completed", 6, 1)]
+    )
+    events = tw.open(storage).events
+    resumed = [event for event in events if isinstance(event, TrialResumed)]
+    assert len(resumed) == 1
+    assert resumed[0].step == 3  # the step in which it died had not been told yet
+
+
+# --- several at once --------------------------------------------------------------------------------------------------
+
+
+def test_several_drivers_share_one_study(storage):
+    study_of(storage).close()
+    code = (
+        "import tunewell as tw\n"
+        f"s = tw.open({storage!r})\n"
+        "s.run(lambda t: t.params['learning_rate'], trials=60, executor='inline', progress=False)\n"
+    )
+    drivers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [driver.wait(60) for driver in drivers] == [0, 0, 0]
+    study = tw.open(storage)
+    assert [t.number for t in study.trials] == list(range(60))
+    assert {t.status.value for t in study.trials} == {"completed"}
+    alone = study_of()
+    go(alone, lambda t: t.params["learning_rate"], trials=60)
+    assert [dict(t.params) for t in study.trials] == [dict(t.params) for t in alone.trials]
+    study.close()
+
+
+# --- ask and tell -----------------------------------------------------------------------------------------------------
+
+
+def test_ask_and_tell(storage):
+    study = study_of(storage)
+    trials = [study.ask() for _ in range(3)]
+    assert [t.number for t in trials] == [0, 1, 2]
+    study.tell(trials[2], 0.3)
+    study.tell(trials[0], {"loss": 0.1, "accuracy": 0.9})
+    study.tell(1, status="failed", reason="the robot fell over")
+    assert [t.status.value for t in study.trials] == ["completed", "failed", "completed"]
+    assert study.best.number == 0
+    assert study.trials[1].reason == "the robot fell over"
+    with pytest.raises(ValueError, match="trial 1 is failed already: tell each trial once"):
+        study.tell(1, 0.5)
+    with pytest.raises(ValueError, match="a trial of this study, got 7: it has 3"):
+        study.tell(7, 0.5)
+    study.close()
+
+
+def test_an_asked_trial_reports_and_is_told_elsewhere(storage):
+    study = study_of(storage)
+    trial = study.ask()
+    for step in trial.steps(3):
+        trial.report(loss=1 / step)
+    other = tw.open(storage)
+    with pytest.raises(ValueError, match='pass it, or status="failed"'):
+        study_of(storage).tell(study.ask().number)
+    study.tell(trial)
+    assert [r.step for r in other.trials[0].reports] == [1, 2, 3]
+    assert other.trials[0].value == pytest.approx(1 / 3)
+    for one in (study, other):
+        one.close()
+
+
+def test_telling_nan_is_divergence_and_bad_values_are_refused():
+    study = study_of()
+    assert study.tell(study.ask(), float("nan")).status == "diverged"
+    with pytest.raises(ValueError, match="a status that ends a trial"):
+        study.tell(study.ask(), 0.1, status="running")
+    with pytest.raises(TypeError, match="expected a number for 'loss', got str"):
+        study.tell(study.ask(), "good")
+
+
+def test_an_asked_trial_does_not_hold_up_a_run():
+    study = study_of()
+    study.ask()
+    assert go(study, once, trials=3) == "3 trials are done"
+    assert [t.status.value for t in study.trials] == ["running", "completed", "completed"]
+
+
+def test_asking_an_exhausted_grid_says_so():
+    study = tw.Study(tw.Space(a=tw.Choice(["x"])), sampler="grid")
+    study.tell(study.ask(), 1.0)
+    with pytest.raises(RuntimeError, match="nothing to try: all 1 points"):
+        study.ask()
+
+
+def test_threads_may_ask_and_tell():
+    study = study_of()
+
+    def work():
+        for _ in range(10):
+            trial = study.ask()
+            study.tell(trial, loss_of(trial.params))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [t.number for t in study.trials] == list(range(40))
+    assert {t.status.value for t in study.trials} == {"completed"}
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_best_pareto_and_dataframe():
+    study = tw.Study(
+        SPACE, metric=["error", "seconds"], mode=["min", "min"], sampler="random", scheduler="fifo", seed=0
+    )
+    points = [(3.0, 1.0), (2.0, 2.0), (2.5, 2.5), (1.0, 3.0), (2.0, 2.0)]
+    go(study, lambda trial: points[trial.number], trials=5)
+    assert [t.number for t in study.pareto] == [0, 1, 3, 4]
+    with pytest.raises(ValueError, match="2 goals has no single best trial: use study.pareto"):
+        _ = study.best
+    frame = study.dataframe()
+    assert list(frame["error"]) == [point[0] for point in points]
+    assert frame["params.learning_rate"].iloc[0] == 1e-3
+
+
+def test_maximising():
+    study = study_of(metric="accuracy", mode="max")
+    go(study, lambda trial: float(trial.number), trials=4)
+    assert study.best.number == 3
+    assert study.best.value == 3.0
+    assert [t.number for t in study.pareto] == [3]
+
+
+def test_an_opened_study_goes_on_as_it_was(storage):
+    created = study_of(storage, scheduler=tw.schedulers.Asha(reduction=2))
+    go(created, saving, trials=4)
+    created.close()
+    opened = tw.open(storage)
+    assert opened.name == "study"
+    go(opened, saving, trials=8)
+    fresh = study_of(scheduler=tw.schedulers.Asha(reduction=2))
+    go(fresh, saving, trials=8)
+    assert [dict(t.params) for t in opened.trials] == [dict(t.params) for t in fresh.trials]
+    opened.close()
+
+
+def test_changed_settings_are_an_event(storage):
+    study = study_of(storage)
+    go(study, once, trials=2)
+    study.close()
+    other = study_of(storage, sampler="sobol")
+    assert other.history.settings["sampler"] == {"name": "sobol"}
+    other.close()
+    auto = tw.Study(SPACE, storage=storage, sampler="auto", scheduler="auto")
+    assert auto.history.settings["sampler"] == {"name": "sobol"}
+    assert [type(e).__name__ for e in auto.events].count("SettingsChanged") == 1
+    auto.close()
+
+
+def test_a_study_about_something_else_is_an_error_that_says_what_differs(storage):
+    study_of(storage).close()
+    other = tw.Space(learning_rate=tw.Float(1e-5, 1.0, scale="log", default=1e-3), momentum=tw.Float(0, 1))
+    with pytest.raises(ValueError) as caught:
+        tw.Study(other, metric="accuracy", mode="max", storage=storage, seed=4)
+    message = str(caught.value)
+    for words in (
+        "parameter 'learning_rate' is stored as Float(1e-05, 0.1",
+        "parameter 'momentum' is new",
+        "parameter 'layers' is missing",
+        "the goal is loss (min), not accuracy (max)",
+        "the seed is 3, not 4",
+        "Choose another name",
+    ):
+        assert words in message
+
+
+def test_delete_removes_events_and_files(storage, tmp_path):
+    study = study_of(storage, name="digits")
+    go(study, saving, trials=2)
+    directory = study.directory
+    assert directory.is_dir()
+    study.close()
+    with pytest.raises(KeyError, match="did you mean 'digits'"):
+        tw.delete(storage, "digts")
+    tw.delete(storage, "digits")
+    assert not directory.exists()
+    with pytest.raises(KeyError, match="holds no study yet"):
+        tw.open(storage)
+    with pytest.raises(FileNotFoundError, match="found no file"):
+        tw.open(f"sqlite:///{tmp_path}/none.db")
+
+
+def test_names_with_odd_characters_have_folders_of_their_own(storage):
+    names = ["a/b", "a-b", "../up", "ä b", "a b"]
+    folders = set()
+    for name in names:
+        with study_of(storage, name=name) as study:
+            folders.add(study.directory)
+            assert study.directory.parent.name == "s-files"
+    assert len(folders) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"space": {"x": 1}}, TypeError, "expected a Space, got dict"),
+        ({"mode": "minimum"}, ValueError, 'mode "min" or "max", got'),
+        ({"metric": ["a", "b"], "mode": ["min"]}, ValueError, "one mode per metric"),
+        ({"metric": ["a", "a"]}, ValueError, "different metric names"),
+        ({"seed": -1}, ValueError, "a seed that is a whole number"),
+        ({"seed": 1.5}, ValueError, "a seed that is a whole number"),
+        ({"name": ""}, ValueError, "expected a name"),
+        ({"sampler": "sobbol"}, ValueError, "did you mean 'sobol'"),
+    ],
+)
+def test_bad_studies_are_refused_in_one_sentence(options, error, words):
+    space = options.pop("space", SPACE)
+    with pytest.raises(error, match=words):
+        tw.Study(space, **options)
+
+
+def test_no_objective_and_unknown_executors():
+    with pytest.raises(ValueError, match='executor="inline", "processes" or an instance'):
+        study_of().run(once, trials=1, executor="threads")
+    with pytest.raises(TypeError, match="expected an objective, got none"):
+        go(study_of(), None, trials=1)
+    with pytest.raises(ValueError, match='expected workers=1, got 3: use executor="processes"'):
+        go(study_of(), once, trials=1, workers=3)
+
+
+def test_a_trial_that_takes_too_long_is_timed_out():
+    class Frozen:
+        """Trials here never come back; a real process would be killed."""
+
+        def __init__(self):
+            self.jobs, self.halted = {}, []
+
+        def start(self, objective, workers): ...
+        def clock(self):
+            return time.time()
+
+        def free_workers(self):
+            return () if self.jobs else (0,)
+
+        def busy_trials(self):
+            return tuple(self.jobs)
+
+        def launch(self, job):
+            self.jobs[job.trial] = job
+
+        def halt(self, trial):
+            self.halted.append(trial)
+            del self.jobs[trial]
+
+        def poll(self, observe, seconds):
+            time.sleep(0.01)
+
+        def close(self): ...
+
+    study, frozen = study_of(), Frozen()
+    study.run(trials=2, trial_seconds=0.05, executor=frozen, progress=False)
+    assert frozen.halted == [0, 1]
+    assert [t.status.value for t in study.trials] == ["timed_out"] * 2
+    assert study.trials[0].reason == "took longer than 0.05 seconds"
+
+
+def test_every_decision_can_be_found_again_in_the_events(storage):
+    study = study_of(storage, scheduler="asha")
+    go(study, saving, trials=9)
+    events = study.events
+    assert json.dumps([repr(event) for event in events])
+    for position, event in enumerate(events):
+        if isinstance(event, TrialStarted) and event.origin == "sampler":
+            import numpy as np
+
+            history = History(events[:position])
+            rng = np.random.default_rng([history.seed, event.trial])
+            assert tw.samplers.Random().suggest(history.space, history, rng) == event.config
+    study.close()
