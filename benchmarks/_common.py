@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import os
 import platform
 import statistics
@@ -154,13 +155,11 @@ class Spread:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a number with ``digits`` significant digits and commas in the thousands."""
+    """Return a number with ``digits`` significant digits, commas in the thousands and no exponent."""
     if value == 0:
         return "0"
-    if abs(value) >= 10**digits:
-        whole = round(value, digits - len(str(int(abs(value)))))
-        return f"{int(whole):,}"
-    return f"{value:.{digits}g}"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, decimals):,.{max(0, decimals)}f}"
 
 
 def interleaved(measures: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Spread]:

@@ -25,7 +25,9 @@ def picture(history):
     """Everything a decision could read, as plain data."""
     steps = range(1, 6)
     return {
-        "trials": [(t.number, t.status, dict(t.params), t.step, repr(t.losses), t.saved, t.reason) for t in history.trials],
+        "trials": [
+            (t.number, t.status, dict(t.params), t.step, repr(t.losses), t.saved, t.reason) for t in history.trials
+        ],
         "running": sorted(history.running),
         "unfinished": sorted(history.unfinished),
         "steps": history.steps_done,

@@ -15,14 +15,15 @@ ROOT = Path(tunewell.__file__).parent
 
 # From the ground up. A module may import from its own row or from rows above it in this list.
 LAYERS = [
-    ["scales", "space", "numerics", "identity", "registry"],
+    ["scales", "values", "parameters", "space", "numerics", "identity", "registry"],
     ["events"],
     ["history"],
     ["protocols"],
     ["trial", "analysis", "knowledge"],
     ["samplers", "schedulers", "executors", "journals"],
     ["strategies"],
-    ["console", "ledger", "driver", "replay", "study"],
+    ["decisions", "checkpoints", "ledger"],
+    ["console", "driver", "replay", "study"],
     ["integrations", "demo", "testing"],
     ["cli", "server", "web", "__main__"],
 ]

@@ -113,7 +113,9 @@ def test_failed_trials_do_not_count_towards_the_total():
     assert len(study.trials) == 7
 
 
-@pytest.mark.parametrize("options", [{}, {"trials": 0}, {"trials": 2.5}, {"seconds": -1}, {"steps": True}, {"trials": "3"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"trials": 0}, {"trials": 2.5}, {"seconds": -1}, {"steps": True}, {"trials": "3"}]
+)
 def test_a_run_without_a_sound_total_is_refused(options):
     with pytest.raises(ValueError, match="run expected"):
         go(study_of(), once, **options)
@@ -393,7 +395,13 @@ def test_a_crash_in_the_middle_gives_the_same_later_decisions(tmp_path):
 
     def story(study):
         return [
-            (type(e).__name__, e.trial, getattr(e, "step", None), getattr(e, "status", None), getattr(e, "reason", None))
+            (
+                type(e).__name__,
+                e.trial,
+                getattr(e, "step", None),
+                getattr(e, "status", None),
+                getattr(e, "reason", None),
+            )
             for e in study.events
             if isinstance(e, TrialStarted | CheckpointSaved | Paused | Ended)
         ]

@@ -62,7 +62,7 @@ STORED = (
     Backend("Optuna, journal file", PEER, "journal", 10_000, 1000),
 )
 SHARED = (
-    Backend("Tunewell, SQLite", OURS, "sqlite", 2000, 400),
+    Backend("Tunewell, SQLite", OURS, "sqlite", 4000, 1000),
     Backend("Optuna, SQLite", PEER, "sqlite", 120, 24),
     Backend("Optuna, journal file", PEER, "journal", 800, 160),
 )
@@ -107,7 +107,7 @@ def main() -> None:
         [(name, taken.show(), taken.factor(opened["Tunewell, SQLite"])) for name, taken in opened.items()],
     )
     page.table(
-        "Processes that share one study: trials per second in all",
+        "Processes that share one study: trials per second in all, from the start to the end of the last trial",
         ("", *(f"{n} process{'es' if n > 1 else ''}" for n in PROCESSES)),
         [
             (backend.name, *(shared[f"{backend.name}, {n}"].show() for n in PROCESSES))

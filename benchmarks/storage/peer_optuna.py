@@ -140,7 +140,9 @@ def share(given: argparse.Namespace) -> dict[str, float]:
     await_start()
     begin = time.time()
     theirs.optimize(suggest, n_trials=given.count)
-    return {"begin": begin, "end": time.time(), "done": sum(t.state.name == "COMPLETE" for t in theirs.trials)}
+    records = theirs.trials
+    last = max(t.datetime_complete.timestamp() for t in records if t.datetime_complete)
+    return {"begin": begin, "end": last, "done": sum(t.state.name == "COMPLETE" for t in records)}
 
 
 WORK = {work.__name__: work for work in (trials, reports, build, read, create, share)}

@@ -50,7 +50,7 @@ _HOMES = {
 }
 _MODULES = ("executors", "samplers", "schedulers", "testing")
 
-__all__ = [*_HOMES, *_MODULES, "__version__"]  # noqa: PLE0604
+__all__ = [*_HOMES, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 import signal
 import threading
 import time
@@ -20,13 +19,12 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-import numpy as np
-
+from tunewell.checkpoints import remove_unneeded
+from tunewell.decisions import Budget, choose
 from tunewell.events import (
     CheckpointSaved,
     Ended,
     Event,
-    Origin,
     Paused,
     Reported,
     Status,
@@ -38,23 +36,19 @@ from tunewell.history import History, TrialRecord
 from tunewell.identity import is_gone, new_identity
 from tunewell.ledger import Ledger
 from tunewell.protocols import (
-    Action,
     Continue,
     Done,
     Executor,
-    Exhausted,
     Fork,
     Job,
     Pause,
     Resume,
     Sampler,
     Scheduler,
-    Start,
     Stop,
     Verdict,
     Wait,
 )
-from tunewell.space import Config, Space
 
 SAME_ERROR_LIMIT = 3
 FLUSH_SECONDS = 0.05
@@ -64,92 +58,6 @@ POLL_SECONDS = 0.2
 
 class ObjectiveError(RuntimeError):
     """The objective fails in the same way again and again, so the run was ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Totals over the whole study: reaching any of them ends the run. ``trial_seconds`` limits each single trial."""
-
-    trials: int | None = None
-    seconds: float | None = None
-    steps: int | None = None
-    trial_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("trials", "seconds", "steps", "trial_seconds"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            whole = name in ("trials", "steps")
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value > 0:
-                kind = "a whole number" if whole else "a number"
-                raise ValueError(f"run expected {name}= to be {kind} above 0, got {value!r}")
-
-    def spent(self, history: History, seconds: float) -> str:
-        """Return why nothing may train on, or an empty string; ``seconds`` are those of the study so far."""
-        if self.steps is not None and history.steps_done >= self.steps:
-            return f"{history.steps_done} steps are done"
-        if self.seconds is not None and seconds >= self.seconds:
-            return f"{self.seconds:g} seconds are spent"
-        return ""
-
-
-def generators(seed: int, trial: int) -> tuple[np.random.Generator, int]:
-    """Return the generator that decides on a trial, ``default_rng([seed, trial])``, and the seed the trial trains with."""
-    sequence = np.random.SeedSequence([seed, trial])
-    return np.random.Generator(np.random.PCG64(sequence)), int(sequence.generate_state(1)[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What a free worker should do, with the configuration of a new trial filled in, and who chose that."""
-
-    action: Start | Resume | Fork | Wait | Done
-    config: Config
-    origin: Origin = "scheduler"
-    seed: int = 0
-
-
-def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: bool = True) -> Chosen:
-    """Return what a free worker should do next: a pure function of the history.
-
-    First in line are configurations that a person enqueued, then the default one if the study begins with it, then
-    whatever the scheduler says; ``may_start=False`` leaves only trials that are there already.
-    """
-    rng, seed = generators(history.seed, len(history.trials))
-    if may_start and history.queue:
-        return Chosen(Start(), history.queue[0], "enqueued", seed)
-    if may_start and history.settings.get("default_first") and not history.default_started:
-        return Chosen(Start(), history.space.default(), "default", seed)
-    action = scheduler.next_action(history.space, history, rng)
-    if isinstance(action, Fork):
-        return Chosen(action, action.config, "scheduler", seed)
-    if not isinstance(action, Start):
-        return Chosen(action, {})
-    if not may_start:
-        return Chosen(Wait("no more trials may start"), {})
-    if action.config is not None:
-        return Chosen(action, action.config, "scheduler", seed)
-    try:
-        return Chosen(action, sampler.suggest(history.space, history, rng), "sampler", seed)
-    except Exhausted as exhausted:
-        return Chosen(Done(str(exhausted)), {})
-
-
-class StartsOnly:
-    """A scheduler as it decides for ``study.ask``: a caller that asks wants a new trial, never one that is there."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-
-    def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
-        """Return the scheduler's action, or a plain start in the place of a resumption, a fork or a wait."""
-        action = self._scheduler.next_action(space, history, rng)
-        return action if isinstance(action, Start | Done) else Start()
-
-    def decide(self, history: History, report: Reported) -> Verdict:
-        """Return what the scheduler decides."""
-        return self._scheduler.decide(history, report)
 
 
 @dataclass
@@ -173,6 +81,7 @@ class Driver:
     _looked: float = -math.inf
     _housekeeping: dict[int, None] = field(default_factory=dict)  # trials with checkpoints to look through
     _done: str = ""
+    _taking_up: bool = False
 
     def run(self) -> str:
         """Run until the budget is spent or nothing is left to do; return why it ended.
@@ -217,19 +126,28 @@ class Driver:
         """Begin one job; return None, or in words why there is none (empty: not now)."""
         self._done = ""
         busy = set(self.executor.busy_trials())
-        for event in self.ledger.commit(lambda history: self._next_events(history, worker, busy)):
-            if isinstance(event, TrialStarted | TrialResumed):
-                self._launch(self.ledger.history.trials[event.trial], worker)
-                self._heard([event])
+        while decided := self.ledger.commit(lambda history: self._next_events(history, worker, busy)):
+            self._heard(decided)
+            trial = self.ledger.history.trials[decided[0].trial]
+            if not self._cut_off_before_a_verdict(trial) or isinstance(
+                self._verdict(trial.number, trial.reports[-1]), Continue
+            ):
+                self._launch(trial, worker)
                 return None
         history = self.ledger.history
         more_may_come = any(history.trials[number].driver for number in history.running)
         return "" if more_may_come else self._done
 
-    def _next_events(self, history: History, worker: int, busy: set[int]) -> Sequence[Event]:
+    def _cut_off_before_a_verdict(self, trial: TrialRecord) -> bool:
+        """Whether a trial taken up again may have missed the verdict on its last step, which is not told twice."""
+        return self._taking_up and bool(trial.reports) and trial.step == trial.saved
+
+    def _next_events(self, history: History, worker: int, busy: set[int]) -> Sequence[TrialStarted | TrialResumed]:
         now = self.executor.clock()
+        self._taking_up = False
         for number in history.unfinished:
             if number not in busy:
+                self._taking_up = True
                 trial = history.trials[number]
                 reason = "taken up again" if trial.saved else "taken up again from the beginning"
                 return [TrialResumed(now, number, trial.saved, reason, self.identity, worker)]
@@ -445,7 +363,7 @@ class Driver:
         self.ledger.flush()
         self._flushed = time.monotonic()
         for trial in self._housekeeping:
-            self._remove_checkpoints(trial)
+            remove_unneeded(self.ledger.history, trial)
         self._housekeeping.clear()
 
     def _heard(self, events: Sequence[Event]) -> None:
@@ -454,20 +372,6 @@ class Driver:
             for event in events:
                 if isinstance(event, CheckpointSaved):
                     self._housekeeping[event.trial] = None
-
-    def _remove_checkpoints(self, number: int) -> None:
-        """Remove what nothing needs any more. Called only once the newer checkpoint is written down."""
-        history = self.ledger.history
-        directory = history.trials[number].directory
-        if not history.trials[number].saved or not directory.is_dir():
-            return
-        needed = {f"step-{step}" for step in history.needed_checkpoints(number)}
-        busy = number in history.running
-        for path in directory.iterdir():
-            complete = path.name.startswith("step-") and path.name not in needed
-            torn = path.name.startswith(".step-")
-            if (complete and not (busy and _newer(path.name, needed))) or (torn and not busy):
-                shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -482,9 +386,9 @@ class Driver:
             self.interrupted = "interrupted"
             self.tell("interrupted: running steps finish and are saved; once more stops at once")
 
-        before: dict[int, Any] = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, ask_to_stop)
+        before: dict[signal.Signals, Any] = {
+            number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:
@@ -503,13 +407,6 @@ def _not_finite(history: History, report: Reported) -> str:
 
 def _reported_names(record: TrialRecord) -> set[str]:
     return {name for report in record.reports for name in report.metrics}
-
-
-def _newer(name: str, needed: set[str]) -> bool:
-    """Whether a checkpoint folder is newer than all that the study knows: its trial is about to tell of it."""
-    steps = [int(other.partition("-")[2]) for other in needed]
-    number = name.partition("-")[2]
-    return number.isdigit() and all(int(number) > step for step in steps)
 
 
 def _signature(event: Ended) -> str:

@@ -198,7 +198,5 @@ class Noted:
     trial: int | None = None
 
 
-TrialEvent: TypeAlias = (
-    TrialStarted | TrialResumed | Reported | CheckpointSaved | Adjusted | Paused | Ended
-)
+TrialEvent: TypeAlias = TrialStarted | TrialResumed | Reported | CheckpointSaved | Adjusted | Paused | Ended
 Event: TypeAlias = StudyCreated | SpaceChanged | SettingsChanged | Enqueued | TrialEvent | Noted

@@ -113,7 +113,9 @@ class TrialRecord:
         self.stretches: list[Stretch] = [Stretch(event.driver, event.worker, event.time)]
 
     def __repr__(self) -> str:
-        return f"TrialRecord(number={self.number}, status={self.status.value!r}, value={self.value!r}, step={self.step})"
+        return (
+            f"TrialRecord(number={self.number}, status={self.status.value!r}, value={self.value!r}, step={self.step})"
+        )
 
     @property
     def step(self) -> int:
@@ -204,12 +206,12 @@ class TrialRecord:
     @property
     def directory(self) -> Path:
         """The folder of the trial's checkpoints and log."""
-        return self._about.files / "trials" / str(self.number)
+        return self._about.files / f"trials/{self.number}"
 
     @property
     def log(self) -> Path:
         """The file with what the objective printed in its worker process."""
-        return self.directory / "output.log"
+        return self._about.files / f"trials/{self.number}/output.log"
 
     @property
     def checkpoint(self) -> Path | None:
@@ -217,8 +219,8 @@ class TrialRecord:
         if not self.saved:
             return None
         if self.fork is not None and self.saved == self.fork.step:
-            return self._about.files / "trials" / str(self.fork.trial) / f"step-{self.fork.step}"
-        return self.directory / f"step-{self.saved}"
+            return self._about.files / f"trials/{self.fork.trial}/step-{self.fork.step}"
+        return self._about.files / f"trials/{self.number}/step-{self.saved}"
 
 
 class Rung:

@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 600.0
 """How long a journal that refuses (a full disk, a database gone) is tried again before the driver gives up."""
 
 T = TypeVar("T")
-Decide = Callable[[History], Sequence[Event]]
+E = TypeVar("E", bound=Event)
 
 
 class Ledger:
@@ -56,7 +56,7 @@ class Ledger:
         else:
             self._write(facts)
 
-    def commit(self, decide: Decide) -> Sequence[Event]:
+    def commit(self, decide: Callable[[History], Sequence[E]]) -> Sequence[E]:
         """Write what ``decide`` makes of the history, after all facts, and return it; decide again on a conflict."""
         while True:
             decided = decide(self.history)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tunewell.driver import Chosen, StartsOnly, choose
+from tunewell.decisions import Chosen, StartsOnly, choose
 from tunewell.events import Ended, Event, Paused, Status, TrialResumed, TrialStarted
 from tunewell.events import Fork as ForkPoint
 from tunewell.history import History, TrialRecord
@@ -78,9 +78,7 @@ class ReplayResult:
         return self.mismatch is None
 
 
-def replay(
-    events: Iterable[Event], sampler: Sampler | None = None, scheduler: Scheduler | None = None
-) -> ReplayResult:
+def replay(events: Iterable[Event], sampler: Sampler | None = None, scheduler: Scheduler | None = None) -> ReplayResult:
     """Make every decision of a study again and compare it with what was recorded.
 
     Args:

@@ -6,553 +6,24 @@ values with the right law, so samplers draw and compute in the unit cube and nev
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from decimal import Decimal
-from enum import Enum
 from functools import cache
 from keyword import iskeyword
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tunewell.scales import LARGEST, SCALES, Axis, Bins, Floats, Line, LogBins, ScaleName
-
-Value: TypeAlias = str | int | float | bool | tuple[Any, ...] | None
-Config: TypeAlias = Mapping[str, Value]
-Confidence: TypeAlias = Literal["low", "medium", "high"]
-
-_STD = {"low": 0.3, "medium": 0.15, "high": 0.075}
-
-
-class _Unset(Enum):
-    UNSET = "not given"
-
-
-_UNSET = _Unset.UNSET  # the default of Choice.default, because None may be a choice
-
-
-# --- words and values -------------------------------------------------------------------------------------------------
-
-
-def _nearest(word: object, known: Iterable[object]) -> str:
-    """Return ``": did you mean 'x'?"`` for the known word that looks most like ``word``, or nothing."""
-    close = difflib.get_close_matches(str(word), [k for k in known if isinstance(k, str)], n=1)
-    return f": did you mean {close[0]!r}?" if close else ""
-
-
-def _listed(values: Iterable[object]) -> str:
-    shown = [repr(value) for value in values]
-    return ", ".join(shown if len(shown) <= 12 else [*shown[:10], "...", shown[-1]])
-
-
-def _plain(value: Any) -> Any:
-    """Turn NumPy scalars into Python's and lists into tuples, at any depth; leave the rest alone."""
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        value = value.item()
-    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
-
-
-def _jsonable(value: Any) -> Any:
-    """Turn tuples into lists and mappings into dictionaries, at any depth."""
-    if isinstance(value, Mapping):
-        return {key: _jsonable(part) for key, part in value.items()}
-    return [_jsonable(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-def _number(value: Any, what: str) -> int | float:
-    value = _plain(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{what} must be a number, got {value!r}: write it without quotes, e.g. 0.1")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{what} must be finite, got {value!r}: choose the widest range that makes sense")
-    return value
-
-
-def _float(value: Any, what: str) -> float:
-    try:
-        return float(_number(value, what))
-    except OverflowError:
-        raise ValueError(f"{what} must fit in a float, got {value!r}: choose a smaller number") from None
-
-
-def _whole(value: Any, what: str) -> int:
-    number = _number(value, what)
-    if number != int(number):
-        raise ValueError(f"{what} must be a whole number, got {value!r}: round it or use Float")
-    if abs(number) > LARGEST:
-        raise ValueError(f"{what} must lie within ±2**40, got {value!r}: use Float for numbers as large as that")
-    return int(number)
-
-
-def _choice(value: Any) -> Value:
-    """Return ``value`` as one of the plain types that JSON carries (tuples as lists)."""
-    value = _plain(value) if not isinstance(value, list) else value
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"a choice must be finite, got {value!r}: use None or a name in its place")
-        return float(value)
-    if isinstance(value, tuple):
-        return tuple(map(_choice, value))
-    if isinstance(value, list):
-        raise TypeError(f"a choice must not be a list, got {value!r}: use a tuple")
-    raise TypeError(
-        f"a choice must be a string, number, bool, None or a tuple of them, got {value!r}: "
-        "use names and look them up in the objective"
-    )
-
-
-def _points(n: Any) -> int:
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"a grid needs a whole number of points per parameter, at least 1, got {n!r}")
-    return int(n)
-
-
-def _canonical_text(data: Mapping[str, Any]) -> str:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"))
-
-
-def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _set(frozen: object, **values: Any) -> None:
-    for name, value in values.items():
-        object.__setattr__(frozen, name, value)
-
-
-# --- parameters -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """A belief about where good values lie.
-
-    ``center`` is in the parameter's own units. ``confidence`` is a standard deviation in the unit cube, around the
-    centre's coordinate: 0.3 for ``"low"`` (hardly more than a hint), 0.15 for ``"medium"``, 0.075 for ``"high"`` (two
-    thirds of the belief on 15 % of the range). What it means for an unordered choice is left to the sampler.
-
-    Raises:
-        ValueError: on any other confidence.
-    """
-
-    center: Any
-    confidence: Confidence = "medium"
-
-    def __post_init__(self) -> None:
-        if self.confidence not in list(_STD):  # not the dictionary: what came may be unhashable
-            hint = _nearest(self.confidence, _STD)
-            raise ValueError(f"confidence must be 'low', 'medium' or 'high', got {self.confidence!r}{hint}")
-
-    @property
-    def std(self) -> float:
-        """The standard deviation in the unit cube."""
-        return _STD[self.confidence]
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Parameter:
-    """What :class:`Float`, :class:`Int` and :class:`Choice` share.
-
-    ``default`` is where an expert would start, ``prior`` a belief about good values, ``tier`` the order of importance
-    (1 is tuned first), ``note`` a remark for people, ``when`` the conditions under which the parameter is active: a
-    mapping from a parent's name to one value or a list of values. All parents must hold; any value of a list will do.
-
-    A parameter is an axis (places on the unit interval) and a value for each place.
-    """
-
-    default: Any = None
-    prior: Prior | None = None
-    tier: int | None = None
-    note: str = ""
-    when: Mapping[str, Any] | None = None
-    _axis: Axis = field(init=False)
-
-    def check(self, value: Any) -> Any:
-        """Return ``value`` as plain Python of the right type; raise ValueError when it is not a possible value."""
-        raise NotImplementedError
-
-    def _at(self, place: Any) -> Any:
-        """Return the value at a place of the axis."""
-        raise NotImplementedError
-
-    def _places(self, values: Sequence[Any]) -> Floats:
-        """Return the places of ``n`` values on the axis, shape ``(n,)``; raise ValueError on an impossible one."""
-        raise NotImplementedError
-
-    def from_unit(self, unit: float) -> Any:
-        """Return the value at a coordinate; coordinates beyond 0 and 1 give the ends, NaN raises ValueError."""
-        return self._at(self._axis.at(unit))
-
-    def to_units(self, values: Sequence[Any]) -> Floats:
-        """Return the coordinates, shape ``(n,)``, of ``n`` values as :meth:`check` returns them.
-
-        Raises:
-            ValueError: a value out of range or not among the choices.
-        """
-        return self._axis.units(self._places(values))
-
-    def to_unit(self, value: Any) -> float:
-        """Return the coordinate of a value; raise ValueError when it is not a possible value."""
-        return float(self.to_units([self.check(value)])[0])
-
-    def grid(self, n: int) -> list[Any]:
-        """Return at most ``n`` values, evenly spaced on the scale, both ends included; one is the default value."""
-        n = _points(n)
-        return [self._at(place) for place in self._axis.spaced(n)] if n > 1 else [self.default_value]
-
-    @property
-    def count(self) -> int | float:
-        """The number of distinct values, or ``math.inf``."""
-        return self._axis.count
-
-    @property
-    def is_categorical(self) -> bool:
-        """Whether the values have no order."""
-        return False
-
-    @property
-    def has_default(self) -> bool:
-        """Whether a default was stated."""
-        return self.default is not type(self).default  # the class attribute is what "not given" looks like
-
-    @property
-    def default_value(self) -> Any:
-        """The stated default, or the middle of the scale (of a choice: the first)."""
-        return self.default if self.has_default else self._at(self._axis.spaced(1)[0])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the parameter as plain JSON data; what was not given is left out."""
-        data = {name: _jsonable(value) for name, value in self._given()}
-        if self.prior is not None:
-            data["prior"] = {"center": _jsonable(self.prior.center), "confidence": self.prior.confidence}
-        return {"type": type(self).__name__, **data}
-
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Parameter:
-        """Rebuild a parameter from :meth:`to_json`."""
-        given = dict(data)
-        kind = _KINDS.get(given.pop("type", ""))
-        if kind is None:
-            raise ValueError(f"expected a parameter of type {_listed(_KINDS)}, got {data!r}")
-        if "prior" in given:
-            given["prior"] = Prior(**given["prior"])
-        if "when" in given:
-            given["when"] = {parent: list(_plain(values)) for parent, values in given["when"].items()}
-        return kind(**{name: value if name == "when" else _plain(value) for name, value in given.items()})
-
-    def _given(self) -> list[tuple[str, Any]]:
-        """Return the arguments that differ from the signature's defaults, the positional ones first."""
-        arguments = sorted((f for f in fields(self) if f.init), key=lambda f: bool(f.kw_only))
-        pairs = [(f.name, getattr(self, f.name), f.default) for f in arguments]
-        return [(name, value) for name, value, usual in pairs if value is not usual and value != usual]
-
-    def _check_shared(self) -> None:
-        """Check and tidy what all parameters share; called last in ``__post_init__``."""
-        if self.has_default:
-            _set(self, default=self._inside(self.default, "default"))
-        if self.prior is not None:
-            if not isinstance(self.prior, Prior):
-                raise TypeError(f"prior must be a Prior, got {self.prior!r}: write Prior(center, confidence)")
-            _set(self, prior=Prior(self._inside(self.prior.center, "prior's center"), self.prior.confidence))
-        if self.tier is not None and (isinstance(self.tier, bool) or not isinstance(self.tier, int) or self.tier < 1):
-            raise ValueError(f"tier must be a whole number from 1 (tuned first) on, got {self.tier!r}")
-        if not isinstance(self.note, str):
-            raise TypeError(f"note must be a string, got {self.note!r}: put it in quotes")
-        if self.when is not None:
-            _set(self, when=_tidy_when(self.when))
-
-    def _inside(self, value: Any, what: str) -> Any:
-        try:
-            return self.check(value)
-        except ValueError as error:
-            raise ValueError(f"{what}: {error}") from None
-
-    def __repr__(self) -> str:
-        shown = dict(self._given())
-        if self.when is not None:
-            shown["when"] = {p: values[0] if len(values) == 1 else values for p, values in self.when.items()}
-        positional = [repr(list(v) if name == "choices" else v) for name, v in shown.items() if name in _POSITIONAL]
-        named = [f"{name}={v!r}" for name, v in shown.items() if name not in _POSITIONAL]
-        return f"{type(self).__name__}({', '.join(positional + named)})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Parameter):
-            return NotImplemented
-        return _canonical_text(self.to_json()) == _canonical_text(other.to_json())  # tells 1 from True and from 1.0
-
-    def __hash__(self) -> int:
-        return int(_fingerprint(_canonical_text(self.to_json()))[:15], 16)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Parameter.from_json, (self.to_json(),)
-
-
-_POSITIONAL = {"low", "high", "choices"}
-
-
-def _tidy_when(when: Any) -> Mapping[str, list[Value]] | None:
-    """Return ``when`` in one form: parents in alphabetical order, each with a list of values."""
-    if not isinstance(when, Mapping):
-        raise TypeError(f"when must be a mapping from a parent's name to its values, got {when!r}")
-    tidy: dict[str, list[Value]] = {}
-    for parent in sorted(when, key=str):
-        if not isinstance(parent, str):
-            raise TypeError(f"when must name its parents by strings, got {parent!r}")
-        values = when[parent] if isinstance(when[parent], list) else [when[parent]]
-        if not values:
-            raise ValueError(f"when needs at least one value of {parent!r}, got an empty list: no value could hold")
-        tidy[parent] = [_choice(value) for value in values]
-    return MappingProxyType(tidy) if tidy else None
-
-
-def _check_range(kind: str, low: float, high: float, scale: Any, known: Iterable[str]) -> None:
-    known = list(known)
-    if scale not in known:
-        raise ValueError(f"scale of {kind} must be one of {_listed(known)}, got {scale!r}{_nearest(scale, known)}")
-    if low > high:
-        raise ValueError(f"{kind} needs low <= high, got low={low!r}, high={high!r}: swap them")
-    above, below = SCALES[scale].above, SCALES[scale].below
-    if low <= above:
-        raise ValueError(f"scale {scale!r} needs low above {above:g}, got low={low!r}: raise it or use 'linear'")
-    if high >= below:
-        raise ValueError(f"scale {scale!r} needs high below {below:g}, got high={high!r}: lower it or use 'linear'")
-
-
-def _check_number(value: Any, low: float, high: float, kind: str) -> Any:
-    value = _plain(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"expected a {kind} from {low!r} to {high!r}, got {value!r}")
-    return value
-
-
-def _steps_between(low: float, high: float, step: float) -> int:
-    """Return how many steps lead from low to high, which must be a whole number (within 1e-9 of itself)."""
-    steps = (high - low) / step
-    if steps >= LARGEST:
-        raise ValueError(f"step {step!r} is too fine for the range from {low!r} to {high!r}: leave the step out")
-    if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
-        reached = low + math.floor(steps) * step
-        raise ValueError(
-            f"step must lead from low to high, got low={low!r}, high={high!r}, step={step!r}: "
-            f"set high to {reached:.12g} or {reached + step:.12g}"
-        )
-    return round(steps)
-
-
-def _check_step(step: float, scale: str) -> None:
-    if scale != "linear":
-        raise ValueError(f"step needs the linear scale, got scale={scale!r}: leave the step out")
-    if step <= 0:
-        raise ValueError(f"step must be above 0, got {step!r}: give the distance between neighbouring values")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Float(Parameter):
-    """A real number from ``low`` to ``high``, both included and in the user's units; the two may be equal.
-
-    ``scale`` is ``"linear"``, ``"log"``, ``"reverse_log"`` (log in 1 - x) or ``"logit"``. With ``step`` (linear scale
-    only) the values are ``low, low + step, ..., high``, rounded to the decimals of ``low`` and ``step``.
-
-    Raises:
-        TypeError: a bound or step that is no number.
-        ValueError: an inverted or infinite range, one the scale cannot hold, a step that does not lead from ``low`` to
-            ``high``, a default or prior outside.
-
-    >>> Float(0.25, 64.0, scale="log").grid(5)
-    [0.25, 1.0, 4.0, 16.0, 64.0]
-    """
-
-    low: float
-    high: float
-    scale: ScaleName = "linear"
-    step: float | None = field(default=None, kw_only=True)
-    default: float | None = field(default=None, kw_only=True)
-    _digits: int = field(init=False)  # decimals of the stepped values
-
-    def __post_init__(self) -> None:
-        low, high = _float(self.low, "low"), _float(self.high, "high")
-        _check_range("Float", low, high, self.scale, SCALES)
-        _set(self, low=low, high=high, _digits=0, _axis=Line(low, high, self.scale))
-        if self.step is not None:
-            step = _float(self.step, "step")
-            _check_step(step, self.scale)
-            if step < 8.0 * math.ulp(max(abs(low), abs(high))):
-                raise ValueError(f"step {step!r} is too fine for numbers like {high!r}: leave the step out")
-            exponents = [Decimal(repr(x)).as_tuple().exponent for x in (low, step)]
-            digits = max(-exponent for exponent in exponents if isinstance(exponent, int))
-            _set(self, step=step, _digits=max(0, digits), _axis=Bins(_steps_between(low, high, step) + 1))
-        self._check_shared()
-
-    def check(self, value: Any) -> float:
-        value = _check_number(value, self.low, self.high, "number")
-        if self.step is None:
-            return float(value)
-        nearest = self._at(round((value - self.low) / self.step))
-        if abs(nearest - value) > 1e-9 * self.step + 2.0 * math.ulp(nearest):
-            raise ValueError(
-                f"expected {self.low!r} plus a multiple of {self.step!r}, got {value!r}: the nearest is {nearest!r}"
-            )
-        return nearest
-
-    def _at(self, place: Any) -> float:
-        if self.step is None:
-            return place  # type: ignore[no-any-return]
-        return self.high if place >= self.count - 1 else round(self.low + place * self.step, self._digits)
-
-    def _places(self, values: Sequence[Any]) -> Floats:
-        x = _column(self, values, self.low, self.high)
-        return x if self.step is None else np.rint((x - self.low) / self.step)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Int(Parameter):
-    """A whole number from ``low`` to ``high``, both included, on the linear or log scale; the two may be equal.
-
-    On the linear scale every value is equally likely, and ``step`` keeps ``low, low + step, ..., high`` only. On the
-    log scale the value k owns the coordinates from ``log(k - 1/2)`` to ``log(k + 1/2)``.
-
-    Raises:
-        TypeError: a bound or step that is no number.
-        ValueError: an inverted range, a fraction, a log scale from below 1, a step that does not lead from ``low`` to
-            ``high``, bounds beyond 2**40, a default or prior outside.
-    """
-
-    low: int
-    high: int
-    scale: Literal["linear", "log"] = "linear"
-    step: int | None = field(default=None, kw_only=True)
-    default: int | None = field(default=None, kw_only=True)
-    _first: int = field(init=False)  # the value at place 0, and the distance to the next
-    _stride: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        low, high = _whole(self.low, "low"), _whole(self.high, "high")
-        _check_range("Int", low, high, self.scale, ("linear", "log"))
-        _set(self, low=low, high=high)
-        if self.step is not None:
-            _set(self, step=_whole(self.step, "step"))
-            _check_step(self.step, self.scale)
-        if self.scale == "log":
-            _set(self, _first=0, _stride=1, _axis=LogBins(low, high))
-        else:
-            stride = self.step or 1
-            _set(self, _first=low, _stride=stride, _axis=Bins(_steps_between(low, high, stride) + 1))
-        self._check_shared()
-
-    def check(self, value: Any) -> int:
-        value = _check_number(value, self.low, self.high, "whole number")
-        if value != int(value):
-            raise ValueError(f"expected a whole number from {self.low!r} to {self.high!r}, got {value!r}")
-        if (int(value) - self._first) % self._stride:
-            nearest = self._at(round((value - self._first) / self._stride))
-            raise ValueError(
-                f"expected {self.low!r} plus a multiple of {self.step!r}, got {value!r}: the nearest is {nearest!r}"
-            )
-        return int(value)
-
-    def _at(self, place: Any) -> int:
-        return self._first + place * self._stride  # type: ignore[no-any-return]
-
-    def _places(self, values: Sequence[Any]) -> Floats:
-        return np.rint((_column(self, values, self.low, self.high) - self._first) / self._stride)
-
-
-def _column(parameter: Parameter, values: Sequence[Any], low: float, high: float) -> Floats:
-    """Return numbers as floats, shape ``(n,)``; raise ValueError about the first that is out of range."""
-    x: Floats = np.array(values, dtype=np.float64)
-    inside = (x >= low) & (x <= high)
-    if not inside.all():
-        parameter.check(values[int(np.argmin(inside))])
-    return x
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Choice(Parameter):
-    """One of several values, each equally likely: strings, numbers, bools, None or tuples of them.
-
-    ``ordered=True`` tells samplers that neighbours in the list behave alike (batch sizes, widths).
-
-    Raises:
-        TypeError: choices that JSON cannot carry, or no list of them.
-        ValueError: no choices, two equal ones, a default or prior that is none of them.
-    """
-
-    choices: Sequence[Any]
-    ordered: bool = False
-    default: Any = field(default=_UNSET, kw_only=True)
-    _index: Mapping[Value, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        given: Any = self.choices
-        if isinstance(given, str | bytes | Mapping | set | frozenset) or not isinstance(given, Iterable):
-            raise TypeError(f"choices must be a list, got {given!r}: write Choice([...])")
-        choices = tuple(_choice(value) for value in given)
-        if not choices:
-            raise ValueError("choices must not be empty, got []: list at least one value")
-        index: dict[Value, int] = {}
-        for k, value in enumerate(choices):
-            if value in index:
-                raise ValueError(
-                    f"choices must differ, got {choices[index[value]]!r} and {value!r}, which are equal in Python "
-                    "(True == 1 == 1.0): drop one or use strings"
-                )
-            index[value] = k
-        if not isinstance(self.ordered, bool):
-            raise TypeError(f"ordered must be True or False, got {self.ordered!r}: put all choices into one list")
-        _set(self, choices=choices, _index=index, _axis=Bins(len(choices)))
-        self._check_shared()
-
-    def check(self, value: Any) -> Value:
-        value = _plain(value)
-        try:
-            k = self._index.get(value)
-        except TypeError:  # unhashable
-            k = None
-        if k is None or isinstance(value, bool) != isinstance(self.choices[k], bool):
-            hint = _nearest(value, self.choices)
-            raise ValueError(f"expected one of {_listed(self.choices)}, got {value!r}{hint}")
-        return self.choices[k]  # type: ignore[no-any-return]
-
-    def _at(self, place: Any) -> Value:
-        return self.choices[place]  # type: ignore[no-any-return]
-
-    def _places(self, values: Sequence[Any]) -> Floats:
-        try:
-            places = [self._index[value] for value in values]
-        except (KeyError, TypeError):
-            places = [self._index[self.check(value)] for value in values]
-        return np.array(places, dtype=np.float64)
-
-    def grid(self, n: int = 1) -> list[Value]:
-        """Return all choices, whatever ``n``."""
-        _points(n)
-        return list(self.choices)
-
-    @property
-    def is_categorical(self) -> bool:
-        return not self.ordered
-
-    @property
-    def default_value(self) -> Value:
-        return self.default if self.has_default else self.choices[0]  # type: ignore[no-any-return]
-
-
-_KINDS: dict[str, type[Parameter]] = {"Float": Float, "Int": Int, "Choice": Choice}
-
-# --- the space --------------------------------------------------------------------------------------------------------
+from tunewell.parameters import Choice as Choice
+from tunewell.parameters import Float as Float
+from tunewell.parameters import Int as Int
+from tunewell.parameters import Parameter as Parameter
+from tunewell.parameters import Prior as Prior
+from tunewell.scales import Floats
+from tunewell.values import UNSET, Unset, canonical_text, fingerprint_of, grid_points, listed, nearest, plain
+from tunewell.values import Config as Config
+from tunewell.values import Value as Value
 
 Conditions: TypeAlias = tuple[tuple[str, tuple[Value, ...]], ...]  # parents with the values that switch a child on
 
@@ -601,7 +72,7 @@ class Space(Mapping[str, Parameter]):
         self._conditions = {name: _resolve(name, given) for name in given}
         self._parameters = {name: given[name] for name in _parents_first(self._conditions)}
         self._plan = tuple((name, p.from_unit, self._conditions[name]) for name, p in self._parameters.items())
-        self._text = _canonical_text(self.to_json())
+        self._text = canonical_text(self.to_json())
 
     # the mapping
 
@@ -640,7 +111,7 @@ class Space(Mapping[str, Parameter]):
     @property
     def fingerprint(self) -> str:
         """32 hexadecimal digits, the same in every process; equal spaces have equal fingerprints."""
-        return _fingerprint(self._text)
+        return fingerprint_of(self._text)
 
     def to_json(self) -> dict[str, Any]:
         """Return the space as plain JSON data."""
@@ -669,7 +140,7 @@ class Space(Mapping[str, Parameter]):
         seen: dict[str, Any] = {}
         for name, conditions in self._ordered_conditions():
             if _holds(conditions, seen):
-                seen[name] = _plain(config.get(name, _UNSET))
+                seen[name] = plain(config.get(name, UNSET))
         return tuple(seen)
 
     def _ordered_conditions(self) -> Iterator[tuple[str, Conditions]]:
@@ -699,7 +170,7 @@ class Space(Mapping[str, Parameter]):
     def _check_names(self, names: Iterable[str]) -> None:
         for name in names:
             if name not in self._parameters:
-                hint = _nearest(name, self) or f": the parameters are {_listed(self)}"
+                hint = nearest(name, self) or f": the parameters are {listed(self)}"
                 raise ValueError(f"unknown parameter {name!r}{hint}")
 
     def _check_value(self, name: str, value: Any) -> Any:
@@ -727,7 +198,7 @@ class Space(Mapping[str, Parameter]):
         Raises:
             ValueError: as :meth:`check`.
         """
-        config = {name: _plain(value) for name, value in {**(overrides or {}), **named}.items()}
+        config = {name: plain(value) for name, value in {**(overrides or {}), **named}.items()}
         self._check_names(config)
         for name, value in config.items():
             config[name] = self._check_value(name, value)
@@ -796,7 +267,7 @@ class Space(Mapping[str, Parameter]):
         Raises:
             ValueError: an unknown name, a missing name, a number of points below 1.
         """
-        counts = n if isinstance(n, Mapping) else {name: _points(n) for name in self}
+        counts = n if isinstance(n, Mapping) else {name: grid_points(n) for name in self}
         self._check_names(counts)
         for name, parameter in self.items():
             if name not in counts and not isinstance(parameter, Choice):
@@ -828,7 +299,7 @@ class Space(Mapping[str, Parameter]):
         parameters = list(self.items())
 
         @cache
-        def count(position: int, known: tuple[tuple[str, Value | _Unset], ...]) -> int | float:
+        def count(position: int, known: tuple[tuple[str, Value | Unset], ...]) -> int | float:
             if position == len(parameters):
                 return 1
             name, parameter = parameters[position]
@@ -839,7 +310,7 @@ class Space(Mapping[str, Parameter]):
                 return parameter.count * count(position + 1, later)
             total = sum(count(position + 1, (*later, (name, value))) for value in told_apart[name])
             others = parameter.count - len(told_apart[name])
-            return total + (others * count(position + 1, (*later, (name, _UNSET))) if others else 0)
+            return total + (others * count(position + 1, (*later, (name, UNSET))) if others else 0)
 
         return count(0, ())
 
@@ -849,7 +320,7 @@ def _resolve(name: str, parameters: Mapping[str, Parameter]) -> Conditions:
     resolved = []
     for parent, values in (parameters[name].when or {}).items():
         if parent not in parameters:
-            hint = _nearest(parent, parameters) or f": the parameters are {_listed(parameters)}"
+            hint = nearest(parent, parameters) or f": the parameters are {listed(parameters)}"
             raise ValueError(f"parameter {name!r} depends on {parent!r}, which the space does not have{hint}")
         if isinstance(parameters[parent], Float):
             raise ValueError(f"parameter {name!r} depends on {parent!r}, a Float: only Choice and Int can be parents")

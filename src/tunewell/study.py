@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunewell.driver import Budget, Driver, StartsOnly, choose
+from tunewell.decisions import Budget, StartsOnly, choose
+from tunewell.driver import Driver
 from tunewell.events import (
     Ended,
     Enqueued,
@@ -120,9 +121,7 @@ class Study:
         if _plain(self.history.settings) != _plain(settings):
             # "auto" and the default of default_first follow what the study was created with.
             follow = {
-                key
-                for key, given in (("sampler", sampler != "auto"), ("scheduler", scheduler != "auto"))
-                if not given
+                key for key, given in (("sampler", sampler != "auto"), ("scheduler", scheduler != "auto")) if not given
             } | {"default_first"}
             wanted = {**self.history.settings, **{k: v for k, v in settings.items() if k not in follow}}
             if _plain(wanted) != _plain(self.history.settings):
@@ -242,22 +241,25 @@ class Study:
                 number, reason = len(history.trials), getattr(chosen.action, "reason", "")
                 return [TrialStarted(time.time(), number, chosen.config, chosen.seed, chosen.origin, reason)]
 
-            started = self._ledger.commit(decide)
-            if not started:
-                raise RuntimeError(f"there is nothing to try: {idle}")
-            record = self.history.trials[started[0].trial]  # type: ignore[union-attr]
-            job = Job(
-                trial=record.number,
-                config=record.params,
-                seed=record.seed,
-                worker=0,
-                step=0,
-                checkpoint=None,
-                directory=record.directory,
-                log=record.log,
-                metrics=tuple(goal.metric for goal in self.history.goals),
-            )
-            return Trial(job, lambda events: self._heard(record.number, events), time.time)
+            for event in self._ledger.commit(decide):
+                if isinstance(event, TrialStarted):
+                    return self._asked(self.history.trials[event.trial])
+            raise RuntimeError(f"there is nothing to try: {idle}")
+
+    def _asked(self, record: TrialRecord) -> Trial:
+        """Return the handle of a trial that the caller trains."""
+        job = Job(
+            trial=record.number,
+            config=record.params,
+            seed=record.seed,
+            worker=0,
+            step=0,
+            checkpoint=None,
+            directory=record.directory,
+            log=record.log,
+            metrics=tuple(goal.metric for goal in self.history.goals),
+        )
+        return Trial(job, lambda events: self._heard(record.number, events), time.time)
 
     def tell(
         self, trial: Trial | int, value: Any = None, *, status: str = "completed", reason: str = ""
@@ -280,7 +282,9 @@ class Study:
 
             def decide(history: History) -> Sequence[Event]:
                 if not isinstance(number, int) or not 0 <= number < len(history.trials):
-                    raise ValueError(f"tell expected a trial of this study, got {number!r}: it has {len(history.trials)}")
+                    raise ValueError(
+                        f"tell expected a trial of this study, got {number!r}: it has {len(history.trials)}"
+                    )
                 record = history.trials[number]
                 if record.status is not Status.RUNNING:
                     raise ValueError(f"trial {number} is {record.status.value} already: tell each trial once")

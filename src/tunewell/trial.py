@@ -73,7 +73,9 @@ class Trial:
         """
         last = self._job.max_steps if count is None else count
         if last is None:
-            raise ValueError("expected a number of steps, got none: call trial.steps(50) or study.run(..., max_steps=50)")
+            raise ValueError(
+                "expected a number of steps, got none: call trial.steps(50) or study.run(..., max_steps=50)"
+            )
         if last != int(last) or last < 1:
             raise ValueError(f"expected a whole number of steps of at least 1, got {last!r}: call e.g. trial.steps(50)")
         self._in_steps = True
@@ -101,7 +103,9 @@ class Trial:
         """
         measured = numbers({**(metrics or {}), **values}, "trial.report")
         if not measured:
-            raise ValueError("trial.report() expected at least one metric, got none: call e.g. trial.report(val_loss=0.3)")
+            raise ValueError(
+                "trial.report() expected at least one metric, got none: call e.g. trial.report(val_loss=0.3)"
+            )
         if self._in_steps:
             expected = self._step
             if step is not None and step != expected:
@@ -240,7 +244,13 @@ def cause(error: BaseException) -> Status:
     return Status.FAILED
 
 
-_MEMORY_WORDS = ("out of memory", "resource_exhausted", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+_MEMORY_WORDS = (
+    "out of memory",
+    "resource_exhausted",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "alloc_failed",
+)
 
 
 def _traceback(error: BaseException) -> str:

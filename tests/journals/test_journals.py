@@ -66,7 +66,9 @@ class SqlContract(JournalContract):
         storage.close()
 
     def test_reading_in_pieces_gives_the_whole(self, journal, reopen, monkeypatch):
-        monkeypatch.setattr("tunewell.journals.sql._READ", __import__("tunewell.journals.sql", fromlist=["_READ"])._READ.limit(7))
+        monkeypatch.setattr(
+            "tunewell.journals.sql._READ", __import__("tunewell.journals.sql", fromlist=["_READ"])._READ.limit(7)
+        )
         monkeypatch.setattr("tunewell.journals.sql.READ_ROWS", 7)
         events = [Noted(float(k), str(k)) for k in range(50)]
         journal.append(events, after=0)

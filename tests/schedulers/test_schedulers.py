@@ -159,7 +159,13 @@ def test_only_the_top_one_in_eta_is_promoted(losses, reduction):
 
 @pytest.mark.parametrize(
     "options",
-    [{"reduction": 1}, {"reduction": 2.5}, {"min_steps": 0}, {"min_steps": 9, "max_steps": 3}, {"early_stopping_rate": -1}],
+    [
+        {"reduction": 1},
+        {"reduction": 2.5},
+        {"min_steps": 0},
+        {"min_steps": 9, "max_steps": 3},
+        {"early_stopping_rate": -1},
+    ],
 )
 def test_asha_refuses_nonsense(options):
     with pytest.raises(ValueError, match="asha expected"):

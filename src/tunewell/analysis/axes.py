@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from tunewell.analysis.words import clipped, short, shown, tidy_exponent
 from tunewell.scales import SCALES, Floats

@@ -36,8 +36,7 @@ from tunewell.analysis.charts import (
     upright,
 )
 from tunewell.analysis.digest import PARAMETERS_SHOWN, Digest, count_statuses
-from tunewell.analysis.words import counted, escape, short
-from tunewell.events import Status
+from tunewell.analysis.words import counted, escape
 from tunewell.history import TrialRecord
 from tunewell.scales import Floats
 from tunewell.space import Parameter
@@ -385,24 +384,11 @@ def slices_note(digest: Digest) -> str:
     )
 
 
-def effect_of_status(digest: Digest) -> str:
+def valueless_note(digest: Digest) -> str:
     """Return how many trials have no place in charts of values, as a sentence."""
     if not digest.history.goals:
         return ""
     lacking = int(np.count_nonzero(~np.isfinite(digest.losses[:, 0])))
-    return f"{counted(lacking, 'trial')} without a finite value {'is' if lacking == 1 else 'are'} not drawn." if lacking else ""
+    verb = "is" if lacking == 1 else "are"
+    return f"{counted(lacking, 'trial')} without a finite value {verb} not drawn." if lacking else ""
 
-
-__all__ = [
-    "Status",
-    "curve_charts",
-    "effect_of_status",
-    "goal_axis",
-    "history_charts",
-    "improvements",
-    "parallel_chart",
-    "pareto_charts",
-    "short",
-    "slice_charts",
-    "slices_note",
-]

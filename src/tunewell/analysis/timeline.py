@@ -10,13 +10,14 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tunewell.analysis.axes import Axis, duration_steps
 from tunewell.analysis.charts import bars, lane_place, lanes, legend
 from tunewell.analysis.digest import Digest, count_statuses
 from tunewell.analysis.words import clipped, counted, duration, percent
 from tunewell.events import Status
 from tunewell.scales import Floats
-import numpy as np
 
 LANES = 48
 BARS = 6000

@@ -7,6 +7,7 @@ the parent of all workers: it alone may wait for them, and it kills them when th
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -39,8 +40,10 @@ def main(control_descriptor: int, setup_descriptor: int) -> None:
         pass
     finally:
         server.kill_all()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(0)  # taking the interpreter apart would only take time
 
 
 class _Server:
@@ -154,6 +157,7 @@ class _Server:
         if _fork_is_spoilt():
             self._exec(launch, end, parent)
         os.close(self._setup_descriptor)
+        worker.disown_exit_handlers()
         pools = self._pools
         worker.run(
             Channel(socket.socket(fileno=end)), self._load, lambda: pools or ThreadpoolController(), launch.threads

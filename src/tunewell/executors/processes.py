@@ -223,7 +223,8 @@ class Processes:
             verdict = observe(running.job.trial, events)
             if running.told:  # a halt in between forgets the rest
                 running.told.popleft()
-            running.over = running.over or not isinstance(verdict, Continue) or isinstance(events[-1], Ended)
+            ended = any(isinstance(event, Ended) for event in events)
+            running.over = running.over or ended or not isinstance(verdict, Continue)
             with contextlib.suppress(OSError):  # it died meanwhile, which the server will tell
                 running.channel.send(verdict)
         if running.gone is not None:

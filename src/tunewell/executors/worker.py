@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import multiprocessing.util
 import os
 import random
 import signal
@@ -17,12 +18,13 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
-import numpy as np
+import numpy.random  # loaded here because NumPy would load it in every worker, at its first use
 from threadpoolctl import ThreadpoolController
 
 from tunewell.events import Event
@@ -59,6 +61,18 @@ def leave_home(parent: int) -> None:
         os._exit(1)
 
 
+def disown_exit_handlers() -> None:
+    """Leave to the fork server what it registered to be done at exit: temporary folders of its modules, for one.
+
+    The same as in forked processes of ``multiprocessing``, whose own handler stays.
+    """
+    atexit._clear()
+    atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
+    atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
+
+
 def load(objective: bytes) -> Objective:
     """Return the objective, or one in its place that raises what loading raised: the trial then tells."""
     try:
@@ -90,7 +104,7 @@ def run(
         job: Job = channel.receive()
         redirect_output(job.log)
         random.seed(job.seed)
-        np.random.seed(job.seed % 2**32)  # noqa: NPY002 (the global generator is what is seeded here)
+        numpy.random.seed(job.seed % 2**32)  # noqa: NPY002 (the global generator is what is seeded here)
         objective = load()
         limit_threads(threads, pools())
         run_objective(objective, Trial(job, _telephone(channel), time.time))

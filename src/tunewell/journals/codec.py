@@ -129,7 +129,7 @@ _WITH_CONFIG: dict[type, str] = {TrialStarted: "config", Enqueued: "config", Adj
 _NAMES = {cls: _kind(name, version) for name, (cls, version) in KINDS.items()}
 _ENCODER = msgspec.json.Encoder(enc_hook=_to_plain)
 # Only the two kinds with metrics are read leniently ("nan" as a number): a choice "1" must stay a string.
-_DECODERS = {
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     _NAMES[cls]: msgspec.json.Decoder(cls, dec_hook=_from_plain, strict=cls not in (Reported, Ended))
     for cls, _ in KINDS.values()
 }

@@ -34,7 +34,12 @@ def created(
 
 
 def random_events(
-    space: Space, trials: int, steps: int = 3, seed: int = 0, pending: int = 0, goals: tuple[Goal, ...] = (Goal("loss"),)
+    space: Space,
+    trials: int,
+    steps: int = 3,
+    seed: int = 0,
+    pending: int = 0,
+    goals: tuple[Goal, ...] = (Goal("loss"),),
 ) -> list[Event]:
     """Return the events of a study with random configurations and losses of every fate; the last ones still run."""
     rng = np.random.default_rng([seed, trials])

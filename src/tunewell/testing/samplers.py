@@ -57,9 +57,9 @@ class SamplerContract:
     def test_global_random_state_is_neither_read_nor_touched(self, sampler: Sampler) -> None:
         history = History(random_events(SPACES["mixed"], 12))
         np.random.seed(1)  # noqa: NPY002 (the point of the test)
-        before = np.random.get_state()[1].tolist()  # type: ignore[index,union-attr] # noqa: NPY002
+        before = np.random.get_state()[1].tolist()  # type: ignore[index] # noqa: NPY002
         first = self.ask(sampler, history, 12)
-        assert np.random.get_state()[1].tolist() == before  # type: ignore[index,union-attr] # noqa: NPY002
+        assert np.random.get_state()[1].tolist() == before  # type: ignore[index] # noqa: NPY002
         np.random.seed(2)  # noqa: NPY002
         assert self.ask(sampler, history, 12) == first
 
@@ -71,7 +71,9 @@ class SamplerContract:
 
     def test_a_study_in_which_nothing_worked(self, sampler: Sampler) -> None:
         events = random_events(SPACES["mixed"], 10)
-        started: Sequence[object] = [event for event in events if type(event).__name__ in ("StudyCreated", "TrialStarted")]
+        started: Sequence[object] = [
+            event for event in events if type(event).__name__ in ("StudyCreated", "TrialStarted")
+        ]
         history = History(started)  # type: ignore[arg-type]
         config = self.ask(sampler, history, 10)
         assert config is None or dict(config) == history.space.check(config)

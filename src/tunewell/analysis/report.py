@@ -1,0 +1,352 @@
+"""A study as one HTML page: what was found, how, and what went wrong.
+
+The page stands alone: no network, no library, charts as SVG in the text, so it can be mailed, archived with the model
+and opened years later. Everything can be read without JavaScript; the script adds what a pointer can do (what is under
+it, sorting, copying, hiding). It is a pure function of the history: the same events give the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tunewell.analysis.charts import icon, symbols
+from tunewell.analysis.digest import Digest, count_statuses
+from tunewell.analysis.figures import (
+    curve_charts,
+    history_charts,
+    improvements,
+    parallel_chart,
+    pareto_charts,
+    slice_charts,
+    slices_note,
+    valueless_note,
+)
+from tunewell.analysis.tables import (
+    against_default,
+    code_block,
+    front_table,
+    listed,
+    listed_note,
+    python_dict,
+    trials_table,
+)
+from tunewell.analysis.timeline import busy_words, lanes_of, peak_workers, timeline_chart
+from tunewell.analysis.words import clipped, counted, duration, escape, json_for_script, moment, percent, short, shown
+from tunewell.events import Noted
+from tunewell.history import History, TrialRecord
+
+TIP_PARAMETERS = 14
+NOTES = 200
+
+
+def report(history: History) -> str:
+    """Return the report of a study, finished, running or empty, as the text of an HTML page.
+
+    Large studies stay readable and below about 5 MB: charts draw at most 1500 trials, the table lists at most 2000, and
+    each part says in words what it leaves out.
+    """
+    digest = Digest.of(history)
+    sections = [
+        (anchor, title, body)
+        for anchor, title, build in _SECTIONS
+        if (body := build(digest))
+    ]
+    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in sections)
+    content = "".join(
+        f'<section id="{anchor}" aria-labelledby="{anchor}-title"><h2 id="{anchor}-title">{title}</h2>{body}</section>'
+        for anchor, title, body in sections
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+        "script-src 'unsafe-inline'\">"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="generator" content="Tunewell {escape(_version())}">'
+        f"<title>{escape(clipped(history.name or 'Study', 80))} · Tunewell report</title>\n"
+        f"<style>\n{_resource('report.css')}</style></head>\n<body>{symbols()}<main>{_header(digest)}"
+        f'<nav aria-label="Sections">{links}</nav>\n{content}</main>{_footer(digest)}\n'
+        f'<script type="application/json" id="trials">{json_for_script(_tips(digest))}</script>\n'
+        f"<script>\n{_resource('report.js')}</script></body></html>\n"
+    )
+
+
+def write_report(history: History, path: str | os.PathLike[str]) -> Path:
+    """Write the report of a study to ``path`` and return the path.
+
+    The page is written aside and renamed, so a reader never meets half of it and an old one stays if the disk is full.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        aside.write_text(report(history), encoding="utf-8")
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    return target
+
+
+# --- the head ---------------------------------------------------------------------------------------------------------
+
+
+def summary(digest: Digest) -> str:
+    """Return the study in one or two sentences."""
+    history = digest.history
+    if not digest.trials:
+        return "No trial has started yet."
+    spent = [counted(len(digest.trials), "trial"), counted(history.steps_done, "step")]
+    workers = peak_workers(lanes_of(digest))
+    spent.append(f"{duration(history.active_seconds)} on {counted(workers, 'worker')}")
+    return f"{_outcome(digest)}; {', '.join(spent)}."
+
+
+def _outcome(digest: Digest) -> str:
+    goals = digest.history.goals
+    best = digest.best
+    if best is not None:
+        return f"Best {goals[0].metric} {short(best.value)} by trial {best.number} after {counted(best.step, 'step')}"
+    if len(goals) > 1 and digest.front:
+        words = " and ".join([", ".join(goal.metric for goal in goals[:-1]), goals[-1].metric])
+        return f"{counted(len(digest.front), 'trial')} on the Pareto front of {words}"
+    if digest.history.running:
+        return f"No trial has ended with a value yet, {counted(len(digest.history.running), 'trial')} running"
+    return "No trial ended with a value"
+
+
+def _header(digest: Digest) -> str:
+    history = digest.history
+    chips = "".join(
+        f'<li class="badge st-{status.value}">{icon(status.value)}<b>{n:,}</b> {status.value.replace("_", " ")}</li>'
+        for status, n in count_statuses(digest.trials).items()
+    )
+    goals = ", ".join(f"{'minimise' if goal.mode == 'min' else 'maximise'} {goal.metric}" for goal in history.goals)
+    facts = {
+        "Goal" if len(history.goals) < 2 else "Goals": goals or "none",
+        "Sampler": _algorithm(history.settings.get("sampler")),
+        "Scheduler": _algorithm(history.settings.get("scheduler")),
+        "Seed": str(history.seed),
+        "Steps": f"{history.steps_done:,}",
+        "Active time": duration(history.active_seconds),
+        "Created": moment(history.created),
+        "Newest event": moment(history.last_time),
+    }
+    rows = "".join(f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in facts.items() if text)
+    return (
+        f'<header><p class="brand">Tunewell report</p><h1>{escape(history.name or "Unnamed study")}</h1>'
+        f'<p class="lead">{escape(summary(digest))}</p><ul class="chips">{chips}</ul><dl class="facts">{rows}</dl></header>'
+    )
+
+
+def _algorithm(described: Any) -> str:
+    """Return a sampler or scheduler with its options as one writes them."""
+    if not isinstance(described, Mapping):
+        return str(described or "")
+    options = ", ".join(f"{name}={shown(value)}" for name, value in described.items() if name != "name")
+    return f"{described.get('name', '')}" + (f" ({options})" if options else "")
+
+
+# --- sections: each returns HTML, or nothing when there is nothing to say ---------------------------------------------
+
+
+def _best(digest: Digest) -> str:
+    if digest.best is None:
+        return _front(digest) if digest.front else _no_best(digest)
+    best, goal = digest.best, digest.history.goals[0]
+    others = {name: value for name, value in _newest_metrics(best).items() if name != goal.metric}
+    also = ", ".join(f"{name} {short(value)}" for name, value in list(others.items())[:8])
+    remarks = [f"Also measured there: {also}."] if also else []
+    count = int(digest.observed.sum())
+    if count > 1:
+        remarks.append(
+            f"It is the best of {counted(count, 'measurement')}, so part of its lead is luck: "
+            "train it again with other seeds before you rely on the number."
+        )
+    code = code_block(python_dict(best.params), "the best configuration")
+    return (
+        f'<div class="columns"><div><p><b class="big">{short(best.value, 5)}</b> {escape(goal.metric)}, '
+        f'<a href="#t{best.number}">trial {best.number}</a>, {counted(best.step, "step")}, '
+        f"{best.status.value}</p>{code}{_paragraph(' '.join(remarks), 'remark')}</div>"
+        f'<div><h3>Against the default</h3>{against_default(digest, best)}</div></div>'
+    )
+
+
+def _no_best(digest: Digest) -> str:
+    if not digest.trials:
+        return "<p>Nothing has been tried yet. The report fills as soon as trials report values.</p>"
+    leaders = [n for n in digest.ranking if n in digest.history.running and digest.trials[n].losses is not None]
+    if leaders and len(digest.history.goals) == 1:
+        trial = digest.trials[leaders[0]]
+        return (
+            f"<p>No trial has ended with a value yet. Of those running, trial {trial.number} leads with "
+            f"{escape(digest.history.goals[0].metric)} {short(trial.value)} at step {trial.step:,}:</p>"
+            f"{code_block(python_dict(trial.params), 'the leading configuration')}"
+        )
+    return "<p>No trial has ended with a value yet, so there is no best configuration.</p>"
+
+
+def _front(digest: Digest) -> str:
+    others = int(digest.observed.sum()) - len(digest.front)
+    sentence = (
+        f"{counted(len(digest.front), 'trial')} of {int(digest.observed.sum()):,} with values cannot be improved in one "
+        f"goal without losing in another" + (f"; the other {others:,} are beaten by one of them." if others else ".")
+    )
+    return f"<p>{sentence}</p>{front_table(digest)}"
+
+
+def _history(digest: Digest) -> str:
+    chart = history_charts(digest)
+    if not chart:
+        return ""
+    words = ""
+    if len(digest.history.goals) == 1:
+        numbers, _ = improvements(digest, 0)
+        if numbers:
+            since = len(digest.trials) - 1 - numbers[-1]
+            words = f"The best value changed {counted(len(numbers) - 1, 'time')} after the first. " + (
+                f"{counted(since, 'trial')} started after the trial that holds it."
+                if since
+                else "The newest trial holds it."
+            )
+    return f"{_paragraph(words)}{_paragraph(digest.drawn_note, 'remark')}{chart}"
+
+
+def _curves(digest: Digest) -> str:
+    chart = curve_charts(digest)
+    if not chart:
+        return ""
+    trained = [trial.step for trial in digest.trials if trial.step]
+    longest = max(trained)
+    full = sum(step == longest for step in trained)
+    unspent = 1.0 - sum(trained) / (longest * len(trained))
+    words = f"{counted(full, 'trial')} of {len(trained):,} trained for the full {counted(longest, 'step')} seen here."
+    if full < len(trained):
+        words += f" The others ended or rest earlier: together {percent(unspent)} fewer steps than all in full."
+    return f"{_paragraph(words)}{chart}"
+
+
+def _slices(digest: Digest) -> str:
+    charts = slice_charts(digest)
+    if not charts:
+        return ""
+    first = f" Shown is {digest.history.goals[0].metric}, the first goal." if len(digest.history.goals) > 1 else ""
+    words = (
+        "Each hyperparameter on its own scale against the value. A slope or a narrow foot means that it matters; "
+        f"good values at an edge, that its range may be too small.{first}"
+    )
+    notes = " ".join(filter(None, [slices_note(digest), valueless_note(digest)]))
+    return f"{_paragraph(words)}{_paragraph(notes, 'remark')}{charts}"
+
+
+def _parallel(digest: Digest) -> str:
+    chart = parallel_chart(digest)
+    words = "Each line is a trial, the stronger the better; it is interrupted where a parameter is inactive."
+    return f"{_paragraph(words)}{chart}" if chart else ""
+
+
+def _pareto(digest: Digest) -> str:
+    return pareto_charts(digest)
+
+
+def _workers(digest: Digest) -> str:
+    chart = timeline_chart(digest)
+    return f"{_paragraph(busy_words(digest))}{chart}" if chart else ""
+
+
+def _trials(digest: Digest) -> str:
+    table = trials_table(digest)
+    if not table:
+        return ""
+    words = "Best first; a click on a heading sorts. A dot means that the parameter was inactive."
+    return f"{_paragraph(words)}{_paragraph(listed_note(digest, listed(digest)), 'remark')}{table}"
+
+
+def _reproduce(digest: Digest) -> str:
+    history = digest.history
+    words = (
+        f"Every decision follows from the study's events and its seed, <b>{history.seed}</b>: with the same seed, space "
+        "and objective the next configuration is the same, whatever the number of workers. <code>tunewell replay</code> "
+        "decides everything again from the stored events and names the first difference, if there is one."
+    )
+    parts = [f"<p>{words}</p>"]
+    if len(history.space):
+        source = f"from tunewell import Choice, Float, Int, Prior, Space\n\nspace = {history.space!r}"
+        block = code_block(source, "the search space")
+        parts.append(f"<details><summary>The search space, {counted(len(history.space), 'parameter')}</summary>{block}</details>")
+    if history.notes:
+        items = "".join(map(_note, history.notes[-NOTES:]))
+        left_out = len(history.notes) - NOTES
+        parts.append(f"<h3>Notes</h3><ul class=\"notes\">{items}</ul>")
+        parts.append(_paragraph(f"The newest {NOTES} of {len(history.notes):,} notes." if left_out > 0 else "", "remark"))
+    return "".join(parts)
+
+
+_SECTIONS: tuple[tuple[str, str, Callable[[Digest], str]], ...] = (
+    ("best", "Best configuration", _best),
+    ("history", "History of the best", _history),
+    ("curves", "Learning curves", _curves),
+    ("slices", "Hyperparameters one by one", _slices),
+    ("parallel", "Hyperparameters together", _parallel),
+    ("pareto", "Goals against each other", _pareto),
+    ("workers", "Time on workers", _workers),
+    ("trials", "All trials", _trials),
+    ("reproduce", "Reproduce", _reproduce),
+)
+
+
+def _footer(digest: Digest) -> str:
+    return (
+        f"<footer><p>Written by Tunewell {escape(_version())} from {counted(len(digest.history), 'event')}"
+        f" of study {escape(digest.history.name)}.</p></footer>"
+    )
+
+
+# --- small parts ------------------------------------------------------------------------------------------------------
+
+
+def _tips(digest: Digest) -> dict[str, list[str]]:
+    """Return what the script says about each trial that has a mark: a title, its values, its parameters."""
+    return {str(n): _tip(digest.trials[n], digest) for n in digest.drawn}
+
+
+def _tip(trial: TrialRecord, digest: Digest) -> list[str]:
+    goals = digest.history.goals
+    values = [f"{goal.metric} {short(v)}" for goal, v in zip(goals, trial.values, strict=True)]
+    params = [f"{clipped(name, 28)} {clipped(shown(v), 40)}" for name, v in trial.params.items()]
+    if len(params) > TIP_PARAMETERS:
+        params = [*params[: TIP_PARAMETERS - 1], f"and {len(params) - TIP_PARAMETERS + 1} more"]
+    measured = " · ".join([*values, counted(trial.step, "step"), duration(trial.seconds)])
+    reason = clipped(trial.reason.splitlines()[0], 110) if trial.reason.strip() else ""
+    return [f"Trial {trial.number}", trial.status.value.replace("_", " "), measured, reason, *params]
+
+
+def _newest_metrics(trial: TrialRecord) -> dict[str, float]:
+    newest = dict(trial.reports[-1].metrics) if trial.reports else {}
+    return {**newest, **trial.metrics}
+
+
+def _note(note: Noted) -> str:
+    when = " · ".join(filter(None, [moment(note.time), "" if note.trial is None else f"trial {note.trial}"]))
+    return f"<li>{escape(note.text)}" + (f" <small>{when}</small>" if when else "") + "</li>"
+
+
+def _paragraph(text: str, kind: str = "") -> str:
+    if not text:
+        return ""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def _resource(name: str) -> str:
+    return files("tunewell.analysis").joinpath(name).read_text(encoding="utf-8")
+
+
+def _version() -> str:
+    try:
+        return version("tunewell")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return ""
+

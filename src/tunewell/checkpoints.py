@@ -1,0 +1,31 @@
+"""Checkpoints on disk: what nothing needs any more is removed, and only once what replaces it is written down."""
+
+from __future__ import annotations
+
+import shutil
+
+from tunewell.history import History
+
+
+def remove_unneeded(history: History, number: int) -> None:
+    """Remove the checkpoints of a trial that nothing needs, and what a killed process left half written.
+
+    Call it only when ``history`` is in the journal: until then, the older checkpoint is the one a restart finds.
+    """
+    trial = history.trials[number]
+    directory = trial.directory
+    if not trial.saved or not directory.is_dir():
+        return
+    needed = {f"step-{step}" for step in history.needed_checkpoints(number)}
+    running = number in history.running
+    for path in directory.iterdir():
+        about_to_be_told = running and path.name.startswith("step-") and _step(path.name) > trial.saved
+        superseded = path.name.startswith("step-") and path.name not in needed and not about_to_be_told
+        torn = path.name.startswith(".step-") and not running
+        if superseded or torn:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _step(name: str) -> int:
+    number = name.partition("-")[2]
+    return int(number) if number.isdigit() else 0

@@ -1,0 +1,138 @@
+"""What a running study shows: a live view on a terminal, one line per event elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tunewell.events import Event
+from tunewell.history import History
+
+if TYPE_CHECKING:
+    from tunewell.decisions import Budget
+    from tunewell.study import Study
+
+Progress = bool | Callable[[History, Sequence[Event]], Any]
+
+
+class View(Protocol):
+    """Somebody who looks on while a study runs."""
+
+    def watch(self, history: History, events: Sequence[Event]) -> None:
+        """See new events; called without any as time passes."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Say something that is no event; may be called from a signal handler."""
+        ...
+
+
+class Silent:
+    """Looks away."""
+
+    def watch(self, history: History, events: Sequence[Event]) -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+
+class Passing:
+    """Passes new events on to a function of the user's; remarks go to standard error."""
+
+    def __init__(self, function: Callable[[History, Sequence[Event]], Any]) -> None:
+        self._function = function
+
+    def watch(self, history: History, events: Sequence[Event]) -> None:
+        """Call the function when there are new events."""
+        if events:
+            self._function(history, events)
+
+    def say(self, text: str) -> None:
+        """Write the remark."""
+        os.write(2, f"{text}\n".encode(errors="replace"))  # safe in a signal handler
+
+
+@contextmanager
+def watching(study: Study, budget: Budget, progress: Progress) -> Iterator[View]:
+    """Open the view that ``progress`` asks for, and close it with a summary, whatever happens meanwhile.
+
+    Raises:
+        TypeError: ``progress`` is neither True nor False nor a function.
+    """
+    if progress is False:
+        yield Silent()
+    elif progress is not True:
+        if not callable(progress):
+            raise TypeError(f"run expected progress=True, False or a function (history, events), got {progress!r}")
+        yield Passing(progress)
+    else:
+        with _shown(study, budget) as view:
+            yield view
+
+
+@contextmanager
+def _shown(study: Study, budget: Budget) -> Iterator[View]:
+    from tunewell.console.lines import LineView, write_line
+    from tunewell.console.summary import summary
+    from tunewell.console.text import goal, plural
+
+    view: Any
+    before = f", {plural(len(study.history.trials), 'trial')} so far" if study.history.trials else ""
+    write_line(f"study {study.name}: {goal(study.history)}{before}")
+    if on_terminal():
+        from tunewell.console.live import LiveView
+
+        view = LiveView(study.history, budget)
+        view.open()
+    else:
+        view = LineView(study.history)
+    noticed = _Interruption(view)
+    ended = ""
+    try:
+        yield noticed
+    except BaseException as error:
+        ended = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        view.close(study.history)
+        ended = (ended or noticed.interrupted).partition("\n")[0]
+        for line in summary(study.history, budget, _storage(study), ended):
+            write_line(line)
+
+
+class _Interruption:
+    """Passes everything on to a view and remembers whether the run was interrupted."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.interrupted = ""
+        self.watch = view.watch
+
+    def say(self, text: str) -> None:
+        if text.startswith("interrupted"):
+            self.interrupted = "interrupted; the same call goes on"
+        self._view.say(text)
+
+
+def on_terminal() -> bool:
+    """Return whether standard output is a terminal that can be drawn on."""
+    encoding = (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "")
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown") and encoding == "utf8"
+
+
+def _storage(study: Study) -> str | None:
+    """Return the study's storage as one would type it, without a password; None for a study in memory."""
+    storage = study._storage
+    if storage is None:
+        return None
+    if storage.path is None:
+        return str(storage.url.render_as_string(hide_password=True))
+    here = Path.cwd()
+    if storage.path == here / "tunewell.db":
+        return "sqlite:///tunewell.db"
+    return str(storage.path.relative_to(here) if storage.path.is_relative_to(here) else storage.path)

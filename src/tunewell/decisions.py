@@ -1,0 +1,109 @@
+"""What to do next, as a pure function of the history: the part of a driver that replaying can check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunewell.events import Origin, Reported
+from tunewell.history import History
+from tunewell.protocols import (
+    Action,
+    Done,
+    Exhausted,
+    Fork,
+    Resume,
+    Sampler,
+    Scheduler,
+    Start,
+    Verdict,
+    Wait,
+)
+from tunewell.space import Config, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Totals over the whole study: reaching any of them ends the run. ``trial_seconds`` limits each single trial."""
+
+    trials: int | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    trial_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "seconds", "steps", "trial_seconds"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            whole = name in ("trials", "steps")
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value > 0:
+                kind = "a whole number" if whole else "a number"
+                raise ValueError(f"run expected {name}= to be {kind} above 0, got {value!r}")
+
+    def spent(self, history: History, seconds: float) -> str:
+        """Return why nothing may train on, or an empty string; ``seconds`` are those of the study so far."""
+        if self.steps is not None and history.steps_done >= self.steps:
+            return f"{history.steps_done} steps are done"
+        if self.seconds is not None and seconds >= self.seconds:
+            return f"{self.seconds:g} seconds are spent"
+        return ""
+
+
+def generators(seed: int, trial: int) -> tuple[np.random.Generator, int]:
+    """Return the generator that decides on a trial, ``default_rng([seed, trial])``, and the seed it trains with."""
+    sequence = np.random.SeedSequence([seed, trial])
+    return np.random.Generator(np.random.PCG64(sequence)), int(sequence.generate_state(1)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a free worker should do, with the configuration of a new trial filled in, and who chose that."""
+
+    action: Start | Resume | Fork | Wait | Done
+    config: Config
+    origin: Origin = "scheduler"
+    seed: int = 0
+
+
+def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: bool = True) -> Chosen:
+    """Return what a free worker should do next: a pure function of the history.
+
+    First in line are configurations that a person enqueued, then the default one if the study begins with it, then
+    whatever the scheduler says; ``may_start=False`` leaves only trials that are there already.
+    """
+    rng, seed = generators(history.seed, len(history.trials))
+    if may_start and history.queue:
+        return Chosen(Start(), history.queue[0], "enqueued", seed)
+    if may_start and history.settings.get("default_first") and not history.default_started:
+        return Chosen(Start(), history.space.default(), "default", seed)
+    action = scheduler.next_action(history.space, history, rng)
+    if isinstance(action, Fork):
+        return Chosen(action, action.config, "scheduler", seed)
+    if not isinstance(action, Start):
+        return Chosen(action, {})
+    if not may_start:
+        return Chosen(Wait("no more trials may start"), {})
+    if action.config is not None:
+        return Chosen(action, action.config, "scheduler", seed)
+    try:
+        return Chosen(action, sampler.suggest(history.space, history, rng), "sampler", seed)
+    except Exhausted as exhausted:
+        return Chosen(Done(str(exhausted)), {})
+
+
+class StartsOnly:
+    """A scheduler as it decides for ``study.ask``: a caller that asks wants a new trial, never one that is there."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
+        """Return the scheduler's action, or a plain start in the place of a resumption, a fork or a wait."""
+        action = self._scheduler.next_action(space, history, rng)
+        return action if isinstance(action, Start | Done) else Start()
+
+    def decide(self, history: History, report: Reported) -> Verdict:
+        """Return what the scheduler decides."""
+        return self._scheduler.decide(history, report)
