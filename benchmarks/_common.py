@@ -38,16 +38,15 @@ print(json.dumps(found))
 """
 
 
-def options(
-    description: str, repeats: int, add: Callable[[argparse.ArgumentParser], None] = lambda parser: None
-) -> argparse.Namespace:
-    """Read the command line that all benchmarks share; ``add`` puts a benchmark's own options to it."""
+def options(description: str, repeats: int, *, peers: bool = True) -> argparse.Namespace:
+    """Read the command line that all benchmarks share; ``peers=False`` is for one that compares with nobody."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a few seconds; results go to build/, not to results/")
-    parser.add_argument("--without-peers", action="store_true", help="measure Tunewell alone")
+    parser.set_defaults(without_peers=True)
+    if peers:
+        parser.add_argument("--without-peers", action="store_true", default=False, help="measure Tunewell alone")
     parser.add_argument("--repeats", type=int, default=None, help=f"rounds (default {repeats}; 1 with --quick)")
     parser.add_argument("--seed", type=int, default=0)
-    add(parser)
     given = parser.parse_args()
     if given.repeats is None:
         given.repeats = 1 if given.quick else repeats
@@ -238,7 +237,7 @@ def versions(*, peers: bool) -> dict[str, str]:
 
 
 def _said(given: argparse.Namespace) -> str:
-    flags = [f"--{name.replace('_', '-')}" for name in ("quick", "without_peers") if getattr(given, name)]
+    flags = [f"--{name}" for name in ("quick",) if getattr(given, name)]
     return "".join(f" {flag}" for flag in flags)
 
 

@@ -14,7 +14,7 @@ from benchmarks.driver import SIZES, WORKERS
 
 def main() -> None:
     """Measure everything and write the page."""
-    given = options("The driver's own time per event.", repeats=3)
+    given = options("The driver's own time per event.", repeats=3, peers=False)
     page = Page("driver", "The driver's own time per event", given)
     cases = [("fifo", "memory"), ("asha", "memory"), ("asha", "sqlite")]
     largest = 10_000 if given.quick else SIZES[-1]

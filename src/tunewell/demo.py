@@ -1,4 +1,4 @@
-"""The demo: a small convolutional network on handwritten digits, tuned, and then checked on images nobody has looked at.
+"""The demo: a small convolutional network on handwritten digits, tuned, then checked on images nobody has looked at.
 
 Everything in it is meant to be copied: a search space with every hyperparameter on its own scale, an objective that
 saves all it needs to go on exactly where it was, and a final comparison that can also come out against the search.
@@ -10,6 +10,7 @@ parts. The search trains on the first and measures on the second; the third is n
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from tunewell.protocols import Executor
 from tunewell.schedulers.asha import Asha
 from tunewell.space import Choice, Float, Int, Space
 from tunewell.study import Study
+from tunewell.study import open as open_study
 from tunewell.trial import Trial
 
 try:
@@ -55,7 +57,7 @@ class Plan:
 
     trials: int = 120
     epochs: int = 27
-    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     executor: Literal["processes", "inline"] | Executor = "processes"
 
 
@@ -129,16 +131,15 @@ class Training:
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.config["learning_rate"] * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2
-        losses = []
-        # Batch norm cannot normalise a batch of one.
-        for batch in torch.randperm(len(part)).split(self.config["batch_size"]):
-            if len(batch) > 1:
-                scores = self.network(shifted(part.pixels[batch], self.config["shift"]))
-                loss = functional.cross_entropy(scores, part.labels[batch])
-                self.optimizer.zero_grad()
-                loss.backward()
-                self.optimizer.step()
-                losses.append(loss.detach())
+        order, size, losses = torch.randperm(len(part)), self.config["batch_size"], []
+        for start in range(0, len(part) - 1, size):  # never a last batch of one, which has no variance to divide by
+            batch = order[start : start + size]
+            scores = self.network(shifted(part.pixels[batch], self.config["shift"]))
+            loss = functional.cross_entropy(scores, part.labels[batch])
+            self.optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            self.optimizer.step()
+            losses.append(loss.detach())
         return torch.stack(losses).mean().item()
 
     @torch.no_grad()
@@ -223,7 +224,7 @@ class Final:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired measurements of two configurations, the same seed in the same place, and the interval of their difference."""
+    """Paired measurements of two configurations, one pair a seed, and the interval of their mean difference."""
 
     default: tuple[float, ...]
     winner: tuple[float, ...]
@@ -284,10 +285,12 @@ def run(directory: Path, workers: int = 2, quiet: bool = False) -> int:
 
 
 def run_plan(plan: Plan, directory: Path, workers: int | None, quiet: bool = False) -> int:
-    """Search, compare, report. Each of the two studies goes on to its total, so all of it may be killed and repeated."""
+    """Search, compare, report. Both studies go on to their totals, so all of this may be killed and called again."""
     directory.mkdir(parents=True, exist_ok=True)
     database = directory / "digits.db"
     training, validation, test = three_parts()
+    finished = _is_finished(database, plan)
+    shows = not quiet and not finished
     with Study(
         SPACE,
         metric="val_loss",
@@ -297,44 +300,59 @@ def run_plan(plan: Plan, directory: Path, workers: int | None, quiet: bool = Fal
         seed=0,
     ) as search:
         if not quiet:
-            _say(_introduction(plan, workers, search.history, len(test)))
+            _say(_FINISHED if finished else _introduction(plan, workers, search.history, len(test)))
         search.run(
             Search(load_part(training), load_part(validation), plan.epochs),
             trials=plan.trials,
             workers=workers,
             executor=plan.executor,
-            progress=not quiet,
+            progress=shows,
         )
         best, default = search.best, SPACE.default()
-        print(_winner(best, default, search.history))
+        print(_winner(best, default, search.history), flush=True)
         if best.params == default:
-            _say("Nothing the search tried was better than the default, so there is nothing to compare.")
+            _say("Nothing that the search tried was better than the default, so there is nothing to compare.")
             return _finish(search, database)
-        final = Final(
-            load_part(training), load_part(test), plan.epochs, {"default": default, f"trial {best.number}": best.params}
+    configs = {"default": default, f"trial {best.number}": best.params}
+    with Study(
+        Space(seed=Choice(plan.seeds), configuration=Choice(list(configs))),
+        metric="test_accuracy",
+        mode="max",
+        name="digits-final",
+        storage=str(database),
+        sampler="grid",
+        scheduler="fifo",
+        seed=0,
+    ) as comparison:
+        if shows:
+            _say(
+                f"Now both are trained in full, {len(plan.seeds)} times each with the same seeds, and measured on the "
+                "test images. The search has never seen these, and it chose the winner for looking good on others."
+            )
+        comparison.run(
+            Final(load_part(training), load_part(test), plan.epochs, configs),
+            trials=2 * len(plan.seeds),
+            workers=workers,
+            executor=plan.executor,
+            progress=shows,
         )
-        with Study(
-            Space(seed=Choice(plan.seeds), configuration=Choice(list(final.configs))),
-            metric="test_accuracy",
-            mode="max",
-            name="digits-final",
-            storage=str(database),
-            sampler="grid",
-            scheduler="fifo",
-            seed=0,
-        ) as comparison:
-            total = len(plan.seeds) * 2
-            if not quiet and comparison.history.spent_trials < total:
-                _say(
-                    f"Now both are trained in full, {len(plan.seeds)} times each with the same seeds, and measured on "
-                    "the test images. The search never saw these, and it picked the winner for looking good on others."
-                )
-            comparison.run(final, trials=total, workers=workers, executor=plan.executor, progress=not quiet)
-            print(_result(pairs(comparison.history, plan.seeds), len(test)))
-        return _finish(search, database)
+        print("\n" + _result(pairs(comparison.history, plan.seeds), len(test)))
+    return _finish(search, database)
+
+
+def _is_finished(database: Path, plan: Plan) -> bool:
+    """Whether an earlier run has come to the end of the comparison."""
+    try:
+        with open_study(str(database), "digits-final") as comparison:
+            history = comparison.history
+            return history.spent_trials >= 2 * len(plan.seeds) and not history.running and not history.unfinished
+    except (FileNotFoundError, KeyError):
+        return False
 
 
 # --- what it says -----------------------------------------------------------------------------------------------------
+
+_FINISHED = "This demo is finished; here is what it found. Nothing is trained again."
 
 
 def _say(text: str) -> None:
@@ -342,28 +360,29 @@ def _say(text: str) -> None:
 
 
 def _introduction(plan: Plan, workers: int | None, history: History, images: int) -> str:
-    done = history.spent_trials
-    if done >= plan.trials and not history.running and not history.unfinished:
-        return "The search of this demo is done; what it found is read from its events."
-    if done:
-        return f"Going on with the demo where it stopped: {done} of {plan.trials} configurations have been started."
+    if history.trials:
+        return (
+            f"Going on where the demo stopped: {len(history.trials)} of {plan.trials} configurations were started, "
+            f"{history.steps_done} epochs trained."
+        )
     return (
         f"Tuning {len(SPACE)} hyperparameters of a small convolutional network on handwritten digits: {plan.trials} "
         f"configurations, {workers or 1} at a time. Each trains for one epoch; the best third go on to 3 epochs, the "
-        f"best third of those to 9, then to {plan.epochs}, each from its own checkpoint. Afterwards the winner and the "
-        f"default configuration are trained anew with {len(plan.seeds)} seeds and compared on {images} test images. "
-        "This takes about two minutes on two cores. Kill it at any time and in any way, kill -9 included: the same "
-        "command goes on to the same total."
+        f"best third of those to 9, and so on up to {plan.epochs}, each from its own checkpoint. Afterwards the winner "
+        f"and the default configuration are trained anew with {len(plan.seeds)} seeds and compared on {images} test "
+        "images. All this takes about two minutes on two cores. Kill it at any time and in any way, kill -9 included: "
+        "the same command goes on to the same total."
     )
 
 
 def _winner(best: TrialRecord, default: Mapping[str, Any], history: History) -> str:
     full = history.space
     lines = [
-        f"{history.spent_trials} configurations tried in {history.steps_done} epochs "
-        f"(training each in full would have taken {history.spent_trials * history.furthest_step}).",
-        f"The winner is trial {best.number}: validation loss {best.value:.4f}, accuracy "
-        f"{_percent(best.metric('val_accuracy') or 0.0)}, after {best.step} epochs.",
+        "",
+        f"{history.spent_trials} configurations took {history.steps_done} epochs; each in full, it would have been "
+        f"{history.spent_trials * history.furthest_step}.",
+        f"The winner is trial {best.number}: after {best.step} epochs its validation loss is {best.value:.4f}, its "
+        f"validation accuracy {_percent(best.metric('val_accuracy') or 0.0)}.",
         "",
         f"  {'':<15}{'default':>10}{'winner':>10}",
     ]
@@ -397,17 +416,15 @@ def _result(measured: Sequence[tuple[int, float, float]], images: int) -> str:
 def _finish(search: Study, database: Path) -> int:
     from tunewell.analysis.report import write_report
 
-    report = database.with_name("report.html")
-    write_report(search.history, report)
-    number = search.best.number
+    report = write_report(search.history, database.with_name("report.html"))
+    storage = shlex.quote(str(database))
     print(
         f"""
-What to look at next:
-  {report}   (open it in a browser)
-  tunewell ls {database}
-  tunewell show {database} digits --trial {number}
-  tunewell best {database} digits
-To start over: delete the folder {database.parent}, or run tunewell demo with another one."""
+The report is {report}: open it in a browser. What to type next:
+  tunewell show digits -s {storage}
+  tunewell best digits -s {storage}
+  tunewell report digits-final -s {storage}
+To start over, delete the folder {database.parent} or name another one: tunewell demo FOLDER"""
     )
     return 0
 

@@ -20,6 +20,9 @@ from tunewell.space import Choice, Float, Int, Parameter
 LOG_HELPS = 20.0
 """A positive metric that spans more than this factor is drawn on a log axis."""
 
+COLUMNS = 12
+"""A whole number with at most this many values is drawn in columns, so that its points do not hide each other."""
+
 JITTER = 0.6
 """The share of a choice's column over which its points are spread."""
 
@@ -52,7 +55,7 @@ def number_axis(
 
     Equal ends give an axis with its one value in the middle.
     """
-    law = SCALES[scale]  # type: ignore[index]
+    law = SCALES[scale]
     start, end = law.warp(np.array([low, high], dtype=np.float64)).tolist()
     margin = pad * (end - start) if end > start else 0.5
     start, end = start - margin, end + margin
@@ -86,6 +89,8 @@ def choice_axis(label: str, choices: Sequence[Any], *, width: int = 12) -> Axis:
 def parameter_axis(name: str, parameter: Parameter, values: Iterable[Any], *, count: int = 5, width: int = 12) -> Axis:
     """Return the axis of a parameter on its own scale, widened where trials of an earlier space lie outside."""
     values = list(values)
+    if isinstance(parameter, Int) and parameter.scale == "linear" and parameter.count <= COLUMNS:
+        return choice_axis(name, sorted({*parameter.grid(COLUMNS), *filter(_is_number, values)}), width=width)
     if isinstance(parameter, Float | Int):
         law = SCALES[parameter.scale]
         known = [float(v) for v in values if _is_number(v) and law.above < v < law.below]
@@ -115,7 +120,7 @@ def metric_axis(label: str, values: Floats, *, worst_is_high: bool, count: int =
     low, high = float(finite.min()), float(finite.max())
     scale = "log" if low > 0.0 and high / low > LOG_HELPS else "linear"
     if len(finite) >= 8:
-        warped = SCALES[scale].warp(finite)  # type: ignore[index]
+        warped = SCALES[scale].warp(finite)
         low, high = _without_hopeless(finite, warped if worst_is_high else -warped, worst_is_high)
     if not math.isfinite(high - low):
         low, high = low / 4.0, high / 4.0

@@ -1,8 +1,8 @@
 """Charts as SVG text that fits any width without a script.
 
-Nothing is laid out in pixels sideways: marks sit at percentages, and lines live in a nested drawing that is stretched to
-the plot while its strokes keep their width. Text is placed by the same percentages, so it is never squeezed. Places come
-from :mod:`tunewell.analysis.axes`: 0 is left or bottom, 1 right or top.
+Nothing is laid out in pixels sideways: marks sit at percentages, and lines live in a nested drawing that is stretched
+to the plot while its strokes keep their width. Text is placed by the same percentages, so it is never squeezed. Places
+come from :mod:`tunewell.analysis.axes`: 0 is left or bottom, 1 right or top.
 
 Whatever belongs to trials carries their numbers in ``data-n``, in the order of its points: that is all the script needs
 to say what lies under the pointer, so no coordinate is written twice.
@@ -189,7 +189,7 @@ def plot(
 
 
 def parallel(axes: Sequence[Axis], lines: str, *, height: int, name: str, below: str = "") -> str:
-    """Return upright axes side by side, evenly spaced, each with its own ticks; see :func:`upright` for their places."""
+    """Return upright axes side by side, each with its own ticks; :func:`upright` says where they stand."""
     body = _stretched(lines)
     for k, axis in enumerate(axes):
         at = _percent(upright(k, len(axes)))

@@ -138,7 +138,8 @@ def _header(digest: Digest) -> str:
     rows = "".join(f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in facts.items() if text)
     return (
         f'<header><p class="brand">Tunewell report</p><h1>{escape(history.name or "Unnamed study")}</h1>'
-        f'<p class="lead">{escape(summary(digest))}</p><ul class="chips">{chips}</ul><dl class="facts">{rows}</dl></header>'
+        f'<p class="lead">{escape(summary(digest))}</p><ul class="chips">{chips}</ul>'
+        f'<dl class="facts">{rows}</dl></header>'
     )
 
 
@@ -190,10 +191,11 @@ def _no_best(digest: Digest) -> str:
 
 
 def _front(digest: Digest) -> str:
-    others = int(digest.observed.sum()) - len(digest.front)
+    measured = int(digest.observed.sum())
+    others = measured - len(digest.front)
     sentence = (
-        f"{counted(len(digest.front), 'trial')} of {int(digest.observed.sum()):,} with values cannot be improved in one "
-        f"goal without losing in another" + (f"; the other {others:,} are beaten by one of them." if others else ".")
+        f"{len(digest.front):,} of {counted(measured, 'trial')} with values cannot be improved in one goal without losing "
+        "in another" + (f"; the other {others:,} are beaten by one of them." if others else ".")
     )
     return f"<p>{sentence}</p>{front_table(digest)}"
 
@@ -269,19 +271,20 @@ def _reproduce(digest: Digest) -> str:
     history = digest.history
     words = (
         f"Every decision follows from the study's events and its seed, <b>{history.seed}</b>: with the same seed, space "
-        "and objective the next configuration is the same, whatever the number of workers. <code>tunewell replay</code> "
-        "decides everything again from the stored events and names the first difference, if there is one."
+        "and objective the next configuration is the same, whatever the number of workers. "
+        "<code>tunewell replay</code> decides everything again from the stored events and names the first difference, "
+        "if there is one."
     )
     parts = [f"<p>{words}</p>"]
     if len(history.space):
         source = f"from tunewell import Choice, Float, Int, Prior, Space\n\nspace = {history.space!r}"
         block = code_block(source, "the search space")
-        parts.append(f"<details><summary>The search space, {counted(len(history.space), 'parameter')}</summary>{block}</details>")
+        title = f"The search space, {counted(len(history.space), 'parameter')}"
+        parts.append(f"<details><summary>{title}</summary>{block}</details>")
     if history.notes:
         items = "".join(map(_note, history.notes[-NOTES:]))
-        left_out = len(history.notes) - NOTES
-        parts.append(f"<h3>Notes</h3><ul class=\"notes\">{items}</ul>")
-        parts.append(_paragraph(f"The newest {NOTES} of {len(history.notes):,} notes." if left_out > 0 else "", "remark"))
+        left_out = f"The newest {NOTES} of {len(history.notes):,} notes." if len(history.notes) > NOTES else ""
+        parts.append(f'<h3>Notes</h3>{_paragraph(left_out, "remark")}<ul class="notes">{items}</ul>')
     return "".join(parts)
 
 

@@ -117,8 +117,8 @@ def _changes(default: TrialRecord, best: TrialRecord) -> str:
     kept = len(names) - len(changed)
     same = f'<p class="remark">{counted(kept, "parameter")} {"has" if kept == 1 else "have"} the same value.</p>'
     return (
-        '<table class="plain changes"><thead><tr><th scope="col">changed</th><th scope="col" class="num">default</th>'
-        f'<th scope="col" class="num">best</th></tr></thead><tbody>{body}</tbody></table>{more}{same if kept else ""}'
+        '<div class="scroll"><table class="plain changes"><thead><tr><th scope="col">changed</th><th scope="col" class="num">default</th>'
+        f'<th scope="col" class="num">best</th></tr></thead><tbody>{body}</tbody></table></div>{more}{same if kept else ""}'
     )
 
 
@@ -222,7 +222,8 @@ class _Causes:
             number = self._first[text]
             return f'<p>The same traceback as <a href="#t{number}">trial {number}</a>.</p>'
         if len(text) > TRACEBACK:
-            text = f"{text[: TRACEBACK // 5]}\n… {len(text) - TRACEBACK:,} characters left out …\n{text[-TRACEBACK * 4 // 5:]}"
+            head, tail = text[: TRACEBACK // 5], text[-TRACEBACK * 4 // 5 :]
+            text = f"{head}\n… {len(text) - TRACEBACK:,} characters left out …\n{tail}"
         self._room -= len(text)
         if self._room < 0:
             return "<p>Its traceback is left out to keep this page small.</p>"
@@ -240,14 +241,14 @@ def _all_names(digest: Digest) -> list[str]:
 
 
 def _value_cells(trial: TrialRecord) -> str:
-    return "".join(
-        f'<td class="num"{_exact(value)}>{short(value)}</td>' if value is not None else f'<td class="num none">{NOTHING}</td>'
-        for value in trial.values
-    )
+    return "".join(map(_value_cell, trial.values))
 
 
-def _exact(value: float) -> str:
-    return f' data-v="{value!r}"' if math.isfinite(value) else ""
+def _value_cell(value: float | None) -> str:
+    if value is None:
+        return f'<td class="num none">{NOTHING}</td>'
+    exact = f' data-v="{value!r}"' if math.isfinite(value) else ""
+    return f'<td class="num"{exact}>{short(value)}</td>'
 
 
 def _parameter_cells(trial: TrialRecord, names: Sequence[str]) -> str:
@@ -272,9 +273,9 @@ def _cell(trial: TrialRecord, name: str) -> str:
 
 def _header(names: Sequence[str], sorted_by: int = -1) -> str:
     """Return a header row; ``sorted_by`` is the column the rows come ordered by."""
+    marked = {sorted_by: ' aria-sort="other"'}
     cells = "".join(
-        f'<th scope="col"{" aria-sort=" + chr(34) + "other" + chr(34) if k == sorted_by else ""}>'
-        f"<span>{escape(clipped(name, 32))}</span></th>"
+        f'<th scope="col"{marked.get(k, "")}><span>{escape(clipped(name, 32))}</span></th>'
         for k, name in enumerate(names)
     )
     return f"<tr>{cells}</tr>"

@@ -6,6 +6,7 @@ out of the axis and the cuts are marked.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,10 +79,12 @@ def lanes_of(digest: Digest) -> list[Lane]:
             end = max(stretch.begin, now if stretch.end is None else stretch.end)
             work = Work(stretch.begin, end, trial.number, trial.status)
             found.setdefault((stretch.driver, stretch.worker), []).append(work)
-    first = {driver: min(w.begin for key, ws in found.items() if key[0] == driver for w in ws) for driver, _ in found}
+    first: dict[str, float] = {}
+    for (driver, _), stretches in found.items():
+        first[driver] = min([w.begin for w in stretches] + [first.get(driver, math.inf)])
     lanes: list[Lane] = []
-    for (driver, worker), work in sorted(found.items(), key=lambda item: (first[item[0][0]], item[0])):
-        lanes += [Lane(driver, worker, tuple(row)) for row in _without_overlap(work)]
+    for driver, worker in sorted(found, key=lambda key: (first[key[0]], key)):
+        lanes += [Lane(driver, worker, tuple(row)) for row in _without_overlap(found[driver, worker])]
     return lanes
 
 

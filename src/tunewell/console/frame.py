@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from tunewell.console.seen import Best, Meter
-from tunewell.console.text import counts, duration, goal, number, plural, sparkline
+from tunewell.console.text import counts, duration, goal, number, plural, roughly, sparkline
 from tunewell.history import History, TrialRecord
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _budget(scene: Scene, width: int, low: bool) -> list[Text]:
     left = "time left not known yet"
     if scene.left is not None:
         waits = any(status == "paused" and n for status, n in dict(scene.history.counts).items())
-        left = f"{'at least' if waits else 'about'} {duration(scene.left)} left"
+        left = f"{'at least' if waits else 'about'} {roughly(scene.left)} left"
     meters = [max(scene.meters, key=lambda meter: meter.share)] if low and scene.meters else scene.meters
     bar = min(_BAR, max(5, width - 56))
     lines = []

@@ -36,6 +36,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def roughly(seconds: float) -> str:
+    """Return an estimated time span without a precision that it does not have."""
+    if seconds < 99.5:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 99.5 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
+
+
 def stamp(time: float) -> str:
     """Return the time of an event: of day, or since the start of a virtual clock."""
     return datetime.fromtimestamp(time).strftime("%H:%M:%S") if time > _EPOCH else f"{time:.1f} s"

@@ -1,0 +1,51 @@
+"""The command line: look at studies, take something out of them, check them, remove them.
+
+Commands import what they need when they run, so that ``tunewell --help`` is there at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tunewell.cli import check, look, remove, take, trial_run
+
+_EPILOG = (
+    "Exit status: 0 all is well; 1 the answer is no (no best trial yet, a mismatch, nothing found, not confirmed); "
+    "2 the command was not understood, or a file or study is not there; 130 interrupted."
+)
+
+app = typer.Typer(
+    name="tunewell",
+    help="Look at studies of hyperparameters, take something out of them, check them, remove them.",
+    epilog=_EPILOG,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (look.ls, look.show, look.best, take.report, take.export, check.replay, remove.delete, trial_run.demo):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from tunewell import __version__
+
+        typer.echo(f"tunewell {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,84 @@
+"""``report`` and ``export``: take something out of a study."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+
+import typer
+
+from tunewell.cli.output import finite
+from tunewell.cli.storage import DEFAULT, Name, Storage, read, told_in_a_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tunewell.events import Event
+
+
+def report(
+    study: Name = None,
+    storage: Storage = DEFAULT,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write. [default: STUDY-report.html]")
+    ] = None,
+) -> None:
+    """Write a report that opens in any browser, as one file; print where it is."""
+    stored = read(storage, study)
+    with told_in_a_sentence():
+        from tunewell.analysis.report import write_report
+
+        plain = re.sub(r"[^\w.-]+", "-", stored.name).strip("-.") or "study"
+        typer.echo(write_report(stored.history, output or Path(f"{plain}-report.html")))
+
+
+def export(
+    study: Name = None,
+    storage: Storage = DEFAULT,
+    form: Annotated[Literal["csv", "json", "jsonl"], typer.Option("--format", "-f", help="How to write it.")] = "csv",
+    output: Annotated[str, typer.Option("--output", "-o", help="The file to write; - for standard output.")] = "-",
+    events: Annotated[bool, typer.Option("--events", help="All events as stored, instead of trials.")] = False,
+) -> None:
+    """Write one row per trial, or the raw events."""
+    stored = read(storage, study)
+    with told_in_a_sentence(), _target(output) as target:
+        from tunewell.study import rows
+
+        _write(_event_rows(stored.events, form) if events else rows(stored.history), form, target)
+
+
+def _event_rows(events: Sequence[Event], form: str) -> list[dict[str, Any]]:
+    from tunewell.journals.codec import encode
+
+    encoded = [(position, *encode(event)) for position, event in enumerate(events, 1)]
+    return [
+        {"position": position, "kind": kind, "event": body if form == "csv" else json.loads(body)}
+        for position, kind, body in encoded
+    ]
+
+
+def _write(rows: list[dict[str, Any]], form: str, target: TextIO) -> None:
+    if form == "csv":
+        writer = csv.DictWriter(target, list(rows[0]) if rows else ["number", "status"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    elif form == "jsonl":
+        target.writelines(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows)
+    else:
+        json.dump(finite(rows), target, indent=2, ensure_ascii=False)
+        target.write("\n")
+
+
+@contextmanager
+def _target(output: str) -> Iterator[TextIO]:
+    if output == "-":
+        yield sys.stdout
+        return
+    with open(output, "w", encoding="utf-8", newline="") as file:
+        yield file
