@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +52,14 @@ class Budget:
         return ""
 
 
-def generators(seed: int, trial: int) -> tuple[np.random.Generator, int]:
-    """Return the generator that decides on a trial, ``default_rng([seed, trial])``, and the seed it trains with."""
-    sequence = np.random.SeedSequence([seed, trial])
-    return np.random.Generator(np.random.PCG64(sequence)), int(sequence.generate_state(1)[0])
+def generator(seed: int, trial: int) -> np.random.Generator:
+    """Return the generator that decides on a trial: ``default_rng([seed, trial])``."""
+    return np.random.default_rng([seed, trial])
+
+
+def trial_seed(seed: int, trial: int) -> int:
+    """Return the seed a trial trains with, below 2**32; another one than the generator's, so the two share nothing."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{trial}".encode(), digest_size=4).digest(), "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: 
     First in line are configurations that a person enqueued, then the default one if the study begins with it, then
     whatever the scheduler says; ``may_start=False`` leaves only trials that are there already.
     """
-    rng, seed = generators(history.seed, len(history.trials))
+    rng, seed = generator(history.seed, len(history.trials)), trial_seed(history.seed, len(history.trials))
     if may_start and history.queue:
         return Chosen(Start(), history.queue[0], "enqueued", seed)
     if may_start and history.settings.get("default_first") and not history.default_started:

@@ -148,6 +148,13 @@ def bars(status: str, spans: Sequence[tuple[float, float, float]], numbers: Sequ
     return f'<path class="bars st-{status}" data-status="{status}" data-n="{_spaced(numbers)}" d="{d}"/>' if d else ""
 
 
+def seams(places: Sequence[tuple[float, float]], n: int) -> str:
+    """Return hairlines at ``(x, y)`` between bars that touch, in a chart of ``n`` rows."""
+    height = round(0.56 * GRAIN / n)
+    d = "".join(f"M{_across(x)} {_down(y) - height // 2}v{height}" for x, y in places)
+    return f'<path class="seams" d="{d}"/>' if d else ""
+
+
 # --- the plot around them ---------------------------------------------------------------------------------------------
 
 
@@ -162,7 +169,7 @@ def plot(
     height: int = 280,
     name: str,
     kind: str = "",
-    title: str = "",
+    titled: bool = False,
     below: str = "",
 ) -> str:
     """Return a figure with two axes.
@@ -176,15 +183,16 @@ def plot(
         height: of the plane, in pixels.
         name: what the chart shows, for people who hear it read.
         kind: classes for the figure.
-        title: a heading above the plot, HTML.
+        titled: whether x is named by a heading and y not at all: for one of many charts that share y.
         below: legends and remarks, HTML.
     """
     classes = ["plot", kind, ("rail-high" if rail_high else "rail-low") if rail else "", "tilted" if _tilts(x) else ""]
     frame = f"{_grid(x, y)}{_rail(rail, rail_high)}{_stretched(lines)}{points}"
+    above = f"<h3>{axis_name(x)}</h3>" if titled else f'<div class="ylabel">{axis_name(y)}</div>'
     return (
-        f'<figure class="{" ".join(filter(None, classes))}">{title}<div class="ylabel">{_axis_name(y)}</div>'
+        f'<figure class="{" ".join(filter(None, classes))}">{above}'
         f'<svg class="frame" role="img" aria-label="{escape(name)}" width="100%" height="{height}">{frame}</svg>'
-        f'<div class="xlabel">{_axis_name(x)}</div>{below}</figure>'
+        f'<div class="xlabel">{"" if titled else axis_name(x)}</div>{below}</figure>'
     )
 
 
@@ -194,8 +202,9 @@ def parallel(axes: Sequence[Axis], lines: str, *, height: int, name: str, below:
     for k, axis in enumerate(axes):
         at = _percent(upright(k, len(axes)))
         body += f'<line class="upright" x1="{at}" x2="{at}" y1="0" y2="100%"/>'
+        side = 'dx="6"' if k == len(axes) - 1 else 'dx="-5" text-anchor="end"'
         body += "".join(
-            f'<text class="tick halo" x="{at}" y="{_percent(1.0 - place)}" dx="-5" dy=".32em">{escape(text)}</text>'
+            f'<text class="tick halo" x="{at}" y="{_percent(1.0 - place)}" {side} dy=".32em">{escape(text)}</text>'
             for place, text in axis.ticks
         )
         body += (
@@ -230,7 +239,7 @@ def lanes(
     return (
         f'<figure class="plot lanes"><div class="rows"><ul>{names}</ul><div class="track">'
         f'<svg class="frame" role="img" aria-label="{escape(name)}" width="100%" height="{height}">'
-        f'{grid}{_stretched(lines)}</svg></div></div><div class="xlabel">{_axis_name(x)}</div>{below}</figure>'
+        f'{grid}{_stretched(lines)}</svg></div></div><div class="xlabel">{axis_name(x)}</div>{below}</figure>'
     )
 
 
@@ -279,7 +288,8 @@ def _rail(rail: str, high: bool) -> str:
     )
 
 
-def _axis_name(axis: Axis) -> str:
+def axis_name(axis: Axis) -> str:
+    """Return what an axis shows and on which scale, HTML."""
     return escape(axis.label) + (f" <small>{escape(axis.scale)}</small>" if axis.scale else "")
 
 

@@ -22,6 +22,7 @@ from tunewell.analysis.axes import (
 )
 from tunewell.analysis.charts import (
     BANDS,
+    axis_name,
     dots,
     icon,
     legend,
@@ -198,8 +199,12 @@ def slice_charts(digest: Digest) -> str:
     layers = [([n for n, b in zip(numbers, bands, strict=True) if b == k], f"q{shades[k]}") for k in range(len(labels))]
     y = goal_axis(digest, 0, count=4)
     charts = "".join(_slice(digest, name, digest.space[name], y, layers) for name in digest.shown_parameters)
+    height = f'<ul class="legend"><li class="title">Height</li><li>{axis_name(y)}</li></ul>'
     best = f'<ul class="legend"><li>{icon("best")}best</li></ul>' if digest.best else ""
-    return f'<div class="legends">{ramp_legend("Step reached", labels)}{best}</div><div class="slices">{charts}</div>'
+    return (
+        f'<div class="legends">{height}{ramp_legend("Step reached", labels)}{best}</div>'
+        f'<div class="slices">{charts}</div>'
+    )
 
 
 def step_bands(steps: Sequence[int]) -> tuple[list[int], list[str]]:
@@ -238,6 +243,7 @@ def _slice(
         points=crown,
         height=150,
         kind="slice",
+        titled=True,
         name=f"{y.label} against {name}",
         below=remark,
     )

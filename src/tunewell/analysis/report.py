@@ -36,7 +36,19 @@ from tunewell.analysis.tables import (
     trials_table,
 )
 from tunewell.analysis.timeline import busy_words, lanes_of, peak_workers, timeline_chart
-from tunewell.analysis.words import clipped, counted, duration, escape, json_for_script, moment, percent, short, shown
+from tunewell.analysis.words import (
+    clipped,
+    counted,
+    duration,
+    escape,
+    json_for_script,
+    moment,
+    percent,
+    short,
+    shown,
+    span,
+    unbroken,
+)
 from tunewell.events import Noted
 from tunewell.history import History, TrialRecord
 
@@ -51,15 +63,11 @@ def report(history: History) -> str:
     each part says in words what it leaves out.
     """
     digest = Digest.of(history)
-    sections = [
-        (anchor, title, body)
-        for anchor, title, build in _SECTIONS
-        if (body := build(digest))
-    ]
-    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in sections)
+    sections = [(word, title, body) for word, title, build in _SECTIONS if (body := build(digest))]
+    links = "".join(f'<a href="#{word.lower()}">{word}</a>' for word, _, _ in sections)
     content = "".join(
-        f'<section id="{anchor}" aria-labelledby="{anchor}-title"><h2 id="{anchor}-title">{title}</h2>{body}</section>'
-        for anchor, title, body in sections
+        f'<section id="{word.lower()}" aria-label="{title}"><h2>{title}</h2>{body}</section>'
+        for word, title, body in sections
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -132,13 +140,12 @@ def _header(digest: Digest) -> str:
         "Seed": str(history.seed),
         "Steps": f"{history.steps_done:,}",
         "Active time": duration(history.active_seconds),
-        "Created": moment(history.created),
-        "Newest event": moment(history.last_time),
+        "When": span(history.created or None, history.last_time),
     }
     rows = "".join(f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in facts.items() if text)
     return (
         f'<header><p class="brand">Tunewell report</p><h1>{escape(history.name or "Unnamed study")}</h1>'
-        f'<p class="lead">{escape(summary(digest))}</p><ul class="chips">{chips}</ul>'
+        f'<p class="lead">{escape(unbroken(summary(digest)))}</p><ul class="chips">{chips}</ul>'
         f'<dl class="facts">{rows}</dl></header>'
     )
 
@@ -193,9 +200,10 @@ def _no_best(digest: Digest) -> str:
 def _front(digest: Digest) -> str:
     measured = int(digest.observed.sum())
     others = measured - len(digest.front)
+    beaten = f"; the other {others:,} are beaten by one of them" if others else ""
     sentence = (
-        f"{len(digest.front):,} of {counted(measured, 'trial')} with values cannot be improved in one goal without losing "
-        "in another" + (f"; the other {others:,} are beaten by one of them." if others else ".")
+        f"{len(digest.front):,} of {counted(measured, 'trial')} with values cannot be improved in one goal without "
+        f"losing in another{beaten}."
     )
     return f"<p>{sentence}</p>{front_table(digest)}"
 
@@ -250,10 +258,6 @@ def _parallel(digest: Digest) -> str:
     return f"{_paragraph(words)}{chart}" if chart else ""
 
 
-def _pareto(digest: Digest) -> str:
-    return pareto_charts(digest)
-
-
 def _workers(digest: Digest) -> str:
     chart = timeline_chart(digest)
     return f"{_paragraph(busy_words(digest))}{chart}" if chart else ""
@@ -270,8 +274,8 @@ def _trials(digest: Digest) -> str:
 def _reproduce(digest: Digest) -> str:
     history = digest.history
     words = (
-        f"Every decision follows from the study's events and its seed, <b>{history.seed}</b>: with the same seed, space "
-        "and objective the next configuration is the same, whatever the number of workers. "
+        f"Every decision follows from the study's events and its seed, <b>{history.seed}</b>: with the same seed, "
+        "space and objective the next configuration is the same, whatever the number of workers. "
         "<code>tunewell replay</code> decides everything again from the stored events and names the first difference, "
         "if there is one."
     )
@@ -289,16 +293,17 @@ def _reproduce(digest: Digest) -> str:
 
 
 _SECTIONS: tuple[tuple[str, str, Callable[[Digest], str]], ...] = (
-    ("best", "Best configuration", _best),
-    ("history", "History of the best", _history),
-    ("curves", "Learning curves", _curves),
-    ("slices", "Hyperparameters one by one", _slices),
-    ("parallel", "Hyperparameters together", _parallel),
-    ("pareto", "Goals against each other", _pareto),
-    ("workers", "Time on workers", _workers),
-    ("trials", "All trials", _trials),
-    ("reproduce", "Reproduce", _reproduce),
+    ("Best", "Best configuration", _best),
+    ("History", "History of the best", _history),
+    ("Curves", "Learning curves", _curves),
+    ("Slices", "Hyperparameters one by one", _slices),
+    ("Parallel", "Hyperparameters together", _parallel),
+    ("Goals", "Goals against each other", pareto_charts),
+    ("Workers", "Time on workers", _workers),
+    ("Trials", "All trials", _trials),
+    ("Reproduce", "Reproduce", _reproduce),
 )
+"""Each with its word in the navigation, its heading and what builds its body."""
 
 
 def _footer(digest: Digest) -> str:
@@ -340,7 +345,8 @@ def _note(note: Noted) -> str:
 def _paragraph(text: str, kind: str = "") -> str:
     if not text:
         return ""
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+    attribute = f' class="{kind}"' if kind else ""
+    return f"<p{attribute}>{escape(unbroken(text))}</p>"
 
 
 def _resource(name: str) -> str:

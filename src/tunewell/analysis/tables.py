@@ -116,10 +116,14 @@ def _changes(default: TrialRecord, best: TrialRecord) -> str:
     more = f'<p class="remark">and {len(changed) - 30} more</p>' if len(changed) > 30 else ""
     kept = len(names) - len(changed)
     same = f'<p class="remark">{counted(kept, "parameter")} {"has" if kept == 1 else "have"} the same value.</p>'
+    head = "".join(f'<th scope="col"{kind}>{word}</th>' for word, kind in _CHANGE_COLUMNS)
     return (
-        '<div class="scroll"><table class="plain changes"><thead><tr><th scope="col">changed</th><th scope="col" class="num">default</th>'
-        f'<th scope="col" class="num">best</th></tr></thead><tbody>{body}</tbody></table></div>{more}{same if kept else ""}'
+        f'<div class="scroll"><table class="plain changes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"</div>{more}{same if kept else ''}"
     )
+
+
+_CHANGE_COLUMNS = (("changed", ""), ("default", ' class="num"'), ("best", ' class="num"'))
 
 
 # --- the Pareto front -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tunewell.analysis.axes import Axis, duration_steps
-from tunewell.analysis.charts import bars, lane_place, lanes, legend
+from tunewell.analysis.charts import bars, lane_place, lanes, legend, seams
 from tunewell.analysis.digest import Digest, count_statuses
 from tunewell.analysis.words import clipped, counted, duration, percent
 from tunewell.events import Status
@@ -139,6 +139,8 @@ def timeline_chart(digest: Digest) -> str:
         bars(status.value, [(b, e, y) for b, e, y, _ in found], [trial for *_, trial in found])
         for status, found in sorted(spans.items(), key=lambda item: list(Status).index(item[0]))
     )
+    if not coarse:
+        body += seams([(b, y) for found in spans.values() for b, _, y, _ in found if b], len(shown))
     many_drivers = len({lane.driver for lane in everyone}) > 1
     labels = [(_label(lane, many_drivers), percent(min(1.0, lane.busy / _busy_time(clock)))) for lane in shown]
     cuts = [

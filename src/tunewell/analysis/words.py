@@ -108,11 +108,24 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def unbroken(text: str) -> str:
+    """Return ``text`` with numbers tied to their units, so that no line ends between them."""
+    return re.sub(r"(?<=\d) (?=(ms|s|min|h|d|%)\b|%)", "\N{NO-BREAK SPACE}", text)
+
+
 def moment(time: float | None) -> str:
     """Return a time since the epoch as a date in UTC, or an empty string for the times of a virtual clock."""
     if time is None or not 1e8 < time < 1e11:
         return ""
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def span(begin: float | None, end: float | None) -> str:
+    """Return two moments as one phrase, the day said once when it is the same."""
+    first, last = moment(begin), moment(end)
+    if not first or not last or first == last:
+        return first or last
+    return f"{first[:-4]} to {last[11:] if first[:10] == last[:10] else last}"
 
 
 def percent(share: float) -> str:

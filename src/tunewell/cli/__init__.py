@@ -5,11 +5,13 @@ Commands import what they need when they run, so that ``tunewell --help`` is the
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Annotated
 
 import typer
 
-from tunewell.cli import check, look, remove, take, trial_run
+from tunewell.cli import check, demo, look, remove, take
 
 _EPILOG = (
     "Exit status: 0 all is well; 1 the answer is no (no best trial yet, a mismatch, nothing found, not confirmed); "
@@ -25,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (look.ls, look.show, look.best, take.report, take.export, check.replay, remove.delete, trial_run.demo):
+for command in (look.ls, look.show, look.best, take.report, take.export, check.replay, remove.delete, demo.demo):
     app.command()(command)
 
 
@@ -48,4 +50,7 @@ def options(
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a curve on a terminal that cannot draw it is no reason to fail
     app()

@@ -143,8 +143,13 @@ def _best_trials(history: History) -> list[TrialRecord]:
 
 
 def _found(history: History, record: TrialRecord) -> dict[str, Any]:
-    values = {goal.metric: record.metric(goal.metric) for goal in history.goals}
-    return {"study": history.name, "trial": record.number, "step": record.step, **values, "params": dict(record.params)}
+    return {
+        "study": history.name,
+        "trial": record.number,
+        "step": record.step,
+        "values": {goal.metric: record.metric(goal.metric) for goal in history.goals},
+        "params": dict(record.params),
+    }
 
 
 def _best_value(history: History) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from tunewell.cli.storage import DEFAULT, NO, Storage, read, told_in_a_sentence
+from tunewell.cli.storage import DEFAULT, NO, Storage, Stored, opened, read
 
 
 def delete(
@@ -16,20 +17,24 @@ def delete(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Remove a study with its checkpoints and logs, after asking. Exit status 1 when the answer is no."""
-    from tunewell.console.text import counts, plural
-
-    stored = read(storage, study)
-    history = stored.history
-    if not yes:
-        typer.echo(f"study {stored.name!r}: {plural(len(history.trials), 'trial')} ({counts(history)})")
-        typer.echo(f"files: {history.files}")
-        if history.running:
-            typer.echo(f"{plural(len(history.running), 'trial')} may still be running: a run of this study would break")
-        if not typer.confirm("remove it for good?"):
-            raise typer.Exit(NO)
-    with told_in_a_sentence():
+    if not yes and not _confirmed(read(storage, study)):
+        typer.echo("nothing was removed")
+        raise typer.Exit(NO)
+    with opened(storage):  # a storage that is there
         from tunewell.study import delete as delete_study
 
-        delete_study(storage, stored.name)
+        delete_study(storage, study)
     if not quiet:
-        typer.echo(f"removed study {stored.name!r} with its files")
+        typer.echo(f"removed study {study!r} with its files")
+
+
+def _confirmed(stored: Stored) -> bool:
+    from tunewell.console.text import counts, plural
+
+    history = stored.history
+    typer.echo(f"study {stored.name!r}: {plural(len(history.trials), 'trial')} ({counts(history)})")
+    typer.echo(f"files: {history.files}")
+    if history.running:
+        typer.echo(f"{plural(len(history.running), 'trial')} may still be running: their run would break")
+    typer.echo("remove it for good? [y/N] ", nl=False)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

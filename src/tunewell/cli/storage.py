@@ -41,16 +41,23 @@ def told_in_a_sentence() -> Iterator[None]:
     try:
         yield
     except _mistakes() as error:
-        said = error.args[0] if isinstance(error, KeyError) and error.args else error
-        typer.echo(f"tunewell: {said}", err=True)
+        typer.echo(f"tunewell: {_said(error)}", err=True)
         raise typer.Exit(MISTAKE) from error
 
 
 def _mistakes() -> tuple[type[Exception], ...]:
+    import sqlite3
+
     from tunewell.protocols import JournalError
 
     files = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-    return (Mistake, JournalError, ValueError, KeyError, ModuleNotFoundError, *files)
+    return (Mistake, JournalError, sqlite3.Error, ValueError, KeyError, ModuleNotFoundError, *files)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,7 @@ class Stored:
 def opened(storage: str) -> Iterator[SqlStorage]:
     """Open a storage that is there; told in a sentence when it is not."""
     with told_in_a_sentence():
-        if "://" not in storage and not Path(storage).expanduser().is_file():
-            raise Mistake(f"expected a study database, found no file {storage}: check --storage")
+        _check_file(storage)
         from tunewell.journals.sql import SqlStorage
 
         database = SqlStorage(storage, create=False)
@@ -109,6 +115,23 @@ def chosen(names: list[str], name: str | None, storage: str) -> str:
     if not near and ("://" in name or Path(name).is_file()):
         hint = f"did you mean --storage {name}?"
     raise Mistake(f"there is no study {name!r} in {storage}: {hint}")
+
+
+def _check_file(storage: str) -> None:
+    """Leave files alone that hold no studies: to open one as a storage would add tables to it."""
+    path = Path(storage.removeprefix("sqlite:///")).expanduser()
+    if "://" in storage.removeprefix("sqlite:///") or not path.is_file():
+        return
+    import sqlite3
+    from contextlib import closing
+
+    try:
+        with closing(sqlite3.connect(path, timeout=30.0)) as connection:
+            found = connection.execute("select 1 from sqlite_master where name = 'events'").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise Mistake(f"expected a study database, {storage} is none ({error}): check --storage") from error
+    if found is None:
+        raise Mistake(f"expected a study database, {storage} holds no studies: check --storage")
 
 
 def _listed(names: list[str]) -> str:

@@ -16,8 +16,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -82,6 +83,7 @@ class SqlStorage:
         self._connection: sa.Connection | None = None
         self._process = 0
         self._synced = 0.0
+        self._insert: tuple[str, Callable[[Sequence[Any]], Any] | None] | None = None
         self.lock = threading.RLock()
         with self.lock, self.connected() as connection:
             self._create_tables(connection)
@@ -156,6 +158,37 @@ class SqlStorage:
         _pragma(connection, "synchronous=NORMAL")
         self._synced = time.monotonic()
 
+    def insert(self, connection: sa.Connection, rows: Sequence[tuple[int, int, str, str]]) -> None:
+        """Insert events in one transaction of their own.
+
+        Every decision of every study passes here, so the statement is compiled once and handed to the database's own
+        cursor: that takes half the time of a round through SQLAlchemy's.
+
+        Raises:
+            IntegrityError: a position is taken.
+            DBAPIError: anything else.
+        """
+        if self._insert is None:
+            self._insert = _compiled_insert(connection.dialect)
+        statement, arrange = self._insert
+        raw: Any = connection.connection.dbapi_connection
+        cursor = raw.cursor()
+        try:
+            cursor.executemany(statement, list(map(arrange, rows)) if arrange else rows)
+            raw.commit()
+        except Exception as error:
+            raw.rollback()
+            dbapi: Any = connection.dialect.loaded_dbapi
+            if not isinstance(error, dbapi.Error):
+                raise
+            kind = IntegrityError if isinstance(error, dbapi.IntegrityError) else DBAPIError
+            raise kind(statement, None, error) from error
+        except BaseException:  # Ctrl-C
+            raw.rollback()
+            raise
+        finally:
+            cursor.close()
+
     def _create_tables(self, connection: sa.Connection) -> None:
         try:
             _METADATA.create_all(connection)
@@ -206,18 +239,12 @@ class SqlJournal:
             start += len(rows)
 
     def _insert(self, encoded: Sequence[tuple[str, str]], start: int) -> None:
-        rows = [
-            {"study": self._study, "position": position, "kind": kind, "body": body}
-            for position, (kind, body) in enumerate(encoded, start + 1)
-        ]
+        study = self._study
+        rows = [(study, position, kind, body) for position, (kind, body) in enumerate(encoded, start + 1)]
         with self.storage.connected() as connection:
             flushing = self.storage.flush_if_due(connection)
             try:
-                connection.execute(_INSERT, rows)
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
+                self.storage.insert(connection, rows)
             finally:
                 if flushing:
                     self.storage.flushed(connection)
@@ -289,6 +316,17 @@ def _let_go(connection: sa.Connection, process: int) -> None:
     """Close what a storage that nobody closed leaves behind."""
     if process == os.getpid():
         connection.close()
+
+
+def _compiled_insert(dialect: sa.Dialect) -> tuple[str, Callable[[Sequence[Any]], Any] | None]:
+    """Return the statement in the driver's own words, and what makes its parameters of a row (None: they fit)."""
+    compiled = _INSERT.compile(dialect=dialect)
+    names = [column.name for column in _EVENTS.columns]
+    if compiled.positional:
+        order = [names.index(name) for name in compiled.positiontup or ()]
+        in_order = order == list(range(len(names)))
+        return str(compiled), None if in_order else lambda row: tuple(row[index] for index in order)
+    return str(compiled), lambda row: dict(zip(names, row, strict=True))
 
 
 def _pragma(connection: sa.Connection, setting: str) -> None:
