@@ -42,15 +42,15 @@ def options(description: str, repeats: int, *, peers: bool = True) -> argparse.N
     """Read the command line that all benchmarks share; ``peers=False`` is for one that compares with nobody."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a few seconds; results go to build/, not to results/")
-    parser.set_defaults(without_peers=True)
     if peers:
-        parser.add_argument("--without-peers", action="store_true", default=False, help="measure Tunewell alone")
+        parser.add_argument("--without-peers", action="store_true", help="measure Tunewell alone")
     parser.add_argument("--repeats", type=int, default=None, help=f"rounds (default {repeats}; 1 with --quick)")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    given.with_peers = peers and not given.without_peers
     if given.repeats is None:
         given.repeats = 1 if given.quick else repeats
-    if not given.without_peers and not PEERS_PYTHON.exists():
+    if given.with_peers and not PEERS_PYTHON.exists():
         parser.error("expected the peers in .venv-peers, found none: run benchmarks/peers.sh, or say --without-peers")
     return given
 
@@ -205,7 +205,7 @@ class Page:
             "date": datetime.date.today().isoformat(),
             "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.system()}, shared with other work",
             "python": platform.python_version(),
-            "versions": versions(peers=not self.given.without_peers),
+            "versions": versions(peers=self.given.with_peers),
             "seed": self.given.seed,
             "rounds": self.given.repeats,
         }
@@ -226,7 +226,7 @@ class Page:
 
 def versions(*, peers: bool) -> dict[str, str]:
     """Return the versions of what is compared."""
-    asked = {sys.executable: ("tunewell", "numpy", "sqlalchemy")}
+    asked: dict[str, tuple[str, ...]] = {sys.executable: ("tunewell", "numpy", "sqlalchemy")}
     if peers:
         asked[str(PEERS_PYTHON)] = ("optuna", "ray")
     found: dict[str, str] = {}
@@ -237,7 +237,7 @@ def versions(*, peers: bool) -> dict[str, str]:
 
 
 def _said(given: argparse.Namespace) -> str:
-    flags = [f"--{name}" for name in ("quick",) if getattr(given, name)]
+    flags = [f"--{name.replace('_', '-')}" for name in ("quick", "without_peers") if getattr(given, name, False)]
     return "".join(f" {flag}" for flag in flags)
 
 

@@ -586,6 +586,43 @@ def test_telling_nan_is_divergence_and_bad_values_are_refused():
         study.tell(study.ask(), "good")
 
 
+def test_an_asked_trial_that_the_scheduler_stops_is_told_as_stopped():
+    study = study_of(scheduler="asha", default_first=False)
+    for number in range(3):
+        trial = study.ask()
+        for step in trial.steps(9):
+            trial.report(loss=number + 1 / step)
+        study.tell(trial)
+    assert [(t.status.value, t.step) for t in study.trials] == [("stopped", 1)] * 3
+    assert "place 1 of 1" in study.trials[0].reason
+
+
+def test_reading_and_adding_from_another_thread_while_a_run_goes_on(storage):
+    for where in (None, storage):
+        study, seen = study_of(where), []
+
+        def meddle(study=study, seen=seen):
+            time.sleep(0.1)
+            seen.append(len(study.trials))
+            study.enqueue(SPACE.default(learning_rate=0.05))
+            study.note("looks slow")
+
+        thread = threading.Thread(target=meddle)
+        thread.start()
+
+        def slow(trial):
+            time.sleep(0.02)
+            return 1.0
+
+        go(study, slow, trials=30)
+        thread.join()
+        assert 0 < seen[0] < 30
+        assert [t.params["learning_rate"] for t in study.trials].count(0.05) == 1
+        assert study.history.notes[0].text == "looks slow"
+        assert [t.number for t in study.trials] == list(range(30))
+        study.close()
+
+
 def test_an_asked_trial_does_not_hold_up_a_run():
     study = study_of()
     study.ask()

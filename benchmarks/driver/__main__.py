@@ -36,7 +36,8 @@ def main() -> None:
     if largest > small:
         interleaved({_name(*case): measure(*case, largest) for case in cases}, 1)
     sizes = [size for size in SIZES if size <= largest]
-    rows, kept = [], {}
+    rows: list[tuple[str, ...]] = []
+    kept: dict[str, dict[str, Any]] = {}
     for case in cases:
         name = _name(*case)
         wall = {size: _per_event(answers[name], size, "wall") for size in sizes}
@@ -45,8 +46,8 @@ def main() -> None:
         rows.append((name, *(wall[size].show() for size in sizes), f"{number(growth, 2)}×"))
         kept[name] = {"wall_us": wall, "cpu_us": cpu, "runs": answers[name]}
     page.text(
-        f"Random search with fifo (2 reports a trial, no checkpoints) and with ASHA (η = 3, rungs at 1 and 3 steps, end at "
-        f"9, a checkpoint with every report, so that trials are paused and promoted for real), {WORKERS} workers, "
+        "Random search with fifo (2 reports a trial, no checkpoints) and with ASHA (η = 3, rungs at 1 and 3 steps, end "
+        f"at 9, a checkpoint with every report, so that trials are paused and promoted for real), {WORKERS} workers, "
         "3 parameters. Time per event is the whole time of the run, the stand-in executor's included, divided by the "
         "events in the last tenth of the trials before each size (at 100: the last 50).",
     )
@@ -70,8 +71,8 @@ def main() -> None:
         ],
     )
     page.text(
-        "Memory is the growth of the process's resident set; a study in memory keeps every event once, a study on SQLite "
-        "keeps the records of the trials only."
+        "Memory is the growth of the process's resident set; a study in memory keeps every event once, a study on "
+        "SQLite keeps the records of the trials only."
     )
     found = [kept[_name(*case)]["wall_us"] for case in cases]
     slowest = max(spread.median for wall in found for spread in wall.values())

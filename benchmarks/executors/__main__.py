@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from benchmarks._common import Page, Spread, command, environment, fresh, interleaved, number, options, scratch, together
+from benchmarks._common import Page, Spread, command, environment, fresh, interleaved, options, scratch, together
 
 OURS, OPTUNA, RAY = (f"benchmarks.executors.{name}" for name in ("ours", "peer_optuna", "peer_ray"))
 PROCESS = "a fresh process a trial"
@@ -22,7 +22,7 @@ NEEDS_TORCH = "import torch; print(float(torch.tensor(0.5) * 2.0))"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: what runs, what parts one trial from the next, and how many trials are enough."""
+    """One row of a table: what runs, what parts a trial from the next, and how many trials are enough (0: none)."""
 
     name: str
     apart: str
@@ -56,20 +56,19 @@ def main() -> None:
                 if row.name in taken
             ],
         )
-    if not given.without_peers:
-        ratio = plain["Ray Tune"].over(plain[NOTHING[0].name])
-        page.text(f"Against Ray Tune as it comes, both with a process of its own for each trial: {number(ratio.median)}×.")
     page.keep(nothing_ms=plain, torch_ms=torch)
     page.write()
 
 
 def _measure(given: argparse.Namespace, rows: tuple[Row, ...]) -> dict[str, Spread]:
-    chosen = [row for row in rows if not (given.without_peers and row.name.startswith(("Optuna", "Ray")))]
+    def count(row: Row) -> int:
+        wanted = given.with_peers or not row.name.startswith(("Optuna", "Ray"))
+        return (row.quick if given.quick else row.count) if wanted else 0
 
     def once(row: Row) -> Callable[[], float]:
-        return lambda: 1000 * row.measure(row.quick if given.quick else row.count, given.seed)
+        return lambda: 1000 * row.measure(count(row), given.seed)
 
-    return interleaved({row.name: once(row) for row in chosen}, given.repeats)
+    return interleaved({row.name: once(row) for row in rows if count(row)}, given.repeats)
 
 
 def _one(module: str, *first: str, flags: tuple[str, ...] = ()) -> Callable[[int, int], float]:
@@ -114,8 +113,8 @@ NOTHING = (
     Row("Tunewell, 2 worker processes, SQLite", PROCESS, _one(OURS, "nothing"), 200, 50),
     Row("Optuna, n_jobs=2, journal file", "nothing (threads)", _one(OPTUNA, "threads"), 400, 100),
     Row("Optuna, started twice, journal file", "nothing (2 processes for all)", _optuna_processes, 400, 100),
-    Row("Ray Tune", PROCESS, _one(RAY), 8, 4),
-    Row("Ray Tune, reuse_actors=True", "nothing (2 processes for all)", _one(RAY, flags=("--reuse",)), 40, 10),
+    Row("Ray Tune", PROCESS, _one(RAY), 8, 0),
+    Row("Ray Tune, reuse_actors=True", "nothing (2 processes for all)", _one(RAY, flags=("--reuse",)), 40, 0),
 )
 TORCH = (
     Row("Tunewell, 2 worker processes, SQLite", PROCESS, _one(OURS, "torch"), 100, 20),

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import optuna
-from benchmarks._common import await_start
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+
+from benchmarks._common import await_start
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -18,7 +19,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 def suggest(trial: optuna.Trial) -> float:
     """The objective that costs nothing beyond its three parameters."""
     trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True)
-    momentum = trial.suggest_float("momentum", 0.0, 1.0)
+    momentum: float = trial.suggest_float("momentum", 0.0, 1.0)
     trial.suggest_int("layers", 1, 8)
     return momentum
 

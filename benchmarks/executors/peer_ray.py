@@ -16,7 +16,7 @@ import ray
 from ray import tune
 
 
-class Ends(tune.Callback):
+class Ends(tune.Callback):  # type: ignore[misc]
     """Notes when trials complete."""
 
     def __init__(self) -> None:

@@ -13,14 +13,14 @@ from benchmarks._common import Page, Spread, command, fresh, interleaved, number
 
 OURS, PEER, FLOOR = "benchmarks.storage.ours", "benchmarks.storage.peer_optuna", "benchmarks.storage.floor"
 
-DURABILITY = """**What durable means here.** A decision is committed before anything acts on it, in all backends below. On SQLite
-Tunewell's commit survives the death of the process at once; against a power cut it flushes to the disk at least every
-0.1 seconds (`SYNC_SECONDS`), so a burst of trials that take a millisecond each can lose its last tenth of a second, and
-trials that take longer than that lose nothing. A report on which no decision hangs waits up to 0.05 seconds
-(`FLUSH_SECONDS`) for company in its transaction, so the death of the process can take the reports of the last 0.05
-seconds; their trial goes on from its checkpoint. Optuna flushes every commit and every journal line to the disk, several a
-trial. The rows "every commit flushed" and "each report a flushed commit" set these constants to zero, which is
-Optuna's durability exactly: the ratio to those rows is what batching in one transaction per trial gains alone."""
+DURABILITY = """**What durable means here.** In every row on disk a decision is committed before anything acts on it. On
+SQLite Tunewell's commit survives the death of the process at once. Against a power cut it flushes to the disk at least
+every 0.1 seconds (`SYNC_SECONDS`): a burst of trials of a millisecond each can lose its last tenth of a second, trials
+that take longer lose nothing. A report that no decision hangs on waits up to 0.05 seconds (`FLUSH_SECONDS`) for company
+in its transaction, so the death of the process can take the reports of that time, and their trial goes on from its
+checkpoint. Optuna flushes every commit and every journal line to the disk, several a trial. The rows "every commit
+flushed" and "each report a flushed commit" set these constants to zero, which gives Optuna's durability: the ratio of
+those rows is what one transaction per trial gains by itself."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def main() -> None:
         ],
     )
     page.keep(trials=trials, floor=floors, fsync_ms=fsync, reports=reports, opening_seconds=opened, shared=shared)
-    if not given.without_peers:
+    if given.with_peers:
         _targets(page, trials, reports, opened)
     page.write()
 
@@ -127,9 +127,8 @@ def rates(given: argparse.Namespace, work: str, backends: tuple[Backend, ...]) -
         def once() -> float:
             count = backend.quick if given.quick else backend.count
             with scratch() as folder:
-                found = fresh(
-                    backend.module, work, backend.backend, folder, "--count", count, "--seed", given.seed, peer=backend.peer
-                )
+                about = (backend.backend, folder, "--count", count, "--seed", given.seed)
+                found = fresh(backend.module, work, *about, peer=backend.peer)
             _check(backend, found["done"], count)
             return float(count / found["seconds"])
 
@@ -200,13 +199,11 @@ def sharing(given: argparse.Namespace) -> dict[str, Spread]:
         return once
 
     rounds = max(1, min(3, given.repeats))
-    return interleaved(
-        {f"{b.name}, {n}": measure(b, n) for n in PROCESSES for b in _chosen(given, SHARED)}, rounds
-    )
+    return interleaved({f"{b.name}, {n}": measure(b, n) for n in PROCESSES for b in _chosen(given, SHARED)}, rounds)
 
 
 def _chosen(given: argparse.Namespace, backends: tuple[Backend, ...]) -> list[Backend]:
-    return [backend for backend in backends if not (backend.peer and given.without_peers)]
+    return [backend for backend in backends if not (backend.peer and not given.with_peers)]
 
 
 def _check(backend: Backend, found: float, expected: int) -> None:
@@ -234,14 +231,14 @@ def _table(page: Page, heading: str, taken: dict[str, Spread]) -> None:
 def _targets(page: Page, trials: dict[str, Spread], reports: dict[str, Spread], opened: dict[str, Spread]) -> None:
     mine, database, journal = "Tunewell, SQLite", "Optuna, SQLite", "Optuna, journal file"
     flushed, each = "Tunewell, SQLite, every commit flushed", "Tunewell, SQLite, each report a flushed commit"
-    rows = [
-        ("trials/s, Optuna SQLite", 100, trials[mine].over(trials[database]), trials[flushed].over(trials[database])),
-        ("trials/s, Optuna journal file", 8, trials[mine].over(trials[journal]), trials[flushed].over(trials[journal])),
-        ("reports/s, Optuna SQLite", 50, reports[mine].over(reports[database]), reports[each].over(reports[database])),
-        ("reports/s, Optuna journal file", 3, reports[mine].over(reports[journal]), reports[each].over(reports[journal])),
-        ("opening, Optuna SQLite", 5, opened[database].over(opened[mine]), None),
-        ("opening, Optuna journal file", 5, opened[journal].over(opened[mine]), None),
-    ]
+    rows: list[tuple[str, int, Spread, Spread | None]] = []
+    for name, target, backend in (("trials", 100, database), ("trials", 8, journal)):
+        equal = trials[flushed].over(trials[backend])
+        rows.append((f"{name} a second, {backend}", target, trials[mine].over(trials[backend]), equal))
+    for name, target, backend in (("reports", 50, database), ("reports", 3, journal)):
+        equal = reports[each].over(reports[backend])
+        rows.append((f"{name} a second, {backend}", target, reports[mine].over(reports[backend]), equal))
+    rows += [(f"opening, {backend}", 5, opened[backend].over(opened[mine]), None) for backend in (database, journal)]
     page.table(
         "Targets",
         ("against", "target", "found", "", "at equal durability"),

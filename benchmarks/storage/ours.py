@@ -74,7 +74,8 @@ def read(given: argparse.Namespace) -> dict[str, float]:
         begin = time.perf_counter()
         records = tw.open(f"sqlite:///{given.directory / name}").trials
         total = sum(report.metrics["loss"] for trial in records for report in trial.reports)
-        total += sum(trial.params["momentum"] + (trial.value or 0.0) for trial in records)  # type: ignore[operator]
+        total += sum(trial.value or 0.0 for trial in records)
+        total += sum(float(trial.params["momentum"]) for trial in records)  # type: ignore[arg-type,misc]
         seconds = time.perf_counter() - begin
         touched = sum(len(trial.reports) for trial in records)
         found = {"seconds": seconds, "done": len(records), "reports": touched, "total": total}

@@ -309,6 +309,8 @@ def run_plan(plan: Plan, directory: Path, workers: int | None, quiet: bool = Fal
             progress=shows,
         )
         best, default = search.best, SPACE.default()
+        if shows:
+            print()
         print(_winner(best, default, search.history), flush=True)
         if best.params == default:
             _say("Nothing that the search tried was better than the default, so there is nothing to compare.")
@@ -378,7 +380,6 @@ def _introduction(plan: Plan, workers: int | None, history: History, images: int
 def _winner(best: TrialRecord, default: Mapping[str, Any], history: History) -> str:
     full = history.space
     lines = [
-        "",
         f"{history.spent_trials} configurations took {history.steps_done} epochs; each in full, it would have been "
         f"{history.spent_trials * history.furthest_step}.",
         f"The winner is trial {best.number}: after {best.step} epochs its validation loss is {best.value:.4f}, its "

@@ -266,7 +266,8 @@ class Study:
     ) -> TrialRecord:
         """End a trial that was asked for: with a number, one number per goal, a dict of metrics, or only a status.
 
-        NaN and infinity end it as diverged. Telling a trial twice is an error.
+        NaN and infinity end it as diverged; a trial whose loop over ``trial.steps`` the scheduler ended is stopped.
+        Telling a trial twice is an error.
 
         Raises:
             ValueError: the trial is unknown or already over, or a value is missing.
@@ -278,6 +279,8 @@ class Study:
         with self._lock:
             self._ledger.catch_up()
             goals = self.history.goals
+            if isinstance(trial, Trial) and trial.halted and status == "completed":
+                status, reason = "stopped", reason or trial.halt_reason
             end = _told(value, status, reason, [goal.metric for goal in goals])
 
             def decide(history: History) -> Sequence[Event]:
@@ -299,21 +302,22 @@ class Study:
         Raises:
             ValueError: it is not a configuration of the space.
         """
-        with self._lock:
-            self._ledger.catch_up()
-            self._ledger.commit(lambda history: [Enqueued(time.time(), history.space.check(params))])
+        self._add(Enqueued(time.time(), self.refresh().space.check(params)))
 
     def change_space(self, space: Space, reason: str = "") -> None:
         """Draw configurations from another space from now on; the trials so far stay."""
-        with self._lock:
-            self._ledger.catch_up()
-            self._ledger.commit(lambda history: [SpaceChanged(time.time(), space, reason)])
+        if not isinstance(space, Space):
+            raise TypeError(f"change_space expected a Space, got {type(space).__name__}: write tw.Space(...)")
+        self._add(SpaceChanged(time.time(), space, reason))
 
     def note(self, text: str, trial: int | None = None) -> None:
         """Write a remark into the study."""
-        with self._lock:
-            self._ledger.record([Noted(time.time(), text, trial)])
-            self._ledger.flush()
+        self._add(Noted(time.time(), text, trial))
+
+    def _add(self, event: Event) -> None:
+        """Write a person's word; a run in another thread or process takes it in as any other driver's."""
+        self._ledger.journal.append([event], after=None)
+        self.refresh()
 
     def _heard(self, number: int, events: Sequence[Event]) -> Verdict:
         """Take in what an asked trial reports."""
@@ -331,17 +335,22 @@ class Study:
         return self._ledger.history
 
     def refresh(self) -> History:
-        """Take in what other processes have added, and return the history."""
-        with self._lock:
-            self._ledger.catch_up()
-            return self._ledger.history
+        """Take in what other processes have added, and return the history.
+
+        While another thread runs this study, the history is up to date as far as that run is.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                self._ledger.catch_up()
+            finally:
+                self._lock.release()
+        return self._ledger.history
 
     @property
     def events(self) -> list[Event]:
         """All events, oldest first."""
-        with self._lock:
-            self._ledger.flush()
-            return list(self._ledger.journal.read())
+        self.refresh()
+        return list(self._ledger.journal.read())
 
     @property
     def space(self) -> Space:

@@ -163,6 +163,11 @@ class Trial:
         """Whether the study has ended or paused this trial."""
         return not isinstance(self._verdict, Continue)
 
+    @property
+    def halt_reason(self) -> str:
+        """Why the study has ended or paused this trial, in words."""
+        return self._verdict.reason
+
     def _goes_on(self) -> bool:
         """Cross the step boundary: tell what happened, hear how it goes on."""
         if not self.halted:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tunewell.analysis.words import clipped, short, shown, tidy_exponent
+from tunewell.analysis.words import short, shown, tidy_exponent, told_apart
 from tunewell.scales import SCALES, Floats
 from tunewell.space import Choice, Float, Int, Parameter
 
@@ -82,7 +82,8 @@ def choice_axis(label: str, choices: Sequence[Any], *, width: int = 12) -> Axis:
         return np.array([(index.get(_key(value), math.nan) + 0.5) / n for value in values], dtype=np.float64)
 
     every = math.ceil(n / 24)  # labels that do not fit would only overlap
-    ticks = tuple(((k + 0.5) / n, clipped(shown(choice), width)) for k, choice in enumerate(choices) if k % every == 0)
+    labels = told_apart([shown(choice) for choice in choices], width)
+    ticks = tuple(((k + 0.5) / n, text) for k, text in enumerate(labels) if k % every == 0)
     return Axis(label, "", ticks, places_of, n)
 
 

@@ -122,7 +122,7 @@ class Digest:
         return [name for name in names if name in chosen]
 
     def _effects(self, names: Sequence[str]) -> Mapping[str, float]:
-        """Return for each parameter the share of the ranks' variance that lies between its fifths (its choices)."""
+        """Return for each parameter the share of the ranks' variance between its fifths, or its choices."""
         rows = np.flatnonzero(self.observed)
         ranks = np.empty(len(rows))
         ranks[np.argsort(self.losses[rows, 0], kind="stable")] = np.arange(len(rows))
@@ -154,8 +154,12 @@ def count_statuses(trials: Sequence[TrialRecord]) -> dict[Status, int]:
 
 
 def _between(groups: NDArray[np.intp], ranks: Floats) -> float:
+    """Return the share of the variance between groups, less what as many groups of chance would have."""
+    kinds = np.unique(groups)
+    spare = len(ranks) - len(kinds)
     total = float(((ranks - ranks.mean()) ** 2).sum()) if len(ranks) else 0.0
-    if not total:
+    if not total or spare <= 0:
         return 0.0
-    members = [ranks[groups == g] for g in np.unique(groups)]
-    return sum(len(m) * float(m.mean() - ranks.mean()) ** 2 for m in members) / total
+    members = [ranks[groups == kind] for kind in kinds]
+    within = sum(float(((m - m.mean()) ** 2).sum()) for m in members)
+    return 1.0 - (within / spare) / (total / (len(ranks) - 1))

@@ -7,7 +7,7 @@ nothing to draw.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -60,13 +60,12 @@ def goal_axis(digest: Digest, goal: int, count: int = 5) -> Axis:
 
 def history_charts(digest: Digest) -> str:
     """Return each trial's value by its number with the best so far, one chart a goal."""
-    if not digest.trials:
-        return ""
-    return "".join(_history_chart(digest, goal) for goal in range(min(len(digest.history.goals), GOALS_SHOWN)))
+    goals = [k for k in range(min(len(digest.history.goals), GOALS_SHOWN)) if np.isfinite(digest.values[:, k]).any()]
+    return "".join(_history_chart(digest, goal) for goal in goals)
 
 
 def _history_chart(digest: Digest, goal: int) -> str:
-    x = step_axis(max(1, len(digest.trials) - 1), label="trial, in the order of starting")
+    x = step_axis(len(digest.trials) - 1, label="trial, in the order of starting")
     y = goal_axis(digest, goal)
     wanted = digest.history.goals[goal]
     points = rail = ""
@@ -148,7 +147,7 @@ def _curve_chart(digest: Digest, goal: int) -> str:
     for trial in trials:
         steps, values = curves[trial.number]
         across, up = x.places_of(steps), y.places_of(values.tolist())
-        kind = "curve winner" if trial.number in winners else "curve"
+        kind = f"curve{_winner(winners)}" if trial.number in winners else "curve"
         lines += line(kind, across.tolist(), up.tolist(), trial.number, trial.status.value)
         end, off = _curve_end(trial, across, up, worst_is_high)
         rail, ends = (rail + end, ends) if off else (rail, ends + end)
@@ -168,6 +167,11 @@ def _curve_chart(digest: Digest, goal: int) -> str:
         name=f"{wanted.metric} of the trials by step",
         below=legend(count_statuses(trials), extra) + (note if total > CURVES else ""),
     )
+
+
+def _winner(winners: Collection[int]) -> str:
+    """Return the classes of the best trial's line, or of one line of a whole Pareto front."""
+    return " winner" if len(winners) == 1 else " winner one-of-many"
 
 
 def thinned(curve: Sequence[tuple[int, float]]) -> tuple[list[int], Floats]:
@@ -199,7 +203,7 @@ def slice_charts(digest: Digest) -> str:
     layers = [([n for n, b in zip(numbers, bands, strict=True) if b == k], f"q{shades[k]}") for k in range(len(labels))]
     y = goal_axis(digest, 0, count=4)
     charts = "".join(_slice(digest, name, digest.space[name], y, layers) for name in digest.shown_parameters)
-    height = f'<ul class="legend"><li class="title">Height</li><li>{axis_name(y)}</li></ul>'
+    height = f'<ul class="legend"><li class="title">Height</li><li><span>{axis_name(y)}</span></li></ul>'
     best = f'<ul class="legend"><li>{icon("best")}best</li></ul>' if digest.best else ""
     return (
         f'<div class="legends">{height}{ramp_legend("Step reached", labels)}{best}</div>'
@@ -286,8 +290,8 @@ def parallel_chart(digest: Digest) -> str:
     lines = ""
     for rank in reversed(range(len(numbers))):  # the best on top
         band = BANDS - 1 - rank * BANDS // len(numbers)
-        kind = "winner" if numbers[rank] in winners else f"q{band}"
-        lines += line(f"thread {kind}", across, places[rank].tolist(), numbers[rank])
+        kind = _winner(winners) if numbers[rank] in winners else f" q{band}"
+        lines += line(f"thread{kind}", across, places[rank].tolist(), numbers[rank])
     remark = f"{LINES} of {total:,} lines are drawn, the {LINES // 3} best among them. " if total > LINES else ""
     legends = ramp_legend(f"{digest.history.goals[0].metric}, ranked", ["worst", "", "", "", "", "best"])
     return parallel(
@@ -385,8 +389,7 @@ def slices_note(digest: Digest) -> str:
     if total <= PARAMETERS_SHOWN:
         return ""
     return (
-        f"{PARAMETERS_SHOWN} of {total} parameters are shown: those along which the trials' ranks differ most. "
-        f"The table below lists the same ones."
+        f"{PARAMETERS_SHOWN} of {total} parameters are shown: those along which the trials' ranks differ most."
     )
 
 

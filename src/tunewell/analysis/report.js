@@ -49,9 +49,9 @@
   for (const row of all("tr[data-source]")) {
     const cell = make("td");
     cell.append(copyButton(row.dataset.copy, () => row.dataset.source));
-    row.append(cell);
+    row.cells[0].after(cell);
   }
-  for (const head of all("table.front thead tr")) head.append(make("th", "", " "));
+  for (const head of all("table.front thead tr")) head.cells[0].after(make("th"));
 
   // --- sorting and filtering tables
   const keyOf = (row, column) => {

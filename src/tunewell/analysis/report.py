@@ -63,7 +63,12 @@ def report(history: History) -> str:
     each part says in words what it leaves out.
     """
     digest = Digest.of(history)
-    sections = [(word, title, body) for word, title, build in _SECTIONS if (body := build(digest))]
+    several = len(history.goals) > 1
+    sections = [
+        (word, "Pareto front" if several and word == "Best" else title, body)
+        for word, title, build in _SECTIONS
+        if (body := build(digest))
+    ]
     links = "".join(f'<a href="#{word.lower()}">{word}</a>' for word, _, _ in sections)
     content = "".join(
         f'<section id="{word.lower()}" aria-label="{title}"><h2>{title}</h2>{body}</section>'
@@ -212,16 +217,14 @@ def _history(digest: Digest) -> str:
     chart = history_charts(digest)
     if not chart:
         return ""
+    numbers = improvements(digest, 0)[0] if len(digest.history.goals) == 1 else []
     words = ""
-    if len(digest.history.goals) == 1:
-        numbers, _ = improvements(digest, 0)
-        if numbers:
-            since = len(digest.trials) - 1 - numbers[-1]
-            words = f"The best value changed {counted(len(numbers) - 1, 'time')} after the first. " + (
-                f"{counted(since, 'trial')} started after the trial that holds it."
-                if since
-                else "The newest trial holds it."
-            )
+    if numbers and len(digest.trials) > 1:
+        since = len(digest.trials) - 1 - numbers[-1]
+        times = counted(len(numbers) - 1, "time") if len(numbers) > 1 else "never"
+        words = f"The best value improved {times} after the first. " + (
+            f"{counted(since, 'trial')} started after the best one." if since else "The newest trial is the best."
+        )
     return f"{_paragraph(words)}{_paragraph(digest.drawn_note, 'remark')}{chart}"
 
 
@@ -233,6 +236,8 @@ def _curves(digest: Digest) -> str:
     longest = max(trained)
     full = sum(step == longest for step in trained)
     unspent = 1.0 - sum(trained) / (longest * len(trained))
+    if len(trained) == 1:
+        return chart
     words = f"{counted(full, 'trial')} of {len(trained):,} trained for the full {counted(longest, 'step')} seen here."
     if full < len(trained):
         words += f" The others ended or rest earlier: together {percent(unspent)} fewer steps than all in full."
@@ -324,9 +329,10 @@ def _tips(digest: Digest) -> dict[str, list[str]]:
 def _tip(trial: TrialRecord, digest: Digest) -> list[str]:
     goals = digest.history.goals
     values = [f"{goal.metric} {short(v)}" for goal, v in zip(goals, trial.values, strict=True)]
-    params = [f"{clipped(name, 28)} {clipped(shown(v), 40)}" for name, v in trial.params.items()]
-    if len(params) > TIP_PARAMETERS:
-        params = [*params[: TIP_PARAMETERS - 1], f"and {len(params) - TIP_PARAMETERS + 1} more"]
+    kept = list(trial.params.items())[:TIP_PARAMETERS]
+    params = [f"{clipped(name, 28)} {clipped(shown(v), 40)}" for name, v in kept]
+    if len(trial.params) > TIP_PARAMETERS:
+        params.append(f"and {len(trial.params) - TIP_PARAMETERS} more")
     measured = " · ".join([*values, counted(trial.step, "step"), duration(trial.seconds)])
     reason = clipped(trial.reason.splitlines()[0], 110) if trial.reason.strip() else ""
     return [f"Trial {trial.number}", trial.status.value.replace("_", " "), measured, reason, *params]

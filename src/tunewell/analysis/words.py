@@ -10,6 +10,7 @@ import html
 import json
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +69,19 @@ def shown(value: Any) -> str:
 def clipped(text: str, width: int) -> str:
     """Return at most ``width`` characters of ``text``, an ellipsis in place of the rest."""
     return text if len(text) <= width else f"{text[: max(1, width - 1)]}…"
+
+
+def told_apart(texts: Sequence[str], width: int) -> list[str]:
+    """Return ``texts`` clipped to ``width``: at the end, or in the middle where only their ends differ.
+
+    >>> told_apart(["resnet-large", "resnet-larger"], 8)
+    ['res…arge', 'res…rger']
+    """
+    short_ones = [clipped(text, width) for text in texts]
+    if len(set(short_ones)) == len(set(texts)):
+        return short_ones
+    head, tail = max(1, (width - 1) // 2), max(1, width - 1 - (width - 1) // 2)
+    return [text if len(text) <= width else f"{text[:head]}…{text[-tail:]}" for text in texts]
 
 
 def literal(value: Any) -> str:

@@ -35,6 +35,8 @@ def imports_of(objective: Any) -> tuple[Import, ...]:
 def installed(name: str) -> bool:
     """Return whether a module comes with Python or a package, as opposed to the user's own folders."""
     top = name.partition(".")[0]
+    if top == "__main__":  # may well be a package's own: that of pytest, of a notebook
+        return False
     if top in sys.stdlib_module_names or top == "tunewell":
         return True
     module = sys.modules.get(top)
@@ -75,7 +77,8 @@ class _Walk:
 
     def _see_definition(self, thing: FunctionType | type) -> None:
         module = thing.__module__ or ""
-        self._name(module)
+        if "<locals>" not in thing.__qualname__:  # what was defined in a function travels without its module
+            self._name(module)
         if installed(module):
             return
         if isinstance(thing, FunctionType):

@@ -50,6 +50,9 @@ class Processes:
     and why forking was given up. What an objective's module does while it is imported is done once, ahead of the
     trials, where no GPU is at stake, and in each trial where there is one.
 
+    What a trial prints goes to its log. The global generators of ``random`` and ``numpy.random`` start from the trial's
+    seed; those of PyTorch are the objective's to seed.
+
     Raises:
         ValueError: an argument is none of these.
         TypeError: ``workers`` is not a number.

@@ -103,9 +103,9 @@ def run(
     try:
         job: Job = channel.receive()
         redirect_output(job.log)
-        random.seed(job.seed)
-        numpy.random.seed(job.seed % 2**32)  # noqa: NPY002 (the global generator is what is seeded here)
+        seed_globals(job.seed)
         objective = load()
+        seed_globals(job.seed)  # again, so that it makes no difference whether the objective was loaded ahead
         limit_threads(threads, pools())
         run_objective(objective, Trial(job, _telephone(channel), time.time))
     except BaseException:  # noqa: BLE001 (nothing above us but the end of the process)
@@ -124,6 +124,12 @@ def redirect_output(log: Path) -> None:
         os.close(file)
     for stream in (sys.__stdout__, sys.__stderr__):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+
+
+def seed_globals(seed: int) -> None:
+    """Seed the generators that a program uses without asking for one."""
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)  # noqa: NPY002 (the global generator is what is meant)
 
 
 def limit_threads(threads: int, pools: ThreadpoolController) -> None:

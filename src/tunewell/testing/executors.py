@@ -143,9 +143,7 @@ class ExecutorContract:
         checkpoint = tmp_path / "step-4"
         checkpoint.mkdir()
         (checkpoint / "weights").write_text("7")
-        end = run_one(
-            executor, train, make_job(tmp_path, 3, seed=2**40, step=4, checkpoint=checkpoint, max_steps=9)
-        )
+        end = run_one(executor, train, make_job(tmp_path, 3, seed=2**40, step=4, checkpoint=checkpoint, max_steps=9))
         assert dict(end.metrics) == {"number": 3, "seed": 2**40, "first": 5, "saved": 1}
 
     def test_a_checkpoint_crosses_with_the_report_of_its_step(self, executor: Executor, tmp_path: Path) -> None:

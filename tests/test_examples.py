@@ -1,0 +1,92 @@
+"""The examples and the Python in README and guide, run for real, each in a process and a folder of its own.
+
+A block is left out when an HTML comment ``<!-- not run: reason -->`` stands right before it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tunewell as tw
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n+)?```python\n(?P<code>.*?)```", re.DOTALL)
+
+
+def python(folder, *command):
+    """Run Python in ``folder`` and return what it printed."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:__main__"}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_ask_tell(tmp_path):
+    said = python(tmp_path, ROOT / "examples/ask_tell.py", "20")
+    default, best = map(float, re.search(r"default ([\d.]+), best ([\d.]+)", said).groups())
+    assert best < default
+    assert list(tmp_path.iterdir()) == []
+    assert python(tmp_path, ROOT / "examples/ask_tell.py", "20") == said
+
+
+def test_pytorch_checkpoints(tmp_path):
+    pytest.importorskip("torch")
+    said = python(tmp_path, ROOT / "examples/pytorch_checkpoints.py", "9", "9")
+    study = tw.open(str(tmp_path / "pytorch.db"))
+    assert len(study.trials) == 9
+    assert study.best.step == 9
+    assert (study.best.checkpoint / "state.pt").is_file()
+    taken_up = [trial for trial in study.trials if len(trial.stretches) > 1]
+    assert taken_up
+    assert f"9 trials, {len(taken_up)} of them paused and taken up again" in said
+    for trial in study.trials:
+        assert [report.step for report in trial.reports] == list(range(1, trial.step + 1))
+    events = len(study.events)
+    python(tmp_path, ROOT / "examples/pytorch_checkpoints.py", "9", "9")
+    assert len(tw.open(str(tmp_path / "pytorch.db")).events) == events
+
+
+def test_scikit_learn(tmp_path):
+    pytest.importorskip("sklearn")
+    said = python(tmp_path, ROOT / "examples/scikit_learn.py", "8")
+    default, best = map(float, re.search(r"default ([\d.]+), best ([\d.]+)", said).groups())
+    assert 0.9 < default <= best <= 1.0
+
+
+# --- README and guide -------------------------------------------------------------------------------------------------
+
+
+def blocks(page):
+    """Return name, reason for leaving it out or none, and code, for each block of Python of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start("code"))
+        yield f"{page}:{line}", match["reason"], match["code"]
+
+
+def test_every_block_of_python_is_found():
+    for page in ("README.md", "docs/guide.md"):
+        assert (ROOT / page).read_text(encoding="utf-8").count("```python") == len(list(blocks(page)))
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        pytest.param(reason, code, id=name)
+        for page in ("README.md", "docs/guide.md")
+        for name, reason, code in blocks(page)
+    ],
+)
+def test_the_python_of_the_pages_runs(reason, code, tmp_path):
+    if reason:
+        pytest.skip(reason)
+    (tmp_path / "block.py").write_text(code, encoding="utf-8")
+    python(tmp_path, "block.py")
