@@ -189,13 +189,35 @@ def test_the_demo_runs_and_a_second_run_only_shows(tmp_path, capsys):
     assert (len(search.events), len(final.events)) == events
 
 
-def test_without_pytorch_one_sentence_says_how_to_install_it(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(demo, "_MISSING", "torch")
-    assert demo.run(tmp_path / "demo") == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == "The demo needs torch, which is not installed: pip install 'tunewell[demo]'\n"
-    assert not (tmp_path / "demo").exists()
+def test_without_pytorch_one_sentence_says_how_to_install_it(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+sys.meta_path.insert(0, NoTorch())
+from tunewell.demo import run
+try:
+    run(Path("demo"))
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "the demo expected torch to be installed: pip install 'tunewell[demo]'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_is_told_and_130(monkeypatch, tmp_path, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "run_plan", interrupted)
+    assert demo.run(tmp_path) == 130
+    assert "goes on where this one stopped" in capsys.readouterr().err
 
 
 @pytest.mark.slow

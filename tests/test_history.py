@@ -118,7 +118,7 @@ def test_a_record_tells_its_story():
     record = history.trials[trial]
     assert (record.value, record.loss, record.step, record.saved) == (0.8, -0.8, 3, 3)
     assert record.curve("acc") == [(1, 0.5), (2, 0.9), (3, 0.8)]
-    assert [(r.step, dict(r.metrics)) for r in record.reports][0] == (1, {"acc": 0.5})
+    assert (record.reports[0].step, dict(record.reports[0].metrics)) == (1, {"acc": 0.5})
     assert record.status == "running"
     assert not record.observed
     history.apply(Ended(99.0, trial, Status.COMPLETED, metrics={"acc": 0.85}))

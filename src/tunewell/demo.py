@@ -142,11 +142,11 @@ class Training:
             losses.append(loss.detach())
         return torch.stack(losses).mean().item()
 
-    @torch.no_grad()
     def measure(self, part: Part) -> tuple[float, float]:
         """Return cross-entropy and accuracy on a part."""
         self.network.eval()
-        scores = self.network(part.pixels)
+        with torch.no_grad():
+            scores = self.network(part.pixels)
         hits = scores.argmax(dim=1) == part.labels
         return functional.cross_entropy(scores, part.labels).item(), hits.double().mean().item()
 
@@ -273,10 +273,13 @@ def pairs(history: History, seeds: Sequence[int]) -> list[tuple[int, float, floa
 
 
 def run(directory: Path, workers: int = 2, quiet: bool = False) -> int:
-    """Run the demo in ``directory``, or go on with it, and return the exit status."""
+    """Run the demo in ``directory``, or go on with it, and return the exit status.
+
+    Raises:
+        ModuleNotFoundError: PyTorch or scikit-learn is not installed.
+    """
     if _MISSING:
-        print(f"The demo needs {_MISSING}, which is not installed: pip install 'tunewell[demo]'", file=sys.stderr)
-        return 1
+        raise ModuleNotFoundError(f"the demo expected {_MISSING} to be installed: pip install 'tunewell[demo]'")
     try:
         return run_plan(Plan(), directory, workers, quiet)
     except KeyboardInterrupt:

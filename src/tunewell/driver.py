@@ -106,7 +106,7 @@ class Driver:
             finally:
                 self._leave_behind()
 
-    # --- what to do with a free worker ---------------------------------------------------------------------------------
+    # --- what to do with a free worker --------------------------------------------------------------------------------
 
     def _fill_workers(self) -> str:
         """Give every free worker a job; return why there is nothing (more) to do, or an empty string."""
@@ -187,7 +187,7 @@ class Driver:
             )
         )
 
-    # --- what comes back ------------------------------------------------------------------------------------------------
+    # --- what comes back ----------------------------------------------------------------------------------------------
 
     def observe(self, trial: int, events: Sequence[Event]) -> Verdict:
         """Take in what one trial did up to a step boundary and say how it goes on."""

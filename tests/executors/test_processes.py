@@ -355,7 +355,7 @@ def test_a_module_that_starts_threads_makes_each_trial_start_its_own_python(exec
 
 
 @linux_only
-def test_a_fork_that_cuda_refuses_becomes_a_fresh_python(executor, tmp_path, monkeypatch):
+def test_a_module_that_asks_for_a_gpu_makes_each_trial_start_its_own_python(executor, tmp_path, monkeypatch):
     write_module(
         tmp_path,
         monkeypatch,
@@ -375,7 +375,62 @@ def test_a_fork_that_cuda_refuses_becomes_a_fresh_python(executor, tmp_path, mon
 
         return {"forked": forked, "loaded": bool(torch)}
 
-    assert dict(run_one(executor, train, make_job(tmp_path)).metrics) == {"forked": 0, "loaded": 1}
+    with pytest.warns(RuntimeWarning, match="asked for the GPU"):
+        end = run_one(executor, train, make_job(tmp_path))
+    assert dict(end.metrics) == {"forked": 0, "loaded": 1}
+
+
+def run_many(executor, tmp_path, train, enough):
+    """Run trials one after another until ``enough(metrics)``; return the metrics of all."""
+    executor.start(train, 1)
+    seen = []
+    deadline = time.monotonic() + 30
+    while not seen or not enough(seen[-1]):
+        assert time.monotonic() < deadline, f"never enough: {seen[-3:]}"
+        notebook = Notebook()
+        executor.launch(make_job(tmp_path, trial=len(seen)))
+        poll_until_idle(executor, notebook)
+        seen.append(dict(notebook.end_of(len(seen)).metrics))
+    return seen
+
+
+@linux_only
+def test_what_a_trial_imports_behind_our_back_is_loaded_for_those_to_come(executor, tmp_path):
+    def train(trial):
+        loaded = "xml.dom.pulldom" in sys.modules
+        importlib.import_module("xml.dom." + "pulldom")
+        return {"loaded": loaded}
+
+    seen = run_many(executor, tmp_path, train, lambda metrics: metrics["loaded"])
+    assert not seen[0]["loaded"]
+
+
+@linux_only
+def test_what_is_not_safe_to_load_ahead_is_not_learned(executor, tmp_path, monkeypatch):
+    # In a folder of that name it counts as a package.
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    write_module(
+        packages,
+        monkeypatch,
+        "threads_at_import",
+        f"""
+        import os, threading
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        open({str(tmp_path / "importers")!r}, "a").write(f"{{os.getpid()}}\\n")
+        """,
+    )
+
+    def train(trial):
+        forked = gc.get_freeze_count() > 0
+        importlib.import_module("threads_" + "at_import")
+        importers = {int(line) for line in Path(file).read_text().split()}
+        return {"forked": forked, "pid": os.getpid(), "importers": len(importers)}
+
+    file = str(tmp_path / "importers")
+    seen = run_many(executor, tmp_path, train, lambda metrics: metrics["importers"] >= 8)
+    assert all(metrics["forked"] for metrics in seen)
+    assert executor.notes == []
 
 
 def test_an_objective_that_does_not_load_fails_its_trials_with_the_reason(executor, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,7 +138,7 @@ def test_never_more_than_one_in_eta_goes_on(trials, workers, reduction, seed, sa
     asha = tw.schedulers.Asha(reduction=reduction)
     history = simulate(asha, trials=trials, steps=30, workers=workers, seed=seed, saves=saves)
     rungs = asha.rungs(29)
-    for rung, following in zip(rungs, rungs[1:], strict=False):
+    for rung, following in itertools.pairwise(rungs):
         assert len(history.rung(following)) <= len(history.rung(rung)) // reduction
     if saves:  # nothing promotable is left behind
         assert isinstance(asha.next_action(history.space, history, RNG), Start)

@@ -26,6 +26,8 @@ COLUMNS = 12
 JITTER = 0.6
 """The share of a choice's column over which its points are spread."""
 
+_QUARTER = 0.25  # the ends of an axis may lie further apart than the largest float
+
 Tick = tuple[float, str]
 
 
@@ -56,14 +58,14 @@ def number_axis(
     Equal ends give an axis with its one value in the middle.
     """
     law = SCALES[scale]
-    start, end = law.warp(np.array([low, high], dtype=np.float64)).tolist()
+    start, end = (law.warp(np.array([low, high], dtype=np.float64)) * _QUARTER).tolist()
     margin = pad * (end - start) if end > start else 0.5
     start, end = start - margin, end + margin
 
     def places_of(values: Sequence[Any]) -> Floats:
         x = np.array([v if _is_number(v) else math.nan for v in values], dtype=np.float64)
         x[~((x > law.above) & (x < law.below))] = np.nan
-        places: Floats = (law.warp(x) - start) / (end - start)
+        places: Floats = (law.warp(x) * _QUARTER - start) / (end - start)
         places[~((places > -1e-9) & (places < 1.0 + 1e-9))] = np.nan
         return np.clip(places, 0.0, 1.0)
 
@@ -123,8 +125,6 @@ def metric_axis(label: str, values: Floats, *, worst_is_high: bool, count: int =
     if len(finite) >= 8:
         warped = SCALES[scale].warp(finite)
         low, high = _without_hopeless(finite, warped if worst_is_high else -warped, worst_is_high)
-    if not math.isfinite(high - low):
-        low, high = low / 4.0, high / 4.0
     return number_axis(label, low, high, scale, pad=0.04, count=count)
 
 
@@ -164,6 +164,8 @@ def duration_steps(seconds: float, count: int) -> list[float]:
 
 
 def _linear_ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
+    if not math.isfinite(high - low):
+        return [(low, short(low)), (high, short(high))]
     values = nice_steps(low, high, count)
     step = values[1] - values[0] if len(values) > 1 else 1.0
     decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
@@ -213,8 +215,8 @@ _WORDS = {"linear": "", "log": "log scale", "reverse_log": "log scale in 1 − x
 
 def _without_hopeless(values: Floats, badness: Floats, worst_is_high: bool) -> tuple[float, float]:
     """Return the range of the values that are not far worse than nine tenths of all, shape ``(n,)`` both."""
-    best, usual = float(badness.min()), float(np.quantile(badness, 0.9))
-    kept = values[badness <= usual + 1.0 * (usual - best)]
+    best, usual = float(badness.min()), float(np.quantile(badness, 0.9, method="nearest"))
+    kept = values[badness <= usual + (usual - best)]
     return float(kept.min()), float(kept.max())
 
 

@@ -74,9 +74,10 @@ def _history_chart(digest: Digest, goal: int) -> str:
         points += marks(status.value, across, up, numbers)
         rail += _railed(status.value, across, up, numbers, wanted.mode == "min")
     numbers, values = improvements(digest, goal)
-    stairs = staircase("best", x.places_of(numbers).tolist(), y.places_of(values).tolist())
+    heights = _clamped(y.places_of(values), 1.0 if wanted.mode == "min" else 0.0)
+    stairs = staircase("best", x.places_of(numbers).tolist(), heights.tolist())
     if numbers:
-        points += mark("best", float(x.places_of(numbers[-1:])[0]), float(y.places_of(values[-1:])[0]))
+        points += mark("best", float(x.places_of(numbers[-1:])[0]), float(heights[-1]))
     best = f'<li>{icon("best")}best</li><li><span class="stroke best"></span>best so far</li>' if numbers else ""
     return plot(
         x,
@@ -283,7 +284,7 @@ def parallel_chart(digest: Digest) -> str:
     ]
     for goal in range(len(digest.history.goals)):
         axes.append(_better_up(goal_axis(digest, goal), digest.history.goals[goal].mode))
-        columns.append(_clamped(axes[-1].places_of(digest.values[numbers, goal].tolist())))
+        columns.append(_clamped(axes[-1].places_of(digest.values[numbers, goal].tolist()), 0.0))
     places = np.column_stack(columns)
     across = [upright(k, len(axes)) for k in range(len(axes))]
     winners = {digest.best.number} if digest.best else set(digest.front)
@@ -321,9 +322,9 @@ def _better_up(axis: Axis, mode: str) -> Axis:
     return Axis(axis.label, words, ticks, lambda values: 1.0 - axis.places_of(values))
 
 
-def _clamped(places: Floats) -> Floats:
+def _clamped(places: Floats, worst: float) -> Floats:
     """Put values off the scale at its worse end, so that their lines stay whole."""
-    return np.where(np.isnan(places), 0.0, places)
+    return np.where(np.isnan(places), worst, places)
 
 
 # --- several goals ----------------------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       if (!head.textContent.trim()) return;
       head.dataset.sortable = "";
+      head.title = "Sort";
       head.tabIndex = 0;
       head.onclick = () => sort(table, column, head);
       head.onkeydown = (event) => { if (event.key === "Enter") sort(table, column, head); };
@@ -128,7 +129,7 @@
   }
 
   // --- what lies under the pointer, in every chart at once
-  const tips = JSON.parse(document.getElementById("trials").textContent);
+  const tips = JSON.parse(document.getElementById("tips").textContent);
   const indexes = new Map(); // chart -> its points {n, x, y, w, down}, x and y in 0..1 of the frame
   const GRAIN = 2000;
   const numbersOf = (part) => part.dataset.n.split(" ").map(Number);
@@ -142,10 +143,13 @@
   };
   const pathOf = (path) => {
     const numbers = numbersOf(path);
-    const parts = path.getAttribute("d").split(/(?=[ML])/);
-    return parts.map((part, k) => {
-      const [x, y, w] = part.slice(1).split(/[ h]/).map(Number);
-      return { n: numbers.length > 1 ? numbers[k] : numbers[0], x: x / GRAIN, y: y / GRAIN, w: (w || 0) / GRAIN, down: 0 };
+    let before = null;
+    return path.getAttribute("d").split(/(?=[ML])/).map((part, k) => {
+      const [x, y, w] = part.slice(1).split(/[ h]/).map((number) => Number(number) / GRAIN);
+      const point = { n: numbers.length > 1 ? numbers[k] : numbers[0], x, y, w: w || 0, down: 0 };
+      if (part[0] === "L") point.before = before; // the line to here can be pointed at as well
+      before = point;
+      return point;
     });
   };
   const indexOf = (plot) => {
@@ -157,11 +161,18 @@
   };
   const nearest = (plot, box, event) => {
     let best = null, least = 26 * 26;
+    const px = event.clientX - box.left, py = event.clientY - box.top;
     for (const point of indexOf(plot)) {
-      const left = box.left + point.x * box.width, right = left + point.w * box.width;
-      const dx = event.clientX < left ? left - event.clientX : Math.max(0, event.clientX - right);
-      const dy = event.clientY - box.top - point.y * box.height - point.down;
-      const distance = dx * dx + dy * dy;
+      let x = point.x * box.width, y = point.y * box.height + point.down;
+      if (point.w) x = Math.min(Math.max(px, x), x + point.w * box.width);
+      if (point.before) { // the nearest place on the line from the point before
+        const ax = point.before.x * box.width, ay = point.before.y * box.height;
+        const along = ((px - ax) * (x - ax) + (py - ay) * (y - ay)) / ((x - ax) ** 2 + (y - ay) ** 2 || 1);
+        const share = Math.min(1, Math.max(0, along));
+        x = ax + share * (x - ax);
+        y = ay + share * (y - ay);
+      }
+      const distance = (px - x) ** 2 + (py - y) ** 2;
       if (distance < least) { least = distance; best = point; }
     }
     return best;
@@ -178,7 +189,7 @@
       if (one.tagName === "TR") one.classList.remove("lit"); else one.remove();
   };
   const svg = (tag, attributes) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    const element = document.createElementNS(document.querySelector("svg").namespaceURI, tag);
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
@@ -203,7 +214,7 @@
     const [name, status, measured, reason, ...params] = tips[n] ?? [`Trial ${n}`, "", "", ""];
     tip.replaceChildren(make("b", "", [name, status].filter(Boolean).join(", ")));
     for (const text of [measured, reason].filter(Boolean)) tip.append(make("div", "", text));
-    if (params.length) tip.append(make("p", "", params.join(" · ")));
+    if (params.length) tip.append(make("p", "", params.join(", ")));
   };
   const place = (event) => {
     tip.hidden = false;

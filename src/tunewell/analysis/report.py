@@ -83,7 +83,7 @@ def report(history: History) -> str:
         f"<title>{escape(clipped(history.name or 'Study', 80))} · Tunewell report</title>\n"
         f"<style>\n{_resource('report.css')}</style></head>\n<body>{symbols()}<main>{_header(digest)}"
         f'<nav aria-label="Sections">{links}</nav>\n{content}</main>{_footer(digest)}\n'
-        f'<script type="application/json" id="trials">{json_for_script(_tips(digest))}</script>\n'
+        f'<script type="application/json" id="tips">{json_for_script(_tips(digest))}</script>\n'
         f"<script>\n{_resource('report.js')}</script></body></html>\n"
     )
 
@@ -235,12 +235,12 @@ def _curves(digest: Digest) -> str:
     trained = [trial.step for trial in digest.trials if trial.step]
     longest = max(trained)
     full = sum(step == longest for step in trained)
-    unspent = 1.0 - sum(trained) / (longest * len(trained))
     if len(trained) == 1:
         return chart
     words = f"{counted(full, 'trial')} of {len(trained):,} trained for the full {counted(longest, 'step')} seen here."
     if full < len(trained):
-        words += f" The others ended or rest earlier: together {percent(unspent)} fewer steps than all in full."
+        share = percent(sum(trained) / (longest * len(trained)))
+        words += f" Together they took {share} of the steps that all of them in full would take."
     return f"{_paragraph(words)}{chart}"
 
 
@@ -272,7 +272,7 @@ def _trials(digest: Digest) -> str:
     table = trials_table(digest)
     if not table:
         return ""
-    words = "Best first; a click on a heading sorts. A dot means that the parameter was inactive."
+    words = "Best first. A dot means that the parameter was inactive."
     return f"{_paragraph(words)}{_paragraph(listed_note(digest, listed(digest)), 'remark')}{table}"
 
 

@@ -3,8 +3,8 @@
 Built on Rich's ``Live``, which keeps what the objective prints above the view. Three things are done besides:
 
 * A terminal that gets narrower wraps the lines that are on it already; they are taken away before the next drawing.
-* A process that forks (a data loader with workers, say) must not leave its child with a half-held lock or with a
-  standard output that draws. Forks wait for the drawing to end, and the child prints plainly.
+* A process that forks (a data loader with workers, say) must not leave its child with a lock that the drawing thread
+  holds, so forks wait for the drawing to end. What the child prints comes above the view, too.
 * ``breakpoint()`` in an objective that runs in this process ends the view: a debugger needs the terminal to itself.
 """
 
@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 DRAW_SECONDS = 0.3
 REMARKS = 12
+_DRAWING = threading.RLock()
 
 
 class Drawn:
@@ -76,17 +78,17 @@ class LiveView:
         )
         self._drawn: Drawn | None = None
         self._width = self._console.size.width
+        self._tallest = 0
         self._open = False
         self._enough = threading.Event()  # no more drawing
         self._thread = threading.Thread(target=self._keep_drawing, name="tunewell-live-view", daemon=True)
         self._instead: LineView | None = None
         self._breakpoint = sys.breakpointhook
-        self._outputs = (sys.stdout, sys.stderr)
 
     def open(self) -> None:
         """Take the terminal."""
         self._open = True
-        _FORKS.guard(self)
+        _guard_forks()
         sys.breakpointhook = self._debug
         self._live.start()
         self._draw()
@@ -102,12 +104,11 @@ class LiveView:
             try:
                 if self._thread.is_alive():
                     self._thread.join()
-                with _FORKS.drawing:
+                with _DRAWING:
                     self._print_remarks()
                     sys.stdout.flush()  # a line that was begun
             finally:
                 self._live.stop()
-                _FORKS.release(self)
         if self._instead is not None:
             self._instead.close(history)
 
@@ -126,7 +127,7 @@ class LiveView:
                 if isinstance(event, Ended) and event.status is Status.FAILED:
                     self._to_print.append(self._remarks[-1])
         if self._to_print:
-            with _FORKS.drawing:
+            with _DRAWING:
                 self._print_remarks()
 
     def say(self, text: str) -> None:
@@ -136,10 +137,6 @@ class LiveView:
             return
         self._remarks.append(one_line(text))
         self._to_print.append(one_line(text, 2000))
-
-    def restore_outputs(self) -> None:
-        """Let a forked child print where the view's process printed before."""
-        sys.stdout, sys.stderr = self._outputs
 
     def _print_remarks(self) -> None:
         while self._to_print:
@@ -152,12 +149,15 @@ class LiveView:
             self._draw()
 
     def _draw(self) -> None:
-        with _FORKS.drawing:
+        with _DRAWING:
             if self._enough.is_set():
                 return
             try:
                 width, height = self._console.size
-                drawn = Drawn(frame(self._scene(), width, height), self._console)
+                lines = frame(self._scene(), width, height)
+                self._tallest = min(max(self._tallest, len(lines)), height - 1)  # so that nothing jumps up and down
+                lines += [Text() for _ in range(self._tallest - len(lines))]
+                drawn = Drawn(lines, self._console)
             except (IndexError, KeyError, RuntimeError):  # caught the history in the middle of an event
                 return
             try:
@@ -200,31 +200,8 @@ def _take_away(drawn: Drawn, width: int) -> Control:
     )
 
 
-class _Forks:
-    """Keeps forks and drawings apart. The hooks cannot be taken back, so there is one set of them for all views."""
-
-    def __init__(self) -> None:
-        self.drawing = threading.RLock()
-        self._view: LiveView | None = None
-        self._register: Callable[..., None] | None = getattr(os, "register_at_fork", None)
-
-    def guard(self, view: LiveView) -> None:
-        self._view = view
-        if self._register is not None:
-            self._register(
-                before=self.drawing.acquire, after_in_parent=self.drawing.release, after_in_child=self._in_child
-            )
-            self._register = None
-
-    def release(self, view: LiveView) -> None:
-        if self._view is view:
-            self._view = None
-
-    def _in_child(self) -> None:
-        self.drawing.release()
-        if self._view is not None:
-            self._view.restore_outputs()
-            self._view = None
-
-
-_FORKS = _Forks()
+@cache
+def _guard_forks() -> None:
+    """Keep forks and drawings apart; once, because the hooks cannot be taken back."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_DRAWING.acquire, after_in_parent=_DRAWING.release, after_in_child=_DRAWING.release)

@@ -52,8 +52,7 @@ def main(setup_descriptor: int, job_descriptor: int, threads: int, parent: int) 
 
 def leave_home(parent: int) -> None:
     """Become the head of an own process group, deaf to Ctrl-C, that does not outlive ``parent``."""
-    if os.getsid(0) != os.getpid():  # a fork that became a fresh interpreter has done it before
-        os.setsid()
+    os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -97,9 +96,13 @@ def adopt_main(objective: Any) -> None:
 
 
 def run(
-    channel: Channel, load: Callable[[], Objective], pools: Callable[[], ThreadpoolController], threads: int
+    channel: Channel,
+    load: Callable[[], Objective],
+    pools: Callable[[], ThreadpoolController],
+    threads: int,
+    last: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run the job that waits in ``channel`` and leave the process; does not return."""
+    """Run the job that waits in ``channel``, do the ``last`` thing and leave the process; does not return."""
     try:
         job: Job = channel.receive()
         redirect_output(job.log)
@@ -110,8 +113,8 @@ def run(
         run_objective(objective, Trial(job, _telephone(channel), time.time))
     except BaseException:  # noqa: BLE001 (nothing above us but the end of the process)
         traceback.print_exc()
-        _leave(1)
-    _leave(0)
+        _leave(1, last)
+    _leave(0, last)
 
 
 def redirect_output(log: Path) -> None:
@@ -159,11 +162,11 @@ def _raising(error: BaseException) -> Objective:
     return objective
 
 
-def _leave(code: int) -> None:
+def _leave(code: int, last: Callable[[], None]) -> None:
     """End the process: let threads and exit handlers finish, but skip taking the interpreter apart, which is slow."""
-    for last in (threading._shutdown, atexit._run_exitfuncs, _flush):  # type: ignore[attr-defined]
+    for duty in (last, threading._shutdown, atexit._run_exitfuncs, _flush):  # type: ignore[attr-defined]
         try:
-            last()
+            duty()
         except BaseException:  # noqa: BLE001 (the trial is over; the log is the place for this)
             traceback.print_exc()
     os._exit(code)
