@@ -153,7 +153,7 @@ def test_two_drivers_at_once(tmp_path: Path) -> None:
 
     def drive() -> None:
         with study(tmp_path, scheduler="asha") as one:
-            one.run(slowly, trials=30, executor="inline", progress=False)
+            one.run(slowly, trials=10, executor="inline", progress=False)
 
     study(tmp_path, scheduler="asha").close()
     threads = [threading.Thread(target=drive) for _ in range(2)]

@@ -97,7 +97,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
     def all(self, tag: str, kind: str = "") -> list[dict[str, str]]:
-        return [a for t, a in self.tags if t == tag and kind in a.get("class", "").split() + [""]]
+        return [a for t, a in self.tags if t == tag and kind in ["", *a.get("class", "").split()]]
 
 
 def events(
@@ -125,8 +125,11 @@ def events(
             now += 1.0
             metrics = {g.metric: (value(k, step) if i == 0 else 10.0 / value(k, step)) for i, g in enumerate(goals)}
             found.append(Reported(now, k, step, metrics))
-        status = Status.COMPLETED if last == steps else Status.STOPPED
-        ended = Ended(now, k, status, "" if last == steps else f"place 3 of 4 at rung {last}") if end is None else end(k)
+        ended = Ended(now, k, Status.STOPPED, f"place 3 of 4 at rung {last}")
+        if end is not None:
+            ended = end(k)
+        elif last == steps:
+            ended = Ended(now, k, Status.COMPLETED)
         found.append(Ended(now, k, ended.status, ended.reason, ended.metrics, ended.error))
         clock[worker] = now
     return sorted(found, key=lambda event: event.time)
@@ -193,7 +196,9 @@ def _sampled(event: Event) -> Event:
     return event
 
 
-HOSTILE = '</script><script>alert(1)</script>"\'><img src=x onerror=alert(2)>&amp;\x00\x1b[31mred\x1b[0m\ud800\u202e<!--'
+HOSTILE = (
+    "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\x00\x1b[31mred\x1b[0m\ud800\u202e<!--"
+)
 
 
 def test_foreign_text_cannot_act() -> None:
@@ -326,9 +331,11 @@ def test_ten_thousand_trials_are_quick_and_light_and_say_what_is_missing() -> No
             10_000,
             steps=20,
             workers=8,
-            end=lambda k: Ended(0, k, Status.FAILED, f"boom {k}", error=f"Traceback\n{k}\n" + "x" * 900)
-            if k % 20 == 1
-            else Ended(0, k, Status.COMPLETED),
+            end=lambda k: (
+                Ended(0, k, Status.FAILED, f"boom {k}", error=f"Traceback\n{k}\n" + "x" * 900)
+                if k % 20 == 1
+                else Ended(0, k, Status.COMPLETED)
+            ),
         )
     )
     began = time.perf_counter()
@@ -347,7 +354,9 @@ def test_two_hundred_parameters_show_those_that_matter() -> None:
     space = Space({f"p{k:03d}": Float(0.0, 1.0) for k in range(200)})
     found = events(400, space=space, steps=1)
     values = {e.trial: e.config["p137"] for e in found if isinstance(e, TrialStarted)}
-    found = [Reported(e.time, e.trial, 1, {"val_loss": values[e.trial]}) if isinstance(e, Reported) else e for e in found]
+    found = [
+        Reported(e.time, e.trial, 1, {"val_loss": values[e.trial]}) if isinstance(e, Reported) else e for e in found
+    ]
     page = page_of(found)
     assert len(page.all("figure", "slice")) == 24
     assert "24 of 200 parameters are shown" in page.text

@@ -195,7 +195,8 @@ def trials_table(digest: Digest) -> str:
         f'<tr id="t{trial.number}"><td class="num">{trial.number}</td>'
         f'<td><span class="badge st-{trial.status.value}">{icon(trial.status.value)}'
         f"{trial.status.value.replace('_', ' ')}</span></td>{_value_cells(trial)}"
-        f'<td class="num">{trial.step:,}</td><td class="num" data-v="{trial.seconds:.6g}">{short(trial.seconds, 3)}</td>'
+        f'<td class="num">{trial.step:,}</td>'
+        f'<td class="num" data-v="{trial.seconds:.6g}">{short(trial.seconds, 3)}</td>'
         f'<td class="reason">{causes.cell(trial)}</td>{_parameter_cells(trial, names)}</tr>'
         for trial in (digest.trials[n] for n in numbers)
     )

@@ -182,13 +182,16 @@ class Processes:
         """Take in which workers are gone."""
         if self._server is None:
             return
+        remarks = []
         for message in self._server.news():
             if isinstance(message, Gone) and message.ticket in self._running:
                 self._running[message.ticket].gone = message
             elif isinstance(message, Remark):
-                self._note(message.text)
+                remarks.append(message.text)
         if self._server.channel.ended:
             self._lose_server()
+        for remark in remarks:  # last, because a warning may be made an error
+            self._note(remark)
 
     def _lose_server(self) -> None:
         """Bury all workers of a server that died; the next launch starts another."""
@@ -197,11 +200,11 @@ class Processes:
         server, self._server = self._server, None
         server.end()
         how = how_it_died(server.process.returncode)
+        for running in self._running.values():
+            running.gone = running.gone or Gone(running.ticket, error=f"the fork server {how}")
         if not server.ready and self._setup is not None and self._setup.fork:
             self._setup = replace(self._setup, fork=False)
             self._note(f"the process that loaded the objective {how}, so each trial starts a Python of its own")
-        for running in self._running.values():
-            running.gone = running.gone or Gone(running.ticket, error=f"the fork server {how}")
 
     def _note(self, text: str) -> None:
         self.notes.append(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -56,19 +57,25 @@ class Server:
     def __init__(self, setup: Setup) -> None:
         self.ready = False
         self._pids: dict[int, int] = {}  # ticket -> pid, of the workers not known to be gone
-        ours, theirs = socket.socketpair()
-        with tempfile.TemporaryFile() as file, theirs:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(tempfile.TemporaryFile())
             file.write(pickle.dumps(setup, protocol=pickle.HIGHEST_PROTOCOL))
             file.flush()
+            ours, theirs = socket.socketpair()
+            stack.callback(theirs.close)
+            self.channel = Channel(ours)
             descriptors = (theirs.fileno(), file.fileno())
-            self.process = subprocess.Popen(
-                command(setup.path, forkserver.__name__, *descriptors),
-                pass_fds=descriptors,
-                stdin=subprocess.DEVNULL,
-                env={**setup.environment, **dict.fromkeys(THREAD_VARIABLES, "1"), **NO_DEVICES},
-                start_new_session=True,  # Ctrl-C in the terminal must not reach it
-            )
-        self.channel = Channel(ours)
+            try:
+                self.process = subprocess.Popen(
+                    command(setup.path, forkserver.__name__, *descriptors),
+                    pass_fds=descriptors,
+                    stdin=subprocess.DEVNULL,
+                    env={**setup.environment, **dict.fromkeys(THREAD_VARIABLES, "1"), **NO_DEVICES},
+                    start_new_session=True,  # Ctrl-C in the terminal must not reach it
+                )
+            except BaseException:
+                self.channel.close()
+                raise
 
     def news(self) -> list[Any]:
         """Return the server's messages so far."""
