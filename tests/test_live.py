@@ -32,6 +32,11 @@ def train(trial):
                 worker.join()
             if special == "breakpoint" and trial.number == 0:
                 breakpoint()
+        if special == "hang" and step == 3:
+            time.sleep(60)
+        if special == "nested" and step == 2:
+            inner = tw.Study(tw.Space(), seed=0)
+            inner.run(lambda trial: 1.0, trials=1, executor="inline")
         if special == "fail" and trial.number == 1:
             raise ValueError("boom")
         trial.report(val_loss=(math.log10(trial.params["learning_rate"]) + 3) ** 2 + 1 / step)
@@ -85,7 +90,7 @@ def left_clean(terminal: Terminal) -> str:
 
 
 def test_a_run_on_a_terminal_of_the_usual_size(start: Start, tmp_path: Path) -> None:
-    terminal = start("processes", "8", "0.15", "")
+    terminal = start("processes", "6", "0.1", "")
     screen = terminal.until("of 4", "2 running", "best  val_loss", "trial worker   step   val_loss", "trial 1 started")
     assert "digits  val_loss (min)" in screen
     assert re.search(r"learning_rate=\S+ layers=\d", screen)
@@ -106,7 +111,7 @@ def test_ctrl_c_on_a_small_terminal_that_gets_smaller(start: Start, tmp_path: Pa
     terminal.resize(42, 12)
     terminal.screen.columns, terminal.screen.rows = 42, 12
     before = len(terminal.raw)
-    while len(terminal.raw) < before + 4000:
+    while len(terminal.raw) < before + 3000:
         assert terminal.read(2)
     assert terminal.screen.visible.count("digits  val_loss") == 1
     terminal.interrupt()
@@ -121,7 +126,7 @@ def test_ctrl_c_on_a_small_terminal_that_gets_smaller(start: Start, tmp_path: Pa
 
 
 def test_prints_of_the_objective_and_failures_stay_above_the_view(start: Start) -> None:
-    terminal = start("inline", "3", "0.2", "fail", columns=100)
+    terminal = start("inline", "3", "0.1", "fail", columns=100)
     terminal.until("objective prints 0", "best  val_loss")
     assert terminal.end() == 0
     text = left_clean(terminal)
@@ -142,7 +147,7 @@ def test_an_exception_leaves_the_terminal_clean(start: Start) -> None:
 
 
 def test_a_forked_child_prints_above_the_view(start: Start) -> None:
-    terminal = start("inline", "3", "0.1", "fork")
+    terminal = start("inline", "3", "0.05", "fork")
     assert terminal.end() == 0
     text = left_clean(terminal)
     assert re.findall("(?:objective|child) prints", text) == ["objective prints", "child prints"] * 4
@@ -158,3 +163,24 @@ def test_a_breakpoint_gets_the_terminal_to_itself(start: Start) -> None:
     terminal.until("trial 1 started")  # lines from here on
     assert terminal.end() == 0
     left_clean(terminal)
+
+
+def test_a_second_ctrl_c_stops_at_once_and_leaves_the_terminal_clean(start: Start, tmp_path: Path) -> None:
+    terminal = start("inline", "9", "0.05", "hang")
+    terminal.until("1 running", "█▁")
+    terminal.interrupt()
+    terminal.until("interrupted: running steps finish and are saved")
+    terminal.interrupt()
+    assert terminal.end() != 0
+    assert "ended: interrupted" in left_clean(terminal)
+    with tw.open(str(tmp_path / "live.db")) as study:
+        assert study.trials[0].status == "lost"
+        assert study.trials[0].saved == 2
+
+
+def test_a_study_within_a_study_writes_lines_above_the_view(start: Start) -> None:
+    terminal = start("inline", "3", "0.05", "nested")
+    assert terminal.end() == 0
+    text = left_clean(terminal)
+    assert text.count("trial 0 completed, loss 1 after") == 4
+    assert text.count("ended: 1 trials are done") == 4

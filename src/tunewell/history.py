@@ -306,6 +306,7 @@ class History:
         running: the numbers of the trials in training.
         unfinished: the numbers of the trials that the next driver takes up first: lost, or cut off with their run.
         queue: configurations a person put first in line.
+        rested: the numbers of the trials in the order in which they came to rest; once more for each further rest.
         steps_done: steps trained and reported, over all trials.
         active_seconds: the time during which at least one trial was running.
     """
@@ -325,6 +326,7 @@ class History:
         self.steps_done = 0
         self.furthest_step = 0  # the largest step any trial has reported
         self.active_seconds = 0.0
+        self.rested: list[int] = []  # every trial that came to rest or ended, in the order in which it happened
         self.suggested = 0  # trials whose configuration the sampler chose
         self.default_started = False
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
@@ -512,6 +514,7 @@ class History:
     def _rest(self, record: TrialRecord, time: float) -> None:
         stretch = record.stretches[-1]
         record.stretches[-1] = Stretch(stretch.driver, stretch.worker, stretch.begin, time)
+        self.rested.append(record.number)
         rung = self._rungs.get(record.step)
         if rung is not None:
             rung._rest(record)

@@ -25,10 +25,9 @@ from tunewell.events import Status
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
 
-ALONE = (
-    "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
-)
-TOLD = "--disable-sync --disable-quic --no-first-run --hide-scrollbars --enable-logging=stderr --v=0 --virtual-time-budget=3000"
+ALONE = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
+TOLD = "--disable-sync --disable-quic --no-first-run --hide-scrollbars --enable-logging=stderr --v=0"
+TIME = "--virtual-time-budget=3000"
 LIGHT, DARK = "--blink-settings=preferredColorScheme=1", "--blink-settings=preferredColorScheme=0"
 
 
@@ -37,7 +36,7 @@ def browse(page: Path, *flags: str) -> tuple[str, list[str]]:
     profile = page.with_name(f"profile-{time.monotonic_ns()}")
     try:
         done = subprocess.run(
-            [str(BROWSER), *f"{ALONE} {TOLD}".split(), f"--user-data-dir={profile}", *flags, page.as_uri()],
+            [str(BROWSER), *f"{ALONE} {TOLD}".split(), f"--user-data-dir={profile}", TIME, *flags, page.as_uri()],
             capture_output=True,
             text=True,
             timeout=60,
@@ -184,15 +183,15 @@ def test_it_runs_and_can_be_read(text: str, study: tw.Study, tmp_path: Path, sch
     assert seen["marks"] >= 2 * len(study.trials) - 2  # each trial in the history, all but the failed among the curves
 
     page, shot = write_report(study.history, tmp_path / "r.html"), tmp_path / "shot.png"
-    browse(page, scheme, f"--screenshot={shot}", "--window-size=900,1500")
+    browse(page, scheme, f"--screenshot={shot}", "--window-size=700,1100")
     pixels = picture(shot)
     colours, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
     ground = [int(x) for x in re.findall(r"\d+", seen["ground"])[:3]]
     assert colours[counts.argmax()].tolist() == ground
     assert len(colours) > 200
     painted = (np.abs(pixels.astype(int) - ground).max(axis=2) > 60).mean(axis=1) > 0
-    assert painted[:750].mean() > 0.3  # text above, charts below: no half of the picture is empty
-    assert painted[750:].mean() > 0.3
+    assert painted[:550].mean() > 0.3  # text above, charts below: no half of the picture is empty
+    assert painted[550:].mean() > 0.3
 
 
 STICKING_OUT = """
@@ -302,7 +301,7 @@ def test_without_scripts_everything_is_still_there(text: str, tmp_path: Path) ->
     page = tmp_path / "silent.html"
     page.write_text(re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL), encoding="utf-8")
     shot = tmp_path / "shot.png"
-    browse(page, LIGHT, f"--screenshot={shot}", "--window-size=700,700")
+    browse(page, LIGHT, f"--screenshot={shot}", "--window-size=500,500")
     assert len(np.unique(picture(shot).reshape(-1, 3), axis=0)) > 100
     dom, _ = browse(page, "--dump-dom")
     assert "data-ready" not in dom

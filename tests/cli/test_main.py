@@ -102,7 +102,7 @@ def test_help_is_there_at_once() -> None:
 
 
 def test_a_curve_on_a_terminal_without_its_letters(storage: Path) -> None:
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
     shown = run(*COMMAND, "show", "digits", "0", "-s", "lab.db", env=environment)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "val_loss     ?" in shown.stdout

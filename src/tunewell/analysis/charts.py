@@ -142,9 +142,7 @@ def staircase(kind: str, x: Sequence[float], y: Sequence[float]) -> str:
 
 def bars(status: str, spans: Sequence[tuple[float, float, float]], numbers: Sequence[int]) -> str:
     """Return level bars ``(begin, end, y)`` of one status as one path; the style sheet gives them their height."""
-    d = "".join(
-        f"M{_across(begin)} {_down(y)}h{max(1, _across(end) - _across(begin))}" for begin, end, y in spans
-    )
+    d = "".join(f"M{_across(begin)} {_down(y)}h{max(1, _across(end) - _across(begin))}" for begin, end, y in spans)
     return f'<path class="bars st-{status}" data-status="{status}" data-n="{_spaced(numbers)}" d="{d}"/>' if d else ""
 
 

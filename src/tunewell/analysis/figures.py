@@ -279,9 +279,7 @@ def parallel_chart(digest: Digest) -> str:
         parameter_axis(name, digest.space[name], [t.params[name] for t in trials if name in t.params], width=9)
         for name in digest.shown_parameters
     ]
-    columns = [
-        _with_gaps(axis, name, trials) for axis, name in zip(axes, digest.shown_parameters, strict=True)
-    ]
+    columns = [_with_gaps(axis, name, trials) for axis, name in zip(axes, digest.shown_parameters, strict=True)]
     for goal in range(len(digest.history.goals)):
         axes.append(_better_up(goal_axis(digest, goal), digest.history.goals[goal].mode))
         columns.append(_clamped(axes[-1].places_of(digest.values[numbers, goal].tolist()), 0.0))
@@ -351,8 +349,12 @@ def _pareto_chart(digest: Digest, a: int, b: int, *, small: bool) -> str:
     ordinary = [n for n in digest.drawn if n not in front]
     members = [n for n in digest.front if not np.isnan(digest.losses[n]).any()]
     ax, ay = (axis.places_of(digest.values[members, g].tolist()) for axis, g in ((x, a), (y, b)))
-    body = dots("q2", x.places_of(digest.values[ordinary, a].tolist()), y.places_of(
-        digest.values[ordinary, b].tolist()), ordinary)
+    body = dots(
+        "q2",
+        x.places_of(digest.values[ordinary, a].tolist()),
+        y.places_of(digest.values[ordinary, b].tolist()),
+        ordinary,
+    )
     if len(goals) == 2:
         body += _front_line(ax, ay, goals[1].mode)
     body += dots("winner", ax, ay, members)
@@ -389,9 +391,7 @@ def slices_note(digest: Digest) -> str:
     total = len(digest.space)
     if total <= PARAMETERS_SHOWN:
         return ""
-    return (
-        f"{PARAMETERS_SHOWN} of {total} parameters are shown: those along which the trials' ranks differ most."
-    )
+    return f"{PARAMETERS_SHOWN} of {total} parameters are shown: those along which the trials' ranks differ most."
 
 
 def valueless_note(digest: Digest) -> str:
@@ -401,4 +401,3 @@ def valueless_note(digest: Digest) -> str:
     lacking = int(np.count_nonzero(~np.isfinite(digest.losses[:, 0])))
     verb = "is" if lacking == 1 else "are"
     return f"{counted(lacking, 'trial')} without a finite value {verb} not drawn." if lacking else ""
-

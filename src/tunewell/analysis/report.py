@@ -184,7 +184,7 @@ def _best(digest: Digest) -> str:
         f'<div class="columns"><div><p><b class="big">{short(best.value, 5)}</b> {escape(goal.metric)}, '
         f'<a href="#t{best.number}">trial {best.number}</a>, {counted(best.step, "step")}, '
         f"{best.status.value}</p>{code}{_paragraph(' '.join(remarks), 'remark')}</div>"
-        f'<div><h3>Against the default</h3>{against_default(digest, best)}</div></div>'
+        f"<div><h3>Against the default</h3>{against_default(digest, best)}</div></div>"
     )
 
 
@@ -364,4 +364,3 @@ def _version() -> str:
         return version("tunewell")
     except PackageNotFoundError:  # run from a source tree that was never installed
         return ""
-

@@ -155,7 +155,11 @@ def timeline_chart(digest: Digest) -> str:
     note = f'<p class="remark">{" ".join(remarks)}</p>' if remarks else ""
     drawn = [digest.trials[w] for w in dict.fromkeys(w.trial for lane in shown for w in lane.work)]
     return lanes(
-        _time_axis(clock), labels, body, cuts=cuts, name="What each worker trained when",
+        _time_axis(clock),
+        labels,
+        body,
+        cuts=cuts,
+        name="What each worker trained when",
         below=legend(count_statuses(drawn)) + note,
     )
 

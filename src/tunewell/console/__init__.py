@@ -120,9 +120,13 @@ class _Interruption:
 
 
 def on_terminal() -> bool:
-    """Return whether standard output is a terminal that can be drawn on."""
+    """Return whether standard output is a terminal that can be drawn on, and nothing of Rich's draws there already."""
     encoding = (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "")
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown") and encoding == "utf8"
+    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown") or encoding != "utf8":
+        return False
+    from rich.file_proxy import FileProxy
+
+    return not isinstance(sys.stdout, FileProxy)
 
 
 def _storage(study: Study) -> str | None:

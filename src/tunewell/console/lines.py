@@ -16,6 +16,7 @@ from tunewell.console.seen import Best
 from tunewell.console.text import duration, measured, one_line, params, plural, stamp, words
 from tunewell.events import (
     Adjusted,
+    CheckpointSaved,
     Ended,
     Enqueued,
     Event,
@@ -114,10 +115,9 @@ class LineView:
         self._new_best = self._best.look(history) or self._new_best
         for event in events:
             self._reported = self._reported or isinstance(event, Reported)
-            text = sentence(event, history)
-            if text:
-                self._event(event, text, history)
-        if self._new_best and events and self._may_tell_best(events):
+            if not isinstance(event, Reported | CheckpointSaved):
+                self._event(event, history)
+        if self._new_best and events and self._may_tell_best():
             self._line(stamp(events[-1].time), f"best so far: {self._best.in_words(history.goals[0].metric)}")
             self._best_told()
         if self._reported and self._clock() - self._said > QUIET_SECONDS:
@@ -133,18 +133,20 @@ class LineView:
         self._say_pending()
         self._tell_left_out(history)
 
-    def _event(self, event: Event, text: str, history: History) -> None:
+    def _event(self, event: Event, history: History) -> None:
         failed = isinstance(event, Ended) and event.status is Status.FAILED
         if not failed and self._in_second >= LINES_PER_SECOND:
             self._left_out[_kind(event)] += 1
             return
         self._in_second += 1
+        text = sentence(event, history)
         if self._new_best and isinstance(event, Ended | Paused) and event.trial == self._best.trial:
             text = f"{text} [best so far]"
             self._best_told()
-        self._line(stamp(event.time), text)
+        if text:
+            self._line(stamp(event.time), text)
 
-    def _may_tell_best(self, events: Sequence[Event]) -> bool:
+    def _may_tell_best(self) -> bool:
         return self._clock() - self._bettered > BEST_SECONDS and self._in_second < LINES_PER_SECOND
 
     def _best_told(self) -> None:

@@ -262,7 +262,8 @@ class Processes:
         if gone.code == -signal.SIGKILL and kernel_oom_kills() > running.oom_kills:
             status = Status.OUT_OF_MEMORY
             reason = "the kernel killed the worker process because memory ran out (signal 9)"
-        return Ended(self.clock(), running.job.trial, status, reason)
+        # A fork server that died takes all its workers along: none of the trials is to blame.
+        return Ended(self.clock(), running.job.trial, status, reason, fault="run" if gone.error else "trial")
 
 
 def _checked_workers(workers: Any) -> int | None:
