@@ -105,6 +105,10 @@ class Terminal:
         """Press Ctrl-C: the signal goes to all processes on the terminal."""
         os.killpg(self.process.pid, signal.SIGINT)
 
+    def hang_up(self) -> None:
+        """Close the terminal under the program."""
+        os.close(self._ours)
+
     def read(self, seconds: float) -> bool:
         """Take in what comes within ``seconds``; return False at the end."""
         if not select.select([self._ours], [], [], seconds)[0]:
@@ -118,7 +122,7 @@ class Terminal:
         self.screen.feed(text)
         return bool(data)
 
-    def until(self, *fragments: str, seconds: float = 15.0) -> str:
+    def until(self, *fragments: str, seconds: float = 40.0) -> str:
         """Read until all fragments are on the screen at once, and return it."""
         deadline = time.monotonic() + seconds
         while not all(fragment in self.screen.visible for fragment in fragments):
@@ -126,7 +130,7 @@ class Terminal:
                 raise AssertionError(f"expected {fragments} on the screen, found:\n{self.screen.visible}")
         return self.screen.visible
 
-    def end(self, seconds: float = 15.0) -> int:
+    def end(self, seconds: float = 40.0) -> int:
         """Read to the end and return the exit status."""
         deadline = time.monotonic() + seconds
         while self.read(0.1):

@@ -12,7 +12,7 @@ import tunewell as tw
 from terminal import Terminal
 
 SCRIPT = """
-import math, multiprocessing, os, sys, time, warnings
+import math, multiprocessing, signal, sys, time
 import tunewell as tw
 
 space = tw.Space(learning_rate=tw.Float(1e-4, 1e-1, scale="log"), layers=tw.Int(1, 4))
@@ -45,6 +45,8 @@ def train(trial):
 if __name__ == "__main__":
     study = tw.Study(space, metric="val_loss", name="digits", storage="live.db", sampler="random", seed=0)
     print("the run starts")
+    if special == "hang up":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if special == "crash":
         class Crashing:
             def next_action(self, space, history, rng):
@@ -184,3 +186,12 @@ def test_a_study_within_a_study_writes_lines_above_the_view(start: Start) -> Non
     text = left_clean(terminal)
     assert text.count("trial 0 completed, loss 1 after") == 4
     assert text.count("ended: 1 trials are done") == 4
+
+
+def test_a_terminal_that_goes_away_does_not_stop_the_run(start: Start, tmp_path: Path) -> None:
+    terminal = start("processes", "4", "0.1", "hang up")
+    terminal.until("2 running")
+    terminal.hang_up()
+    terminal.process.wait(40)
+    with tw.open(str(tmp_path / "live.db")) as study:
+        assert [trial.status for trial in study.trials] == ["completed"] * 4

@@ -42,18 +42,21 @@ def main() -> None:
         name = _name(*case)
         wall = {size: _per_event(answers[name], size, "wall") for size in sizes}
         cpu = {size: _per_event(answers[name], size, "cpu") for size in sizes}
-        growth = wall[sizes[-1]].median / wall[1000].median
-        rows.append((name, *(wall[size].show() for size in sizes), f"{number(growth, 2)}×"))
+        for clock, spent in (("processor", cpu), ("wall clock", wall)):
+            growth = f"{number(spent[sizes[-1]].median / spent[1000].median, 2)}×"
+            rows.append((name, clock, *(spent[size].show() for size in sizes), growth))
         kept[name] = {"wall_us": wall, "cpu_us": cpu, "runs": answers[name]}
     page.text(
         "Random search with fifo (2 reports a trial, no checkpoints) and with ASHA (η = 3, rungs at 1 and 3 steps, end "
         f"at 9, a checkpoint with every report, so that trials are paused and promoted for real), {WORKERS} workers, "
         "3 parameters. Time per event is the whole time of the run, the stand-in executor's included, divided by the "
-        "events in the last tenth of the trials before each size (at 100: the last 50).",
+        "events in the last tenth of the trials before each size (at 100: the last 50). The processor's clock counts "
+        "what the process itself computes and is moved less by the neighbours' load; the wall clock also counts waiting "
+        "for the disk and for the neighbours.",
     )
     page.table(
         "Microseconds per event when the study has … trials",
-        ("", *(f"{size:,}" for size in sizes), f"{sizes[-1]:,} over 1,000"),
+        ("", "clock", *(f"{size:,}" for size in sizes), f"{sizes[-1]:,} over 1,000"),
         rows,
     )
     page.table(
@@ -74,15 +77,24 @@ def main() -> None:
         "Memory is the growth of the process's resident set; a study in memory keeps every event once, a study on "
         "SQLite keeps the records of the trials only."
     )
-    found = [kept[_name(*case)]["wall_us"] for case in cases]
-    slowest = max(spread.median for wall in found for spread in wall.values())
-    steepest = max(wall[sizes[-1]].median / wall[1000].median for wall in found)
+    slowest = max(spread.median for one in kept.values() for spread in one["wall_us"].values())
+    steepest = max(one["cpu_us"][sizes[-1]].median / one["cpu_us"][1000].median for one in kept.values())
     page.table(
         "Targets",
         ("", "target", "found", ""),
         [
-            ("microseconds per event, worst of all above", "500", number(slowest), _met(slowest <= 500)),
-            (f"{sizes[-1]:,} trials over 1,000, worst", "2×", f"{number(steepest, 2)}×", _met(steepest <= 2)),
+            (
+                "microseconds of the wall clock per event, worst of all above",
+                "500",
+                number(slowest),
+                _met(slowest <= 500),
+            ),
+            (
+                f"processor time per event, {sizes[-1]:,} trials over 1,000, worst",
+                "2×",
+                f"{number(steepest, 2)}×",
+                _met(steepest <= 2),
+            ),
         ],
     )
     page.keep(**kept)

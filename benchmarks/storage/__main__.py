@@ -78,9 +78,8 @@ def main() -> None:
     given = options("What storage costs.", repeats=5)
     page = Page("storage", "Storage", given)
     page.text(DURABILITY)
-    trials = rates(given, "trials", TRIALS)
-    floors, fsync = floor(given)
-    reports = rates(given, "reports", REPORTS)
+    trials, floors, fsync = trials_and_floor(given)
+    reports = interleaved(rates(given, "reports", REPORTS), given.repeats)
     opened = opening(given)
     shared = sharing(given)
     _table(page, "Trials started and finished per second (no-op objective, 3 parameters, random, one process)", trials)
@@ -126,8 +125,8 @@ def main() -> None:
     page.write()
 
 
-def rates(given: argparse.Namespace, work: str, backends: tuple[Backend, ...]) -> dict[str, Spread]:
-    """Return how many trials or reports each backend does a second."""
+def rates(given: argparse.Namespace, work: str, backends: tuple[Backend, ...]) -> dict[str, Callable[[], float]]:
+    """Return what measures how many trials or reports each backend does a second."""
 
     def measure(backend: Backend) -> Callable[[], float]:
         def once() -> float:
@@ -140,11 +139,11 @@ def rates(given: argparse.Namespace, work: str, backends: tuple[Backend, ...]) -
 
         return once
 
-    return interleaved({backend.name: measure(backend) for backend in _chosen(given, backends)}, given.repeats)
+    return {backend.name: measure(backend) for backend in _chosen(given, backends)}
 
 
-def floor(given: argparse.Namespace) -> tuple[dict[str, Spread], Spread]:
-    """Return the trials a second of plain inserts, and the milliseconds of one flush."""
+def trials_and_floor(given: argparse.Namespace) -> tuple[dict[str, Spread], dict[str, Spread], Spread]:
+    """Return the trials a second of all backends and of plain inserts, and the milliseconds of one flush."""
     with scratch() as folder:
         fresh(OURS, "trials", "sqlite", folder, "--count", 500 if given.quick else 2000, "--seed", given.seed)
 
@@ -154,15 +153,13 @@ def floor(given: argparse.Namespace) -> tuple[dict[str, Spread], Spread]:
             found = fresh(FLOOR, "insert", folder, "--synchronous", synchronous)
             return float(found["done"] / found["seconds"])
 
-        taken = interleaved(
-            {
-                "NORMAL": lambda: inserted("NORMAL"),
-                "FULL": lambda: inserted("FULL"),
-                "fsync": lambda: 1000 * float(fresh(FLOOR, "fsync", folder)["seconds"]),
-            },
-            given.repeats,
-        )
-    return {name: taken[name] for name in FLOORS}, taken["fsync"]
+        measures = rates(given, "trials", TRIALS)
+        names = list(measures)
+        measures["NORMAL"] = lambda: inserted("NORMAL")
+        measures["FULL"] = lambda: inserted("FULL")
+        measures["fsync"] = lambda: 1000 * float(fresh(FLOOR, "fsync", folder)["seconds"])
+        taken = interleaved(measures, given.repeats)
+    return {name: taken[name] for name in names}, {name: taken[name] for name in FLOORS}, taken["fsync"]
 
 
 def opening(given: argparse.Namespace) -> dict[str, Spread]:
@@ -224,7 +221,7 @@ def _check(backend: Backend, found: float, expected: int) -> None:
 
 
 def _share(ours: Spread, floor: Spread) -> str:
-    return f"{100 * ours.median / floor.median:.0f} %"
+    return f"{100 * ours.over(floor).median:.0f} %"
 
 
 def _table(page: Page, heading: str, taken: dict[str, Spread]) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
+from tunewell.events import Ended, Event
 from tunewell.history import History, TrialRecord
 from tunewell.protocols import Executor
 from tunewell.schedulers.asha import Asha
@@ -339,7 +340,7 @@ def run_plan(plan: Plan, directory: Path, workers: int | None, quiet: bool = Fal
             trials=2 * len(plan.seeds),
             workers=workers,
             executor=plan.executor,
-            progress=shows,
+            progress=_tell_ends if shows else False,
         )
         print("\n" + _result(pairs(comparison.history, plan.seeds), len(test)))
     return _finish(search, database)
@@ -378,6 +379,15 @@ def _introduction(plan: Plan, workers: int | None, history: History, images: int
         "images. All this takes about two minutes on two cores. Kill it at any time and in any way, kill -9 included: "
         "the same command goes on to the same total."
     )
+
+
+def _tell_ends(history: History, events: Sequence[Event]) -> None:
+    """Print one line for each full training that ended; which seed did best is nothing to look at."""
+    for event in events:
+        if isinstance(event, Ended):
+            trial = history.trials[event.trial]
+            outcome = str(event.status) if trial.value is None else _percent(trial.value)
+            print(f"  {trial.params['configuration']}, seed {trial.params['seed']}: {outcome}", flush=True)
 
 
 def _winner(best: TrialRecord, default: Mapping[str, Any], history: History) -> str:

@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 import tunewell as tw
-from tunewell.analysis.report import report, write_report
+from tunewell.analysis.report import report
 from tunewell.events import Status
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -175,15 +175,14 @@ COLOURS = """
 
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
 def test_it_runs_and_can_be_read(text: str, study: tw.Study, tmp_path: Path, scheme: str) -> None:
-    seen = ask(text, COLOURS, tmp_path, scheme)
+    shot = tmp_path / "shot.png"
+    seen = ask(text, COLOURS, tmp_path, scheme, f"--screenshot={shot}", "--window-size=700,1100")
     assert seen["ready"] == "yes"
     assert contrast(seen["ink"], seen["ground"]) > 12
     assert contrast(seen["ink"], seen["code"]) > 10
     assert min(contrast(colour, seen["ground"]) for colour in [seen["soft"], *seen["badges"]]) > 4.5
     assert seen["marks"] >= 2 * len(study.trials) - 2  # each trial in the history, all but the failed among the curves
 
-    page, shot = write_report(study.history, tmp_path / "r.html"), tmp_path / "shot.png"
-    browse(page, scheme, f"--screenshot={shot}", "--window-size=700,1100")
     pixels = picture(shot)
     colours, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
     ground = [int(x) for x in re.findall(r"\d+", seen["ground"])[:3]]
@@ -301,8 +300,7 @@ def test_without_scripts_everything_is_still_there(text: str, tmp_path: Path) ->
     page = tmp_path / "silent.html"
     page.write_text(re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL), encoding="utf-8")
     shot = tmp_path / "shot.png"
-    browse(page, LIGHT, f"--screenshot={shot}", "--window-size=500,500")
+    dom, _ = browse(page, LIGHT, f"--screenshot={shot}", "--window-size=500,500", "--dump-dom")
     assert len(np.unique(picture(shot).reshape(-1, 3), axis=0)) > 100
-    dom, _ = browse(page, "--dump-dom")
     assert "data-ready" not in dom
     assert dom.count("<figure") == text.count("<figure")

@@ -122,14 +122,16 @@ def curve_charts(digest: Digest) -> str:
 def curve_trials(digest: Digest, goal: int) -> tuple[list[TrialRecord], int]:
     """Return the trials whose curves are drawn, best last, and how many have a curve at all."""
     metric = digest.history.goals[goal].metric
-    ranked = [n for n in digest.ranking if any(metric in report.metrics for report in digest.trials[n].reports)]
+    drawn = set(digest.drawn)
+    with_curve = [n for n in digest.ranking if any(metric in report.metrics for report in digest.trials[n].reports)]
+    ranked = [n for n in with_curve if n in drawn]
     if len(ranked) <= CURVES:
         kept = ranked
     else:
         kept = ranked[: CURVES // 4]
         rest = sorted(ranked[CURVES // 4 :])
         kept += [rest[int(i)] for i in np.linspace(0, len(rest) - 1, CURVES - len(kept)).round()]
-    return [digest.trials[n] for n in reversed(kept)], len(ranked)
+    return [digest.trials[n] for n in reversed(kept)], len(with_curve)
 
 
 def _curve_chart(digest: Digest, goal: int) -> str:
@@ -271,8 +273,9 @@ def parallel_chart(digest: Digest) -> str:
         return ""
     total = len(numbers)
     if total > LINES:
-        head = numbers[: LINES // 3]
-        rest = numbers[LINES // 3 :]
+        drawn = set(digest.drawn)
+        numbers = [n for n in numbers if n in drawn]
+        head, rest = numbers[: LINES // 3], numbers[LINES // 3 :]
         numbers = head + [rest[int(i)] for i in np.linspace(0, len(rest) - 1, LINES - len(head)).round()]
     trials = [digest.trials[n] for n in numbers]
     axes = [

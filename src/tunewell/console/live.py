@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 DRAW_SECONDS = 0.3
 REMARKS = 12
 _DRAWING = threading.RLock()
+_GONE = (OSError, ValueError)  # what writing to a terminal that is gone raises
 
 
 class Drawn:
@@ -101,14 +103,15 @@ class LiveView:
             self._enough.set()
             if sys.breakpointhook == self._debug:
                 sys.breakpointhook = self._breakpoint
-            try:
-                if self._thread.is_alive():
-                    self._thread.join()
-                with _DRAWING:
-                    self._print_remarks()
-                    sys.stdout.flush()  # a line that was begun
-            finally:
-                self._live.stop()
+            with suppress(*_GONE):
+                try:
+                    if self._thread.is_alive():
+                        self._thread.join()
+                    with _DRAWING:
+                        self._print_remarks()
+                        sys.stdout.flush()  # a line that was begun
+                finally:
+                    self._live.stop()
         if self._instead is not None:
             self._instead.close(history)
 
@@ -127,7 +130,7 @@ class LiveView:
                 if isinstance(event, Ended) and event.status is Status.FAILED:
                     self._to_print.append(self._remarks[-1])
         if self._to_print:
-            with _DRAWING:
+            with _DRAWING, suppress(*_GONE):
                 self._print_remarks()
 
     def say(self, text: str) -> None:
@@ -165,7 +168,7 @@ class LiveView:
                     self._console.control(_take_away(self._drawn, width))
                 self._drawn, self._width = drawn, width
                 self._live.update(drawn, refresh=True)
-            except (OSError, ValueError):  # the terminal is gone
+            except _GONE:
                 self._enough.set()
 
     def _scene(self) -> Scene:

@@ -33,7 +33,7 @@ def why_ended(history: History, budget: Budget) -> str:
     try:
         sampler = SAMPLERS.make(history.settings.get("sampler", "auto"))
         scheduler = SCHEDULERS.make(history.settings.get("scheduler", "auto"))
-    except ValueError:  # the user's own
+    except (ValueError, TypeError):  # the user's own
         return "nothing is left to do"
     action = choose(history, sampler, scheduler).action
     return action.reason if isinstance(action, Done | Wait) else "the run was ended"
