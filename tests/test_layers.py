@@ -22,7 +22,7 @@ LAYERS = [
     ["trial", "analysis", "knowledge"],
     ["samplers", "schedulers", "executors", "journals"],
     ["strategies"],
-    ["decisions", "checkpoints", "ledger"],
+    ["decisions", "checkpoints", "deciders", "heartbeat", "ledger"],
     ["console", "driver", "replay", "study"],
     ["integrations", "demo", "testing"],
     ["cli", "server", "web", "__main__"],

@@ -14,6 +14,7 @@ import pytest
 import tunewell as tw
 from tunewell.events import CheckpointSaved, Ended, Paused, TrialResumed, TrialStarted
 from tunewell.history import History
+from tunewell.replay import replay
 
 SPACE = tw.Space(
     learning_rate=tw.Float(1e-5, 1e-1, scale="log", default=1e-3),
@@ -704,6 +705,39 @@ def test_changed_settings_are_an_event(storage):
     assert auto.history.settings["sampler"] == {"name": "sobol"}
     assert [type(e).__name__ for e in auto.events].count("SettingsChanged") == 1
     auto.close()
+
+
+def test_settings_changed_by_another_process_hold_here_too(storage):
+    first = study_of(storage)
+    go(first, once, trials=2)
+    study_of(storage, sampler="sobol").close()
+    go(first, once, trials=5)
+    result = replay(first.events)
+    assert (result.mismatch, result.suggestions) == (None, 5)
+    assert first.history.settings["sampler"] == {"name": "sobol"}
+    first.close()
+
+
+def test_algorithms_of_ones_own(storage):
+    class Fixed:
+        """Always the same configuration."""
+
+        def suggest(self, space, history, rng):
+            return space.default(learning_rate=0.01)
+
+    study = study_of(storage, sampler=Fixed(), default_first=False)
+    go(study, once, trials=2)
+    assert {t.params["learning_rate"] for t in study.trials} == {0.01}
+    study.close()
+    opened = tw.open(storage)
+    assert opened.best.value == study.best.value
+    with pytest.raises(ValueError, match="not one of Tunewell's: pass an instance of it, sampler="):
+        go(opened, once, trials=3)
+    opened.close()
+    again = study_of(storage, sampler=Fixed())
+    go(again, once, trials=3)
+    assert len(again.trials) == 3
+    again.close()
 
 
 def test_a_study_about_something_else_is_an_error_that_says_what_differs(storage):

@@ -51,8 +51,8 @@ def main() -> None:
         f"at 9, a checkpoint with every report, so that trials are paused and promoted for real), {WORKERS} workers, "
         "3 parameters. Time per event is the whole time of the run, the stand-in executor's included, divided by the "
         "events in the last tenth of the trials before each size (at 100: the last 50). The processor's clock counts "
-        "what the process itself computes and is moved less by the neighbours' load; the wall clock also counts waiting "
-        "for the disk and for the neighbours.",
+        "what the process itself computes and is moved less by the neighbours' load; the wall clock counts waiting as "
+        "well, for the disk and for the neighbours.",
     )
     page.table(
         "Microseconds per event when the study has … trials",

@@ -46,10 +46,15 @@ class Budget:
     def spent(self, history: History, seconds: float) -> str:
         """Return why nothing may train on, or an empty string; ``seconds`` are those of the study so far."""
         if self.steps is not None and history.steps_done >= self.steps:
-            return f"{history.steps_done} steps are done"
+            return counted(history.steps_done, "step")
         if self.seconds is not None and seconds >= self.seconds:
             return f"{self.seconds:g} seconds are spent"
         return ""
+
+
+def counted(number: int, what: str) -> str:
+    """Return that so many trials or steps are done, in words."""
+    return f"{number} {what} is done" if number == 1 else f"{number} {what}s are done"
 
 
 def generator(seed: int, trial: int) -> np.random.Generator:

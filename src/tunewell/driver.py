@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 from tunewell.checkpoints import remove_unneeded
-from tunewell.decisions import Budget, choose
+from tunewell.decisions import Budget, choose, counted
 from tunewell.events import (
     CheckpointSaved,
     Ended,
@@ -32,6 +32,7 @@ from tunewell.events import (
     TrialStarted,
 )
 from tunewell.events import Fork as ForkPoint
+from tunewell.heartbeat import Listener, beating
 from tunewell.history import History, TrialRecord
 from tunewell.identity import is_gone, new_identity
 from tunewell.ledger import Ledger
@@ -65,8 +66,7 @@ class Driver:
     """One process that looks after a study's trials until its budget is spent."""
 
     ledger: Ledger
-    sampler: Sampler
-    scheduler: Scheduler
+    deciders: Callable[[History], tuple[Sampler, Scheduler]]
     executor: Executor
     budget: Budget
     max_steps: int | None = None
@@ -82,6 +82,7 @@ class Driver:
     _housekeeping: dict[int, None] = field(default_factory=dict)  # trials with checkpoints to look through
     _done: str = ""
     _taking_up: bool = False
+    _listener: Listener = field(default_factory=Listener)
 
     def run(self) -> str:
         """Run until the budget is spent or nothing is left to do; return why it ended.
@@ -90,7 +91,7 @@ class Driver:
             ObjectiveError: the same exception came from the objective three times.
             KeyboardInterrupt: the user asked twice to stop.
         """
-        with self._signals():
+        with self._signals(), beating(self.ledger.journal, self.identity):
             try:
                 while True:
                     self._look_around()
@@ -153,7 +154,7 @@ class Driver:
                 return [TrialResumed(now, number, trial.saved, reason, self.identity, worker)]
         number = len(history.trials)
         may_start = self.budget.trials is None or history.spent_trials < self.budget.trials
-        chosen = choose(history, self.sampler, self.scheduler, may_start)
+        chosen = choose(history, *self.deciders(history), may_start)
         action = chosen.action
         if isinstance(action, Resume):
             if action.trial in busy:  # still winding down after its pause
@@ -161,7 +162,7 @@ class Driver:
             saved = history.trials[action.trial].saved
             return [TrialResumed(now, action.trial, saved, action.reason, self.identity, worker)]
         if isinstance(action, Done | Wait):
-            self._done = action.reason if may_start else f"{self.budget.trials} trials are done"
+            self._done = action.reason if may_start else counted(self.budget.trials or 0, "trial")
             return []
         fork = ForkPoint(action.trial, action.step) if isinstance(action, Fork) else None
         return [
@@ -223,7 +224,8 @@ class Driver:
             if trial not in history.running:
                 verdict = Stop("ended by another driver")
                 return []
-            verdict = self.scheduler.decide(history, report) if report is not None else Continue()
+            _, scheduler = self.deciders(history)
+            verdict = scheduler.decide(history, report) if report is not None else Continue()
             over = self._over()
             record = history.trials[trial]
             now = self.executor.clock()
@@ -243,7 +245,7 @@ class Driver:
                     return [Ended(now, trial, Status.LOST, over, fault="run")]
                 case Continue() if over:
                     verdict = Stop(over)
-                    return [Ended(now, trial, Status.STOPPED, over)]
+                    return [Ended(now, trial, Status.STOPPED, over, fault="run")]
             return []
 
         decided = self.ledger.commit(decide)
@@ -297,8 +299,8 @@ class Driver:
     def _study_seconds(self) -> float:
         """The seconds of the study so far: what the list says, and the time since its last event while we train."""
         history = self.ledger.history
-        running = history.last_time is not None and history.running
-        return history.active_seconds + (max(0.0, self.executor.clock() - (history.last_time or 0.0)) if running else 0)
+        since = max(0.0, self.executor.clock() - history.last_time) if history.running else 0.0
+        return history.active_seconds + since
 
     def _patience(self, reason: str) -> float:
         if self.executor.busy_trials():
@@ -328,6 +330,8 @@ class Driver:
         self.ledger.catch_up()
         strangers = {trial.driver for trial in self._running_elsewhere(self.ledger.history)}
         gone = {driver for driver in strangers if is_gone(driver)}
+        if strangers - gone:
+            gone |= self._listener.silent(strangers - gone, self.ledger.journal.beats(), now)
         if gone:
             lost = self.ledger.commit(lambda history: self._lost(history, gone))
             self._heard(lost)

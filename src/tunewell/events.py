@@ -176,8 +176,8 @@ class Paused:
 class Ended:
     """A trial is over, or (``lost``) waits to be taken up again.
 
-    ``metrics`` is what the objective returned, ``error`` the traceback of its exception. ``fault="run"``: the whole
-    run went away under a lost trial, which is not held against the trial.
+    ``metrics`` is what the objective returned, ``error`` the traceback of its exception. ``fault="run"``: the run
+    ended or went away under the trial, which nobody decided and which is not held against it.
     """
 
     time: float

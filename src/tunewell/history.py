@@ -336,7 +336,7 @@ class History:
         self._forks: dict[int, list[TrialRecord]] = {}
         self._rungs: dict[int, Rung] = {}
         self._length = 0
-        self.last_time: float | None = None
+        self.last_time = 0.0  # of the newest event
         self._apply: dict[type, Callable[[Any], None]] = {
             StudyCreated: self._created,
             SpaceChanged: self._space_changed,
@@ -407,8 +407,8 @@ class History:
     def apply(self, event: Event) -> None:
         """Take in the next event."""
         time = event.time
-        if self.running and self.last_time is not None:
-            self.active_seconds += max(0.0, time - self.last_time)
+        if self.running and time > self.last_time:
+            self.active_seconds += time - self.last_time
         self.last_time = time
         self._apply[event.__class__](event)
         self._length += 1
@@ -457,7 +457,8 @@ class History:
     def _reported(self, event: Reported) -> None:
         record = self.trials[event.trial]
         self.steps_done += event.step - record.step
-        self.furthest_step = max(self.furthest_step, event.step)
+        if event.step > self.furthest_step:
+            self.furthest_step = event.step
         record.reports.append(event)
         self._look(event.trial, event.metrics)
         rung = self._rungs.get(event.step)
@@ -522,10 +523,10 @@ class History:
     def _look(self, trial: int, metrics: Mapping[str, float]) -> None:
         goal = self._about.goals[0]
         value = metrics.get(goal.metric)
-        if value is None or not math.isfinite(value):
+        if value is None:
             return
         loss = goal.loss(value)
-        if self.best_so_far is None or loss < self.best_so_far[0]:
+        if (self.best_so_far is None or loss < self.best_so_far[0]) and math.isfinite(loss):
             self.best_so_far = (loss, trial)
 
     def _forget_after(self, record: TrialRecord, step: int) -> None:

@@ -23,7 +23,7 @@ def new_identity() -> str:
 def is_gone(identity: str) -> bool:
     """Return whether the driver is surely gone: its host was booted anew, or its process is no more.
 
-    A driver on another host is never surely gone.
+    Of a driver on another host nothing is sure; :mod:`tunewell.heartbeat` listens for its beats.
     """
     try:
         host, boot, pid, birth, _ = identity.rsplit("/", 4)

@@ -6,7 +6,7 @@ and answer. Executor and journal are the only ones that do I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -208,4 +208,12 @@ class Journal(Protocol):
 
     def read(self, start: int = 0) -> Iterator[Event]:
         """Yield the events after the first ``start``."""
+        ...
+
+    def beat(self, driver: str) -> None:
+        """Note that a driver is alive: no event, for nothing is decided by it, just one more beat to its count."""
+        ...
+
+    def beats(self) -> Mapping[str, int]:
+        """Return how often each driver has beaten."""
         ...

@@ -11,7 +11,6 @@ may differ by a few units in the last place, as they do between the exponential 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,9 +27,6 @@ from tunewell.space import Config
 
 CLOSE = 1e-9
 """Relative difference up to which two numbers of a configuration are the same."""
-
-_BUDGET = re.compile(r"\d+ steps are done$|\S+ seconds are spent$|interrupted$|the objective failed ")
-"""Why a driver stops a trial that has no checkpoint when its run ends; the event does not say whose decision it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +188,7 @@ def _verdict(event: Paused | Ended, trial: TrialRecord, history: History, schedu
             return None
         case Ended(), Pause() if not rests:  # it cannot wait without a checkpoint
             return None
-        case Ended(), Continue() if _BUDGET.match(event.reason):
+        case Ended(fault="run"), Continue():  # the run's budget was spent
             return None
     recorded = f"trial {event.trial} {'paused' if isinstance(event, Paused) else 'stopped'} ({event.reason})"
     words = {Continue: "that it trains on", Pause: "that it pauses", Stop: "that it is stopped"}[type(verdict)]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tunewell.deciders import Deciders, plain
 from tunewell.decisions import Budget, StartsOnly, choose
 from tunewell.driver import Driver
 from tunewell.events import (
@@ -104,8 +105,7 @@ class Study:
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             raise ValueError(f"a study expected a seed that is a whole number of at least 0, got {seed!r}")
         goals = _goals(metric, mode)
-        self._sampler: Sampler = SAMPLERS.make(sampler)
-        self._scheduler: Scheduler = SCHEDULERS.make(scheduler)
+        self._deciders = Deciders(SAMPLERS.make(sampler), SCHEDULERS.make(scheduler))
         if default_first is None:
             default_first = space.has_default and SAMPLERS.describe(sampler)["name"] != "grid"
         settings = {
@@ -118,27 +118,21 @@ class Study:
         created = StudyCreated(time.time(), name, space, goals, settings, drawn)
         self._ledger.commit(lambda history: [] if len(history) else [created])
         _check_same(self.history, name, space, goals, seed)
-        if _plain(self.history.settings) != _plain(settings):
+        if plain(dict(self.history.settings)) != plain(settings):
             # "auto" and the default of default_first follow what the study was created with.
             follow = {
                 key for key, given in (("sampler", sampler != "auto"), ("scheduler", scheduler != "auto")) if not given
             } | {"default_first"}
             wanted = {**self.history.settings, **{k: v for k, v in settings.items() if k not in follow}}
-            if _plain(wanted) != _plain(self.history.settings):
+            if plain(wanted) != plain(dict(self.history.settings)):
                 self._ledger.commit(lambda history: [SettingsChanged(time.time(), wanted)])
-            if "sampler" in follow:
-                self._sampler = SAMPLERS.make(self.history.settings["sampler"])
-            if "scheduler" in follow:
-                self._scheduler = SCHEDULERS.make(self.history.settings["scheduler"])
 
     @classmethod
     def _opened(cls, storage: str, name: str | None) -> Study:
         """Open a stored study without saying again what it is about."""
         study = cls.__new__(cls)
         study._connect(name, storage, None, create=False)
-        settings = study.history.settings
-        study._sampler = _made_if_known(SAMPLERS, settings.get("sampler", "auto"))
-        study._scheduler = _made_if_known(SCHEDULERS, settings.get("scheduler", "auto"))
+        study._deciders = Deciders()
         return study
 
     def _connect(self, name: str | None, storage: str | None, directory: str | Path | None, *, create: bool) -> None:
@@ -213,9 +207,7 @@ class Study:
         place.start(objective, workers)
         with self._lock, watching(self, budget, progress) as view:
             self._ledger.tell = view.say
-            driver = Driver(
-                self._ledger, self._sampler, self._scheduler, place, budget, max_steps, view.watch, view.say
-            )
+            driver = Driver(self._ledger, self._deciders, place, budget, max_steps, view.watch, view.say)
             reason = driver.run()
         if driver.interrupted:
             raise KeyboardInterrupt(f"{reason}: the same call goes on where this one stopped")
@@ -234,7 +226,8 @@ class Study:
 
             def decide(history: History) -> Sequence[Event]:
                 nonlocal idle
-                chosen = choose(history, self._sampler, StartsOnly(self._scheduler))
+                sampler, scheduler = self._deciders(history)
+                chosen = choose(history, sampler, StartsOnly(scheduler))
                 if isinstance(chosen.action, Done | Wait):
                     idle = chosen.action.reason
                     return []
@@ -325,7 +318,8 @@ class Study:
             self._ledger.record(events)
             self._ledger.flush()
             reports = [event for event in events if isinstance(event, Reported)]
-            return self._scheduler.decide(self.history, reports[-1]) if reports else Continue()
+            _, scheduler = self._deciders(self.history)
+            return scheduler.decide(self.history, reports[-1]) if reports else Continue()
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -351,6 +345,11 @@ class Study:
         """All events, oldest first."""
         self.refresh()
         return list(self._ledger.journal.read())
+
+    @property
+    def storage(self) -> str | None:
+        """The storage's URL, without a password; None for a study in memory."""
+        return None if self._storage is None else str(self._storage.shown_url)
 
     @property
     def space(self) -> Space:
@@ -463,11 +462,12 @@ def files_of(database: Path | None, name: str) -> Path:
 def rows(history: History) -> list[dict[str, Any]]:
     """Return one plain dict per trial: the table that ``dataframe``, export and ``--json`` show."""
     table = []
+    names = dict.fromkeys([*history.space, *(name for trial in history.trials for name in trial.params)])
     for trial in history.trials:
         row: dict[str, Any] = {"number": trial.number, "status": trial.status.value}
         row.update(zip((goal.metric for goal in history.goals), trial.values, strict=True))
         row.update(step=trial.step, seconds=round(trial.seconds, 3), origin=trial.origin, reason=trial.reason)
-        row.update({f"params.{name}": trial.params.get(name) for name in history.space})
+        row.update({f"params.{name}": trial.params.get(name) for name in names})
         table.append(row)
     return table
 
@@ -550,31 +550,6 @@ def _executor(choice: str | Executor) -> Executor:
 
         return Processes()
     raise ValueError(f'run expected executor="inline", "processes" or an instance, got {choice!r}')
-
-
-def _made_if_known(registry: Any, described: Any) -> Any:
-    """Return the stored algorithm, or one that says which it was when it is the user's own."""
-    try:
-        return registry.make(described)
-    except ValueError as error:
-        return _Foreign(str(error))
-
-
-class _Foreign:
-    """Stands for a sampler or scheduler of the user's own in a study that was only opened."""
-
-    def __init__(self, message: str) -> None:
-        self._message = message
-
-    def __getattr__(self, name: str) -> Any:
-        raise ValueError(self._message)
-
-
-def _plain(settings: Mapping[str, Any]) -> Any:
-    """Return settings as they look after a trip through the journal."""
-    import msgspec
-
-    return msgspec.to_builtins(dict(settings))
 
 
 def _only_name(names: Sequence[str], storage: str) -> str:

@@ -66,9 +66,6 @@ class SqlContract(JournalContract):
         storage.close()
 
     def test_reading_in_pieces_gives_the_whole(self, journal, reopen, monkeypatch):
-        monkeypatch.setattr(
-            "tunewell.journals.sql._READ", __import__("tunewell.journals.sql", fromlist=["_READ"])._READ.limit(7)
-        )
         monkeypatch.setattr("tunewell.journals.sql.READ_ROWS", 7)
         events = [Noted(float(k), str(k)) for k in range(50)]
         journal.append(events, after=0)
@@ -229,3 +226,23 @@ def test_torn_bodies_are_refused_in_words():
 def test_unknown_fields_are_ignored():
     body = msgspec.json.encode({"time": 1.0, "trial": 0, "step": 1, "metrics": {}, "later": 1}).decode()
     assert codec.decode("reported", body) == Reported(1.0, 0, 1, {})
+
+
+def test_foreign_files_are_refused_and_left_as_they_are(tmp_path):
+    (tmp_path / "text.db").write_text("this is no database, and long enough to be sure of it " * 20)
+    with pytest.raises(ValueError, match="expected a SQLite database, found something else in .*text.db"):
+        SqlStorage(str(tmp_path / "text.db"), create=False)
+    with contextlib.closing(sqlite3.connect(tmp_path / "foreign.db")) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    with pytest.raises(FileNotFoundError, match="found none of its tables in sqlite:"):
+        SqlStorage(str(tmp_path / "foreign.db"), create=False)
+    with contextlib.closing(sqlite3.connect(tmp_path / "foreign.db")) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+
+
+def test_passwords_are_not_shown():
+    from sqlalchemy import make_url
+
+    storage = SqlStorage.__new__(SqlStorage)
+    storage.url = make_url("postgresql+psycopg://me:secret@host/db")
+    assert "secret" not in storage.shown_url

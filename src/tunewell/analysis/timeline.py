@@ -72,7 +72,7 @@ class Clock:
 
 def lanes_of(digest: Digest) -> list[Lane]:
     """Return what each worker did; trials that overlap on one worker (asked for by hand) get lanes of their own."""
-    now = digest.history.last_time or 0.0
+    now = digest.history.last_time
     found: dict[tuple[str, int], list[Work]] = {}
     for trial in digest.trials:
         for stretch in trial.stretches:

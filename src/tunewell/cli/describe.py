@@ -34,7 +34,7 @@ def print_study(name: str, history: History) -> None:
         _line("", params(history.best.params))
     _line("trained", f"{plural(history.steps_done, 'step')} in {duration(history.active_seconds)}")
     _line("created", moment(history.created))
-    _line("last active", moment(max(history.created, history.last_time or 0.0)))
+    _line("last active", moment(max(history.created, history.last_time)))
     _line("sampler", _described(history.settings.get("sampler")))
     _line("scheduler", _described(history.settings.get("scheduler")))
     _line("seed", str(history.seed))

@@ -161,7 +161,7 @@ def _best_value(history: History) -> str:
 
 
 def _active(history: History) -> float:
-    return max(history.created, history.last_time or 0.0)
+    return max(history.created, history.last_time)
 
 
 def _about(name: str, history: History) -> dict[str, Any]:

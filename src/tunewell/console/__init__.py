@@ -131,12 +131,9 @@ def on_terminal() -> bool:
 
 def _storage(study: Study) -> str | None:
     """Return the study's storage as one would type it, without a password; None for a study in memory."""
-    storage = study._storage
-    if storage is None:
-        return None
-    if storage.path is None:
-        return str(storage.url.render_as_string(hide_password=True))
-    here = Path.cwd()
-    if storage.path == here / "tunewell.db":
+    if study.storage is None or not study.storage.startswith("sqlite:///"):
+        return study.storage
+    path, here = Path(study.storage.removeprefix("sqlite:///")).absolute(), Path.cwd()
+    if path == here / "tunewell.db":
         return "sqlite:///tunewell.db"
-    return str(storage.path.relative_to(here) if storage.path.is_relative_to(here) else storage.path)
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

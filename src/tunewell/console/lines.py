@@ -121,7 +121,7 @@ class LineView:
             self._line(stamp(events[-1].time), f"best so far: {self._best.in_words(history.goals[0].metric)}")
             self._best_told()
         if self._reported and self._clock() - self._said > QUIET_SECONDS:
-            self._line(stamp(history.last_time or 0.0), _how_far(history))
+            self._line(stamp(history.last_time), _how_far(history))
 
     def say(self, text: str) -> None:
         """Write a remark; may be called from a signal handler in the middle of another line."""
@@ -162,7 +162,7 @@ class LineView:
             return
         told = ", ".join(f"{n} {kind}" for kind, n in self._left_out.most_common())
         best = f"; best {self._best.in_words(history.goals[0].metric)}" if self._best.loss is not None else ""
-        self._line(stamp(history.last_time or 0.0), f"{plural(self._left_out.total(), 'more event')}: {told}{best}")
+        self._line(stamp(history.last_time), f"{plural(self._left_out.total(), 'more event')}: {told}{best}")
         self._left_out.clear()
         self._best_told()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from tunewell.events import Event
 from tunewell.protocols import Conflict
@@ -15,6 +16,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._events: list[Event] = []
         self._lock = threading.Lock()
+        self._beats: Counter[str] = Counter()
 
     def append(self, events: Sequence[Event], after: int | None) -> int:
         """Append all of ``events``; see :class:`tunewell.protocols.Journal`."""
@@ -27,3 +29,13 @@ class MemoryJournal:
     def read(self, start: int = 0) -> Iterator[Event]:
         """Yield the events after the first ``start`` that are there at the time of the call."""
         return iter(self._events[start:])
+
+    def beat(self, driver: str) -> None:
+        """Count one more beat."""
+        with self._lock:
+            self._beats[driver] += 1
+
+    def beats(self) -> Mapping[str, int]:
+        """Return the beats of each driver."""
+        with self._lock:
+            return dict(self._beats)

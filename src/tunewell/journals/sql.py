@@ -13,10 +13,12 @@ loses nothing.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +49,25 @@ _EVENTS = sa.Table(
     sa.Column("body", sa.Text, nullable=False),
     sqlite_with_rowid=False,
 )
+_DRIVERS = sa.Table(
+    "drivers",
+    _METADATA,
+    sa.Column("study", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("driver", sa.String(255), primary_key=True),
+    sa.Column("beats", sa.Integer, nullable=False),
+)
 _INSERT = _EVENTS.insert()
 _LENGTH = sa.select(sa.func.coalesce(sa.func.max(_EVENTS.c.position), 0)).where(
     _EVENTS.c.study == sa.bindparam("study")
 )
 _READ = (
     sa.select(_EVENTS.c.kind, _EVENTS.c.body)
-    .where(_EVENTS.c.study == sa.bindparam("study"), _EVENTS.c.position > sa.bindparam("start"))
+    .where(
+        _EVENTS.c.study == sa.bindparam("study"),
+        _EVENTS.c.position > sa.bindparam("start"),
+        _EVENTS.c.position <= sa.bindparam("end"),
+    )
     .order_by(_EVENTS.c.position)
-    .limit(READ_ROWS)
 )
 
 
@@ -83,10 +95,19 @@ class SqlStorage:
         self._connection: sa.Connection | None = None
         self._process = 0
         self._synced = 0.0
-        self._insert: tuple[str, Callable[[Sequence[Any]], Any] | None] | None = None
+        self._direct: dict[sa.Executable, _Direct] = {}
         self.lock = threading.RLock()
         with self.lock, self.connected() as connection:
-            self._create_tables(connection)
+            if not create and not sa.inspect(connection).has_table(_EVENTS.name):
+                raise FileNotFoundError(f"expected a study database, found none of its tables in {self.shown_url}")
+            connection.rollback()
+            if create:
+                self._create_tables(connection)
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without a password, fit to be printed."""
+        return self.url.render_as_string(hide_password=True)
 
     def connected(self) -> _Guard:
         """Return a guard that gives the connection and turns the database's errors into :class:`JournalError`."""
@@ -131,6 +152,7 @@ class SqlStorage:
         number = sa.select(_STUDIES.c.id).where(_STUDIES.c.name == name).scalar_subquery()
         with self.lock, self.connected() as connection:
             connection.execute(_EVENTS.delete().where(_EVENTS.c.study == number))
+            connection.execute(_DRIVERS.delete().where(_DRIVERS.c.study == number))
             connection.execute(_STUDIES.delete().where(_STUDIES.c.name == name))
             connection.commit()
 
@@ -158,36 +180,13 @@ class SqlStorage:
         _pragma(connection, "synchronous=NORMAL")
         self._synced = time.monotonic()
 
-    def insert(self, connection: sa.Connection, rows: Sequence[tuple[int, int, str, str]]) -> None:
-        """Insert events in one transaction of their own.
-
-        Every decision of every study passes here, so the statement is compiled once and handed to the database's own
-        cursor: that takes half the time of a round through SQLAlchemy's.
-
-        Raises:
-            IntegrityError: a position is taken.
-            DBAPIError: anything else.
-        """
-        if self._insert is None:
-            self._insert = _compiled_insert(connection.dialect)
-        statement, arrange = self._insert
-        raw: Any = connection.connection.dbapi_connection
-        cursor = raw.cursor()
-        try:
-            cursor.executemany(statement, list(map(arrange, rows)) if arrange else rows)
-            raw.commit()
-        except Exception as error:
-            raw.rollback()
-            dbapi: Any = connection.dialect.loaded_dbapi
-            if not isinstance(error, dbapi.Error):
-                raise
-            kind = IntegrityError if isinstance(error, dbapi.IntegrityError) else DBAPIError
-            raise kind(statement, None, error) from error
-        except BaseException:  # Ctrl-C
-            raw.rollback()
-            raise
-        finally:
-            cursor.close()
+    def direct(self, statement: sa.Executable) -> _Direct:
+        """Return a statement of the hot path in the words of this database's driver."""
+        found = self._direct.get(statement)
+        if found is None:
+            with self.connected() as connection:
+                found = self._direct[statement] = _Direct(statement, connection.dialect)
+        return found
 
     def _create_tables(self, connection: sa.Connection) -> None:
         try:
@@ -229,22 +228,45 @@ class SqlJournal:
     def read(self, start: int = 0) -> Iterator[Event]:
         """Yield the events after the first ``start``. The list only grows, so reading it in pieces shows no tear."""
         while True:
+            values = {"study": self._study, "start": start, "end": start + READ_ROWS}
             with self.storage.lock, self.storage.connected() as connection:
-                rows = connection.execute(_READ, {"study": self._study, "start": start}).fetchall()
-                connection.rollback()
+                rows = self.storage.direct(_READ).fetch(connection, values)
             for kind, body in rows:
                 yield decode(kind, body)
             if len(rows) < READ_ROWS:
                 return
             start += len(rows)
 
+    def beat(self, driver: str) -> None:
+        """Count one more beat of a driver."""
+        mine = (_DRIVERS.c.study == self._study, _DRIVERS.c.driver == driver)
+        with self.storage.lock, self.storage.connected() as connection:
+            try:
+                found = connection.execute(_DRIVERS.update().where(*mine).values(beats=_DRIVERS.c.beats + 1)).rowcount
+                if not found:
+                    connection.execute(_DRIVERS.insert().values(study=self._study, driver=driver, beats=1))
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
+
+    def beats(self) -> Mapping[str, int]:
+        """Return the beats of each driver."""
+        query = sa.select(_DRIVERS.c.driver, _DRIVERS.c.beats).where(_DRIVERS.c.study == self._study)
+        with self.storage.lock, self.storage.connected() as connection:
+            found = {row.driver: int(row.beats) for row in connection.execute(query)}
+            connection.rollback()
+        return found
+
     def _insert(self, encoded: Sequence[tuple[str, str]], start: int) -> None:
-        study = self._study
-        rows = [(study, position, kind, body) for position, (kind, body) in enumerate(encoded, start + 1)]
+        rows = [
+            {"study": self._study, "position": position, "kind": kind, "body": body}
+            for position, (kind, body) in enumerate(encoded, start + 1)
+        ]
         with self.storage.connected() as connection:
             flushing = self.storage.flush_if_due(connection)
             try:
-                self.storage.insert(connection, rows)
+                self.storage.direct(_INSERT).run(connection, rows)
             finally:
                 if flushing:
                     self.storage.flushed(connection)
@@ -254,6 +276,62 @@ class SqlJournal:
             length = connection.execute(_LENGTH, {"study": self._study}).scalar()
             connection.rollback()
         return int(length or 0)
+
+
+class _Direct:
+    """A statement compiled once and handed to the driver's own cursor.
+
+    Every decision of every study is one such insert, and opening a large study reads its rows through one such select:
+    it takes half the time of a round through SQLAlchemy's connection. Each call is a transaction of its own.
+    """
+
+    def __init__(self, statement: sa.Executable, dialect: sa.Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        self._text = str(compiled)
+        self._names: Sequence[str] | None = compiled.positiontup if compiled.positional else None
+        self._dbapi: Any = dialect.loaded_dbapi
+
+    def run(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run the statement once for each of ``rows`` and commit.
+
+        Raises:
+            IntegrityError: a key is taken.
+            DBAPIError: anything else.
+        """
+        raw: Any = connection.connection.dbapi_connection
+        with self._transaction(raw) as cursor:
+            cursor.executemany(self._text, [self._arranged(row) for row in rows])
+            raw.commit()
+
+    def fetch(self, connection: sa.Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run the statement and return all its rows.
+
+        Raises:
+            DBAPIError: the database does not answer.
+        """
+        raw: Any = connection.connection.dbapi_connection
+        with self._transaction(raw) as cursor:
+            cursor.execute(self._text, self._arranged(values))
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            raw.rollback()
+        return rows
+
+    def _arranged(self, row: Mapping[str, Any]) -> Any:
+        return row if self._names is None else [row[name] for name in self._names]
+
+    @contextmanager
+    def _transaction(self, raw: Any) -> Iterator[Any]:
+        cursor = raw.cursor()
+        try:
+            yield cursor
+        except BaseException as error:
+            raw.rollback()
+            if not isinstance(error, self._dbapi.Error):
+                raise
+            kind = IntegrityError if isinstance(error, self._dbapi.IntegrityError) else DBAPIError
+            raise kind(self._text, None, error) from error
+        finally:
+            cursor.close()
 
 
 class _Guard:
@@ -307,8 +385,14 @@ def _connect(url: sa.URL) -> sa.Connection:
         ) from error
     connection = engine.connect()
     if sqlite:
-        _pragma(connection, "journal_mode=WAL")
-        _pragma(connection, "synchronous=NORMAL")
+        try:
+            _pragma(connection, "journal_mode=WAL")
+            _pragma(connection, "synchronous=NORMAL")
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if isinstance(error, sqlite3.OperationalError):  # locked or not writable at the moment
+                raise JournalError(f"the study's database refused: {error}") from error
+            raise ValueError(f"expected a SQLite database, found something else in {url.database}") from error
     return connection
 
 
@@ -316,17 +400,6 @@ def _let_go(connection: sa.Connection, process: int) -> None:
     """Close what a storage that nobody closed leaves behind."""
     if process == os.getpid():
         connection.close()
-
-
-def _compiled_insert(dialect: sa.Dialect) -> tuple[str, Callable[[Sequence[Any]], Any] | None]:
-    """Return the statement in the driver's own words, and what makes its parameters of a row (None: they fit)."""
-    compiled = _INSERT.compile(dialect=dialect)
-    names = [column.name for column in _EVENTS.columns]
-    if compiled.positional:
-        order = [names.index(name) for name in compiled.positiontup or ()]
-        in_order = order == list(range(len(names)))
-        return str(compiled), None if in_order else lambda row: tuple(row[index] for index in order)
-    return str(compiled), lambda row: dict(zip(names, row, strict=True))
 
 
 def _pragma(connection: sa.Connection, setting: str) -> None:

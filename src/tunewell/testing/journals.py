@@ -125,6 +125,15 @@ class JournalContract:
         assert len(won) == 1
         assert [event.text for event in reopen().read() if isinstance(event, Noted)] == [str(won[0])]
 
+    def test_beats_are_counted_for_each_driver(self, journal: Journal, reopen: Callable[[], Journal]) -> None:
+        other = reopen()
+        assert dict(journal.beats()) == {}
+        for driver in ("a", "b", "a"):
+            journal.beat(driver)
+        other.beat("b")
+        assert dict(other.beats()) == dict(journal.beats()) == {"a": 2, "b": 2}
+        assert list(journal.read()) == []
+
     def test_a_history_is_the_same_after_a_trip(self, journal: Journal, reopen: Callable[[], Journal]) -> None:
         events = random_events(mixed_space(), 50)
         journal.append(events, after=0)

@@ -1,0 +1,58 @@
+"""Which drivers still live: what a process number cannot tell across machines, beats can.
+
+Every driver counts up a number in the journal while it lives. Whoever waits for its trials looks whether the number
+still changes, by its own clock, so that clocks need not agree. On one machine the process itself is looked at, which
+is quicker (:mod:`tunewell.identity`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from tunewell.protocols import Journal, JournalError
+
+BEAT_SECONDS = 10.0
+SILENT_SECONDS = 300.0
+"""A driver on another machine that has not beaten for so long is taken to be gone. Should it live after all (it was
+suspended, say), nothing breaks: its trials belong to another driver by then, and what it says of them is dropped."""
+
+
+@contextmanager
+def beating(journal: Journal, driver: str) -> Iterator[None]:
+    """Let a driver's heart beat in a thread of its own, whatever the driver's own thread is busy with."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(BEAT_SECONDS):
+            try:
+                journal.beat(driver)
+            except JournalError:  # the driver itself will meet it, and has the patience
+                continue
+
+    heart = threading.Thread(target=beat, name="tunewell-heartbeat", daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        heart.join()
+
+
+class Listener:
+    """Listens for the beats of other drivers."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, tuple[int | None, float]] = {}  # the count, and when it was first seen so
+
+    def silent(self, drivers: set[str], beats: Mapping[str, int], now: float) -> set[str]:
+        """Return the drivers whose count has not changed for ``SILENT_SECONDS``; ``now`` is any steady clock, in s.
+
+        A driver that dies before its first beat is silent from when it was first looked for.
+        """
+        for driver in drivers:
+            count = beats.get(driver)
+            if driver not in self._heard or self._heard[driver][0] != count:
+                self._heard[driver] = (count, now)
+        return {driver for driver in drivers if now - self._heard[driver][1] > SILENT_SECONDS}

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import tunewell as tw
+from tunewell import heartbeat
+from tunewell.events import Ended, TrialStarted
+from tunewell.heartbeat import SILENT_SECONDS, Listener, beating
+from tunewell.journals.memory import MemoryJournal
+from tunewell.protocols import JournalError
+
+
+def test_a_driver_is_silent_once_its_count_stands_still():
+    listener = Listener()
+    assert listener.silent({"a", "b"}, {"a": 1}, 0.0) == set()
+    assert listener.silent({"a", "b"}, {"a": 2}, SILENT_SECONDS) == set()
+    assert listener.silent({"a", "b"}, {"a": 2}, SILENT_SECONDS + 1) == {"b"}
+    assert listener.silent({"a", "b"}, {"a": 2, "b": 1}, 2 * SILENT_SECONDS + 1) == {"a"}
+
+
+def test_a_heart_beats_until_the_end_and_survives_a_journal_that_refuses(monkeypatch):
+    class Refusing(MemoryJournal):
+        refusals = 2
+
+        def beat(self, driver):
+            if self.refusals:
+                self.refusals -= 1
+                raise JournalError("full")
+            super().beat(driver)
+
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.005)
+    journal = Refusing()
+    with beating(journal, "me"):
+        deadline = time.monotonic() + 10
+        while journal.beats().get("me", 0) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    count = journal.beats()["me"]
+    time.sleep(0.03)
+    assert journal.beats()["me"] == count
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_trials_of_a_driver_on_another_machine_are_taken_over_only_when_it_is_silent(tmp_path, monkeypatch, lives):
+    monkeypatch.setattr(heartbeat, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr("tunewell.driver.LOOK_AROUND_SECONDS", 0.05)
+    space = tw.Space(x=tw.Float(0.0, 1.0))
+    study = tw.Study(space, storage=str(tmp_path / "s.db"), sampler="random", scheduler="fifo", seed=0)
+    elsewhere = "faraway/boot/1/1/1"
+    journal = tw.Study(space, storage=str(tmp_path / "s.db"), seed=0)._ledger.journal
+    journal.append([TrialStarted(time.time(), 0, {"x": 0.5}, 0, driver=elsewhere)], after=None)
+    began = time.monotonic()
+
+    def watch(history, events):
+        """The other machine beats for a while and then ends its trial, or never says anything."""
+
+    if lives:
+        monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
+
+        def finish():
+            with beating(journal, elsewhere):
+                time.sleep(1.0)
+            journal.append([Ended(time.time(), 0, tw.Status.COMPLETED, metrics={"loss": 7.0})], after=None)
+
+        import threading
+
+        other = threading.Thread(target=finish)
+        other.start()
+    study.run(lambda trial: 1.0, trials=2, executor="inline", progress=watch)
+    assert [t.status.value for t in study.trials] == ["completed"] * 2
+    if lives:
+        other.join()
+        assert study.trials[0].value == 7.0
+        assert time.monotonic() - began >= 1.0
+    else:
+        assert study.trials[0].value == 1.0
+        assert len(study.trials[0].stretches) == 2
+    study.close()
