@@ -48,6 +48,7 @@ def options(description: str, repeats: int, *, peers: bool = True) -> argparse.N
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     given.with_peers = peers and not given.without_peers
+    given.said_repeats = given.repeats is not None
     if given.repeats is None:
         given.repeats = 1 if given.quick else repeats
     if given.with_peers and not PEERS_PYTHON.exists():
@@ -238,6 +239,8 @@ def versions(*, peers: bool) -> dict[str, str]:
 
 def _said(given: argparse.Namespace) -> str:
     flags = [f"--{name.replace('_', '-')}" for name in ("quick", "without_peers") if getattr(given, name, False)]
+    flags += [f"--repeats {given.repeats}"] if given.said_repeats else []
+    flags += [f"--seed {given.seed}"] if given.seed else []
     return "".join(f" {flag}" for flag in flags)
 
 

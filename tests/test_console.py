@@ -17,7 +17,7 @@ import tunewell as tw
 from tunewell.console.frame import Scene, frame
 from tunewell.console.lines import LINES_PER_SECOND, LineView, sentence
 from tunewell.console.seen import Best, Meter, Pace, meters
-from tunewell.console.summary import command, why_ended
+from tunewell.console.summary import command
 from tunewell.console.text import duration, number, one_line, params, roughly, sparkline, stamp
 from tunewell.decisions import Budget
 from tunewell.events import (
@@ -292,13 +292,20 @@ def test_a_failing_objective_is_told_with_its_parameters(capsys: pytest.CaptureF
     assert "best: no trial has a value yet" in out
 
 
-def test_why_a_run_ended_follows_from_the_history() -> None:
+@pytest.mark.parametrize(
+    ("total", "reason"),
+    [
+        ({"trials": 99}, "all 2 points of the grid have been tried"),
+        ({"trials": 2}, "2 trials are done"),
+        ({"trials": 1}, "1 trial is done"),
+        ({"steps": 3}, "3 steps are done"),
+        ({"seconds": 1e-9}, "1e-09 seconds are spent"),
+    ],
+)
+def test_the_last_lines_say_why_the_run_ended(capsys, total, reason) -> None:
     grid = study(sampler=tw.samplers.Grid(points={"lr": 1, "layers": 2}))
-    reason = grid.run(train, trials=99, executor="inline", progress=False)
-    assert why_ended(grid.history, Budget(trials=99)) == reason == "all 2 points of the grid have been tried"
-    assert why_ended(grid.history, Budget(trials=2)) == "2 trials are done"
-    assert why_ended(grid.history, Budget(steps=6)) == "6 steps are done"
-    assert why_ended(grid.history, Budget(seconds=1e-9)) == "1e-09 seconds are spent"
+    assert grid.run(train, executor="inline", **total) == reason
+    assert f"ended: {reason}\n" in capsys.readouterr().out
 
 
 def test_several_goals_end_with_a_word_about_the_front(capsys: pytest.CaptureFixture[str]) -> None:

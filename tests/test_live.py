@@ -185,7 +185,7 @@ def test_a_study_within_a_study_writes_lines_above_the_view(start: Start) -> Non
     assert terminal.end() == 0
     text = left_clean(terminal)
     assert text.count("trial 0 completed, loss 1 after") == 4
-    assert text.count("ended: 1 trials are done") == 4
+    assert text.count("ended: 1 trial is done") == 4
 
 
 def test_a_terminal_that_goes_away_does_not_stop_the_run(start: Start, tmp_path: Path) -> None:

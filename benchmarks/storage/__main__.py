@@ -44,18 +44,18 @@ TRIALS = (
     Backend("Tunewell, SQLite", OURS, "sqlite", 5000, 1000),
     Backend("Tunewell, SQLite, every commit flushed", OURS, "sqlite-fsync", 2000, 500),
     Backend("Tunewell, in memory", OURS, "memory", 10000, 2000),
-    Backend("Optuna, SQLite", PEER, "sqlite", 200, 40),
+    Backend("Optuna, SQLite", PEER, "sqlite", 150, 40),
     Backend("Optuna, journal file", PEER, "journal", 1000, 200),
     Backend("Optuna, in memory", PEER, "memory", 5000, 1000),
 )
 REPORTS = (
-    Backend("Tunewell, SQLite", OURS, "sqlite", 50_000, 10_000),
-    Backend("Tunewell, SQLite, each report a commit", OURS, "sqlite-each", 10_000, 2000),
-    Backend("Tunewell, SQLite, each report a flushed commit", OURS, "sqlite-each-fsync", 4000, 1000),
-    Backend("Tunewell, in memory", OURS, "memory", 50_000, 10_000),
-    Backend("Optuna, SQLite", PEER, "sqlite", 1000, 200),
-    Backend("Optuna, journal file", PEER, "journal", 5000, 1000),
-    Backend("Optuna, in memory", PEER, "memory", 50_000, 10_000),
+    Backend("Tunewell, SQLite", OURS, "sqlite", 50, 10),
+    Backend("Tunewell, SQLite, each report a commit", OURS, "sqlite-each", 10, 2),
+    Backend("Tunewell, SQLite, each report a flushed commit", OURS, "sqlite-each-fsync", 4, 1),
+    Backend("Tunewell, in memory", OURS, "memory", 50, 10),
+    Backend("Optuna, SQLite", PEER, "sqlite", 1, 1),
+    Backend("Optuna, journal file", PEER, "journal", 5, 1),
+    Backend("Optuna, in memory", PEER, "memory", 50, 10),
 )
 STORED = (
     Backend("Tunewell, SQLite", OURS, "sqlite", 10_000, 1000),
@@ -67,6 +67,9 @@ SHARED = (
     Backend("Optuna, SQLite", PEER, "sqlite", 120, 24),
     Backend("Optuna, journal file", PEER, "journal", 800, 160),
 )
+LONG = 1000
+"""Reports of each trial in the table of reports."""
+
 PROCESSES = (1, 2, 4)
 QUICK_PROCESSES = (1, 2)
 STEPS = 20
@@ -75,11 +78,11 @@ FLOORS = {"NORMAL": "plain sqlite3, flushed by no commit", "FULL": "plain sqlite
 
 def main() -> None:
     """Measure everything and write the page."""
-    given = options("What storage costs.", repeats=5)
+    given = options("What storage costs.", repeats=3)
     page = Page("storage", "Storage", given)
     page.text(DURABILITY)
     trials, floors, fsync = trials_and_floor(given)
-    reports = interleaved(rates(given, "reports", REPORTS), given.repeats)
+    reports = interleaved(rates(given, "reports", REPORTS, LONG), given.repeats)
     opened = opening(given)
     shared = sharing(given)
     _table(page, "Trials started and finished per second (no-op objective, 3 parameters, random, one process)", trials)
@@ -100,7 +103,7 @@ def main() -> None:
             ),
         ],
     )
-    _table(page, "Intermediate reports per second (one long trial)", reports)
+    _table(page, f"Intermediate reports per second (trials of {LONG:,} steps that only report)", reports)
     count = STORED[0].quick if given.quick else STORED[0].count
     page.table(
         f"Opening a study of {count:,} trials with {STEPS} reports each and reading every value (new process)",
@@ -125,17 +128,19 @@ def main() -> None:
     page.write()
 
 
-def rates(given: argparse.Namespace, work: str, backends: tuple[Backend, ...]) -> dict[str, Callable[[], float]]:
-    """Return what measures how many trials or reports each backend does a second."""
+def rates(
+    given: argparse.Namespace, work: str, backends: tuple[Backend, ...], each: int = 1
+) -> dict[str, Callable[[], float]]:
+    """Return what measures how many trials, or reports (``each`` per trial), each backend does a second."""
 
     def measure(backend: Backend) -> Callable[[], float]:
         def once() -> float:
             count = backend.quick if given.quick else backend.count
             with scratch() as folder:
-                about = (backend.backend, folder, "--count", count, "--seed", given.seed)
+                about = (backend.backend, folder, "--count", count, "--steps", each, "--seed", given.seed)
                 found = fresh(backend.module, work, *about, peer=backend.peer)
-            _check(backend, found["done"], count)
-            return float(count / found["seconds"])
+            _check(backend, found["done"], count * each)
+            return float(found["done"] / found["seconds"])
 
         return once
 

@@ -51,12 +51,12 @@ def trials(given: argparse.Namespace) -> dict[str, float]:
 
 
 def reports(given: argparse.Namespace) -> dict[str, float]:
-    """Report many steps of one trial."""
+    """Report many steps of a few trials."""
     with study(given) as ours:
         begin = time.perf_counter()
-        ours.run(reporting(given.count), trials=1, executor="inline", progress=False)
+        ours.run(reporting(given.steps), trials=given.count, executor="inline", progress=False)
         seconds = time.perf_counter() - begin
-        return {"seconds": seconds, "done": len(ours.trials[0].reports)}
+        return {"seconds": seconds, "done": sum(len(trial.reports) for trial in ours.trials)}
 
 
 def build(given: argparse.Namespace) -> dict[str, float]:

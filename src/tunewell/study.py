@@ -209,6 +209,7 @@ class Study:
             self._ledger.tell = view.say
             driver = Driver(self._ledger, self._deciders, place, budget, max_steps, view.watch, view.say)
             reason = driver.run()
+            view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
         if driver.interrupted:
             raise KeyboardInterrupt(f"{reason}: the same call goes on where this one stopped")
         return reason

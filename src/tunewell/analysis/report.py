@@ -281,8 +281,8 @@ def _reproduce(digest: Digest) -> str:
     words = (
         f"Every decision follows from the study's events and its seed, <b>{history.seed}</b>: with the same seed, "
         "space and objective the next configuration is the same, whatever the number of workers. "
-        f"<code>tunewell replay {escape(clipped(history.name, 60))}</code> decides everything again from the stored events and names the first difference, "
-        "if there is one."
+        f"<code>tunewell replay {escape(clipped(history.name, 60))}</code> decides everything again from the stored "
+        "events and names the first difference, if there is one."
     )
     parts = [f"<p>{words}</p>"]
     if len(history.space):

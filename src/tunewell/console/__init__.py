@@ -30,6 +30,10 @@ class View(Protocol):
         """Say something that is no event; may be called from a signal handler."""
         ...
 
+    def end(self, reason: str) -> None:
+        """Hear why the run ended in order; not called after an exception."""
+        ...
+
 
 class Silent:
     """Looks away."""
@@ -39,6 +43,9 @@ class Silent:
 
     def say(self, text: str) -> None:
         """Say nothing."""
+
+    def end(self, reason: str) -> None:
+        """Do nothing."""
 
 
 class Passing:
@@ -55,6 +62,9 @@ class Passing:
     def say(self, text: str) -> None:
         """Write the remark."""
         os.write(2, f"{text}\n".encode(errors="replace"))  # safe in a signal handler
+
+    def end(self, reason: str) -> None:
+        """Do nothing: ``study.run`` returns the reason."""
 
 
 @contextmanager
@@ -91,32 +101,28 @@ def _shown(study: Study, budget: Budget) -> Iterator[View]:
         view.open()
     else:
         view = LineView(study.history)
-    noticed = _Interruption(view)
-    ended = ""
+    told = _Told(view)
     try:
-        yield noticed
+        yield told
     except BaseException as error:
-        ended = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        told.end("interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}")
         raise
     finally:
         view.close(study.history)
-        ended = (ended or noticed.interrupted).partition("\n")[0]
-        for line in summary(study.history, budget, _storage(study), ended):
+        for line in summary(study.history, _storage(study), told.reason.partition("\n")[0]):
             write_line(line)
 
 
-class _Interruption:
-    """Passes everything on to a view and remembers whether the run was interrupted."""
+class _Told:
+    """Passes everything on to a view and keeps the reason that the run gives for its end."""
 
     def __init__(self, view: View) -> None:
-        self._view = view
-        self.interrupted = ""
+        self.reason = ""
         self.watch = view.watch
+        self.say = view.say
 
-    def say(self, text: str) -> None:
-        if text.startswith("interrupted"):
-            self.interrupted = "interrupted; the same call goes on"
-        self._view.say(text)
+    def end(self, reason: str) -> None:
+        self.reason = reason
 
 
 def on_terminal() -> bool:

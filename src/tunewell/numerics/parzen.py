@@ -165,3 +165,31 @@ class Parzen:
 def _leaving(b: Floats, count: int) -> Floats:
     """Return the mass that leaves the centre of (4): at most that of the uniform law."""
     return np.minimum(b, (count - 1) / count)
+
+
+def neighbour_bandwidths(axes: tuple[Axis, ...], centers: Floats, narrowest: float, leaving: float) -> Floats:
+    """Return the bandwidths of Bergstra et al. (2011): the distance to the farther neighbour on each axis.
+
+    The walls count as neighbours. Clipped from below by ``max(narrowest, (1 + n)**-2)`` (Watanabe's magic clip with
+    exponent 2) and from above by 1.
+
+    Args:
+        axes: the ``d`` axes.
+        centers: shape ``(n, d)``; NaN are no neighbours.
+        narrowest: the smallest bandwidth on real and ordered axes.
+        leaving: the bandwidth of labels, see (4).
+
+    Returns:
+        Shape ``(n, d)``, for :class:`Parzen`.
+    """
+    n, d = centers.shape
+    order = np.argsort(np.where(np.isnan(centers), 1.0, centers), axis=0, kind="stable")
+    walled = np.empty((n + 2, d))
+    walled[0], walled[-1] = 0.0, 1.0
+    walled[1:-1] = np.take_along_axis(np.where(np.isnan(centers), 1.0, centers), order, axis=0)
+    gaps = np.diff(walled, axis=0)
+    bandwidths = np.empty_like(centers)
+    np.put_along_axis(bandwidths, order, np.maximum(gaps[1:], gaps[:-1]), axis=0)
+    bandwidths = np.clip(bandwidths, max(narrowest, (1.0 + n) ** -2.0), 1.0)
+    bandwidths[:, [not axis.ordered for axis in axes]] = leaving
+    return bandwidths

@@ -1,0 +1,359 @@
+"""CMA-ES: a normal law that walks, stretches and turns towards the better half of every generation.
+
+Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772, with the margin for integers and probabilities for
+categories of :mod:`tunewell.numerics.cmaes`, and restarts after Hansen, "Benchmarking a BI-population CMA-ES on the
+BBOB-2009 function testbed" (GECCO workshop, 2009). The method of choice for a thousand cheap trials and more, for
+long curved valleys, and wherever the order of the losses can be trusted more than their size: it uses ranks only.
+
+The whole state is rebuilt from the history. Trials that this sampler suggested make up generations in the order in
+which they first came to rest, so one slow trial never holds the others up; a new trial is drawn from the law after the
+last full generation. What counts is the loss a trial first rested with: later stretches of training do not rewrite the
+past. A trial that diverged, ran out of memory or time, or failed is the worst of its generation. Trials that were
+cancelled or are lost are left out, and so are those that others chose: they only decide, like the first design, where
+the first law starts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from tunewell.events import Status
+from tunewell.history import OBSERVED, History, TrialRecord
+from tunewell.numerics import cmaes
+from tunewell.numerics.cmaes import Normal, Places, Strategy
+from tunewell.samplers.sobol import Sobol
+from tunewell.scales import Floats
+from tunewell.space import Config, Space
+
+_BAD = frozenset({Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED, Status.TIMED_OUT})
+_MOST_BINS = 1024  # with more, an integer is treated as a real number
+_TOL_X = 1e-10  # a law narrower than this, in the unit cube, has converged
+_TOL_FUN = 1e-12  # relative range of the losses of the last generations
+_WORST_CONDITION = 1e14
+
+
+@dataclass(frozen=True)
+class CMAES:
+    """Covariance matrix adaptation on the unit cube.
+
+    Attributes:
+        sigma: the first step size; the unit cube has edges of length 1.
+        population: trials a generation, at least 4; None takes ``4 + 3 log(n_params)``.
+        design: quasi-random trials before the first generation; the law starts at the best of them, of the default
+            configuration and of what others chose before. None takes the size of a generation; 0 starts at the
+            default configuration, which lies in the middle unless the space says otherwise.
+        restarts: whether a law that has converged or is stuck is replaced by a new one elsewhere, by turns with a
+            larger population and with a small one.
+
+    >>> import tunewell as tw
+    >>> sampler = tw.samplers.CMAES(sigma=0.2)
+    """
+
+    sigma: float = 0.3
+    population: int | None = None
+    design: int | None = None
+    restarts: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.sigma < math.inf:
+            raise ValueError(f"CMAES expected sigma above 0, such as 0.3, got {self.sigma!r}")
+        if self.population is not None and self.population < 4:
+            raise ValueError(f"CMAES expected a population of at least 4, got {self.population!r}")
+        if self.design is not None and self.design < 0:
+            raise ValueError(f"CMAES expected a design of 0 trials or more, got {self.design!r}")
+
+    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
+        """Return a draw from the law after the last full generation."""
+        plan = _plan(space)
+        if not plan.size:
+            return space.decode_one([0.5] * len(space))
+        design = self._design(plan)
+        if history.suggested < design:
+            return Sobol().suggest(space, history, rng)
+        run = _memo(self, space, history).advance(self, history, plan, design)
+        return space.decode_one(plan.draw(run, rng).tolist())
+
+    def _design(self, plan: _Plan) -> int:
+        return self._population(plan) if self.design is None else self.design
+
+    def _population(self, plan: _Plan) -> int:
+        return self.population or max(4, cmaes.default_population(plan.size))
+
+
+# --- the space as CMA-ES sees it --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Which columns of the unit cube belong to the normal law, and which to the categories."""
+
+    n_columns: int
+    numbers: Places
+    edges: dict[int, Floats]  # of the integers among the numbers, by their position there
+    labels: Places
+    counts: tuple[int, ...]  # values of each label
+
+    @property
+    def size(self) -> int:
+        """The number of parameters that can vary."""
+        return len(self.numbers) + len(self.labels)
+
+    def draw(self, run: _Run, rng: np.random.Generator) -> Floats:
+        """Return a point of the unit cube, shape ``(n_columns,)``."""
+        point = np.full(self.n_columns, 0.5)
+        if len(self.numbers):
+            raw = cmaes.draw(run.law, rng)
+            folded = cmaes.mirror(raw)
+            for j in self.edges:
+                folded[j] = min(max(raw[j], 0.0), 1.0)  # beyond the walls lie the outer bins
+            point[self.numbers] = folded
+        for column, q in zip(self.labels, run.probabilities, strict=True):
+            place = np.searchsorted(np.cumsum(q)[:-1], rng.random(), side="right")
+            point[column] = (place + 0.5) / len(q)
+        return point
+
+    def places(self, units: Floats, k: int) -> Places:
+        """Return the values of label k in rows of the unit cube, -1 where not active."""
+        column = units[:, self.labels[k]]
+        found = np.where(np.isnan(column), -1, np.floor(np.nan_to_num(column) * self.counts[k]))
+        return found.astype(np.intp)
+
+
+@lru_cache(maxsize=16)
+def _plan(space: Space) -> _Plan:
+    numbers: list[int] = []
+    labels: list[int] = []
+    edges: dict[int, Floats] = {}
+    counts: list[int] = []
+    for column, parameter in enumerate(space.values()):
+        if parameter.count == 1:
+            continue
+        if parameter.is_categorical:
+            labels.append(column)
+            counts.append(int(parameter.count))
+            continue
+        if parameter.count <= _MOST_BINS:
+            walls = [0.0]
+            for middle in parameter.to_units(parameter.grid(int(parameter.count))).tolist():
+                walls.append(2.0 * middle - walls[-1])
+            edges[len(numbers)] = np.array([*walls[:-1], 1.0])
+        numbers.append(column)
+    return _Plan(len(space), np.array(numbers, np.intp), edges, np.array(labels, np.intp), tuple(counts))
+
+
+# --- a run: from start to restart -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """The law after some generations, and what tells when it is stuck."""
+
+    strategy: Strategy
+    law: Normal
+    probabilities: tuple[Floats, ...]
+    best: tuple[float, ...] = ()  # the smallest loss of each generation
+    number: int = 0  # restarts before it
+    large: int = 1  # the factor of the largest population so far
+    spent: tuple[int, int] = (0, 0)  # trials of the runs with large and with small populations
+    small: bool = False
+
+    @property
+    def population(self) -> int:
+        """Trials a generation."""
+        return self.strategy.population
+
+    @property
+    def window(self) -> int:
+        """Generations after which a best loss that has not moved means that the run is stuck."""
+        return 10 + math.ceil(30 * self.strategy.dimension / self.population)
+
+    def after(self, plan: _Plan, units: Floats, losses: Floats, uniform: Floats) -> _Run:
+        """Return the run after a generation: rows of the unit cube and their losses, shape ``(λ, n_goals)``."""
+        s = self.strategy
+        units = units[_order(losses)]
+        law = self.law
+        if len(plan.numbers) and (losses != losses[0]).any():  # a flat generation tells nothing
+            points = cmaes.latent(law, plan.edges, units[:, plan.numbers], uniform)
+            margin = 1.0 / (s.dimension * s.population)
+            law = cmaes.keep_margin(cmaes.update(law, s, points), plan.edges, margin)
+        learnt = tuple(
+            cmaes.learn(q, s, plan.places(units, k), len(plan.labels)) for k, q in enumerate(self.probabilities)
+        )
+        spent = (self.spent[0] + s.population * (not self.small), self.spent[1] + s.population * self.small)
+        best = (*self.best[1 - self.window :], float(losses[:, 0].min()))
+        return replace(self, law=law, probabilities=learnt, best=best, spent=spent)
+
+    def stuck(self, plan: _Plan) -> bool:
+        """Tell whether nothing more is to be had from this run."""
+        window = self.window
+        recent = np.array(self.best[-window:])
+        if len(recent) == window:
+            largest = np.abs(recent).max() or 1.0
+            scaled = recent / largest if np.isfinite(largest) else np.isfinite(recent).astype(np.float64)
+            if np.ptp(scaled) <= _TOL_FUN:
+                return True
+        real = [j for j in range(len(plan.numbers)) if j not in plan.edges]
+        if not real:
+            return False
+        lengths = self.law.lengths
+        narrow = bool((self.law.deviations[real] < _TOL_X).all())
+        return narrow or lengths.max() ** 2 > _WORST_CONDITION * max(lengths.min() ** 2, 1e-300)
+
+
+def _first(sampler: CMAES, space: Space, plan: _Plan, history: History, begun: list[_Begun]) -> _Run:
+    """Return the run at the best point of the design and of what others chose before it, else at the default."""
+    known = [row for row in sorted(begun, key=lambda row: row.number) if np.isfinite(row.losses).all()]
+    if known:
+        center = known[_order(np.array([row.losses for row in known]))[0]].unit
+    else:
+        center = space.encode([space.default()])[0]
+    return _started(sampler.sigma, sampler._population(plan), plan, center)
+
+
+def _started(sigma: float, population: int, plan: _Plan, center: Floats) -> _Run:
+    s = cmaes.strategy(max(1, len(plan.numbers)), population)
+    law = cmaes.start(np.nan_to_num(center[plan.numbers], nan=0.5), sigma)
+    probabilities = []
+    for column, count in zip(plan.labels, plan.counts, strict=True):
+        q = np.full(count, 1.0 / count)
+        if not np.isnan(center[column]):  # half the belief goes to where the run starts
+            q *= 0.5
+            q[int(center[column] * count)] += 0.5
+        probabilities.append(q)
+    return _Run(s, cmaes.keep_margin(law, plan.edges, 1.0 / (s.dimension * population)), tuple(probabilities))
+
+
+def _next(sampler: CMAES, plan: _Plan, run: _Run, rng: np.random.Generator) -> _Run:
+    """Return the run after a restart, at a random place: with a larger population, or by turns with a small one."""
+    usual = sampler._population(plan)
+    center, luck = rng.random(plan.n_columns), rng.random(2)
+    if run.spent[1] < run.spent[0] and run.number > 0:  # the small runs have had less
+        population = int(usual * (0.5 * run.large) ** (luck[0] ** 2))
+        fresh = _started(sampler.sigma * 10.0 ** (-2.0 * luck[1]), max(usual, population), plan, center)
+        return replace(fresh, number=run.number + 1, large=run.large, spent=run.spent, small=True)
+    fresh = _started(sampler.sigma, usual * 2 * run.large, plan, center)
+    return replace(fresh, number=run.number + 1, large=2 * run.large, spent=run.spent)
+
+
+def _order(losses: Floats) -> Places:
+    """Return the rows of losses, shape ``(λ, n_goals)``, from the best to the worst; equal ones keep their order."""
+    if losses.shape[1] == 1:
+        return np.argsort(losses[:, 0], kind="stable")
+    beats = (losses[:, None] <= losses).all(axis=2) & (losses[:, None] < losses).any(axis=2)
+    ranks = np.argsort(np.argsort(losses, axis=0, kind="stable"), axis=0, kind="stable")
+    return np.lexsort((ranks.sum(axis=1), beats.sum(axis=0)))
+
+
+# --- the memo: the history, read once ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A result from before the first generation."""
+
+    number: int
+    unit: Floats
+    losses: tuple[float, ...]
+
+
+@dataclass(eq=False)
+class _Memo:
+    """What a history has told so far. An empty memo that reads the same history comes to the same state."""
+
+    space: Space
+    read: int = 0  # entries of history.rested
+    counted: int = 0  # trials that have a turn
+    turns: dict[int, int] = field(default_factory=dict)  # of the sampler's trials: how many it suggested before
+    first_drawn: float = math.inf  # the first trial that came from a law
+    seen: set[int] = field(default_factory=set)
+    doubtful: list[int] = field(default_factory=list)  # at rest, but without a result so far
+    units: list[Floats] = field(default_factory=list)  # results in the order of rest
+    losses: list[tuple[float, ...]] = field(default_factory=list)
+    begun: list[_Begun] = field(default_factory=list)  # what decides on the start
+    used: int = 0
+    run: _Run | None = None
+
+    def advance(self, sampler: CMAES, history: History, plan: _Plan, design: int) -> _Run:
+        """Return the run after all full generations."""
+        self._read(history, design)
+        run = self.run or _first(sampler, self.space, plan, history, self.begun)
+        while len(self.units) - self.used >= run.population:
+            rows = slice(self.used, self.used + run.population)
+            uniform = np.random.default_rng([history.seed, self.used]).random((run.population, len(plan.numbers)))
+            run = run.after(plan, np.array(self.units[rows]), np.array(self.losses[rows]), uniform)
+            self.used += run.population
+            if sampler.restarts and run.stuck(plan):
+                run = _next(sampler, plan, run, np.random.default_rng([history.seed, run.number, self.used]))
+        self.run = run
+        return run
+
+    def _read(self, history: History, design: int) -> None:
+        for record in history.trials[self.counted :]:
+            if record.origin == "sampler":
+                if len(self.turns) == design:
+                    self.first_drawn = record.number
+                self.turns[record.number] = len(self.turns)
+        self.counted = len(history.trials)
+        for number in history.rested[self.read :]:
+            if number in self.seen:
+                continue
+            self.seen.add(number)
+            record = history.trials[number]
+            losses = _result(history, record)
+            if losses is None:
+                self.doubtful.append(number)
+                continue
+            turn = self.turns.get(number, -1)
+            early = number < self.first_drawn
+            if turn < 0 and not early:
+                continue
+            unit = _encoded(self.space, record.params)
+            if unit is None:
+                continue
+            if early:
+                self.begun.append(_Begun(number, unit, losses))
+                self.run, self.used = None, 0  # the start itself has moved
+            else:
+                self.units.append(unit)
+                self.losses.append(losses)
+        self.read = len(history.rested)
+
+
+_MEMOS: WeakKeyDictionary[History, dict[tuple[CMAES, Space], _Memo]] = WeakKeyDictionary()
+
+
+def _memo(sampler: CMAES, space: Space, history: History) -> _Memo:
+    memos = _MEMOS.setdefault(history, {})
+    memo = memos.get((sampler, space))
+    if memo is None or any(_result(history, history.trials[number]) for number in memo.doubtful):
+        memo = memos[sampler, space] = _Memo(space)
+    return memo
+
+
+def _result(history: History, record: TrialRecord) -> tuple[float, ...] | None:
+    """Return the losses a trial first rested with, infinite when it went wrong; None while they are not known."""
+    if len(record.stretches) > 1 and record.stretches[0].end is not None:
+        for report in reversed(record.reports):
+            if report.time <= record.stretches[0].end and all(goal.metric in report.metrics for goal in history.goals):
+                return _finite(tuple(goal.loss(report.metrics[goal.metric]) for goal in history.goals))
+    if record.status in _BAD:
+        return (math.inf,) * len(history.goals)
+    losses = record.losses if record.status in OBSERVED else None
+    return None if losses is None else _finite(losses)
+
+
+def _finite(losses: tuple[float, ...]) -> tuple[float, ...]:
+    return losses if all(map(math.isfinite, losses)) else (math.inf,) * len(losses)
+
+
+def _encoded(space: Space, config: Config) -> Floats | None:
+    """Return the row of a configuration in the unit cube, or None when the space, changed since, no longer holds it."""
+    try:
+        return np.asarray(space.encode([config])[0])
+    except ValueError:
+        return None

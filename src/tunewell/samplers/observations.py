@@ -1,0 +1,300 @@
+"""A history as arrays: what samplers that learn a model learn from.
+
+A value after one step says little about one after fifty. So there is one *level*: the largest step that enough trials
+(d + 1, at most ten) have reached, and every trial that got there counts with its value *there*. A trial that completed
+earlier counts with its final value: it trained as far as it meant to. A trial that rests or was stopped below the level
+is *weak* information: what it would have become is read off the trials that went on, by matching its value at the step
+where it stopped to theirs. Where nothing was cut short, which is most studies, all values are simply the final ones.
+
+Everything here is a function of the history. It is kept in a memo and extended by the trials that came to rest since
+the last call, which changes the time it takes and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewell.events import Goal, Status
+from tunewell.history import OBSERVED, History, TrialRecord
+from tunewell.scales import Floats
+from tunewell.space import Config, Space
+
+_MOST_FOR_LEVEL = 10
+_MOST_PAIRS = 200  # trials that weak ones are compared with: the newest at the level
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """What is known, for d parameters and g goals. NaN coordinates belong to inactive parameters.
+
+    Attributes:
+        units: the configurations that have a loss, shape ``(n, d)``, in the order in which the losses became known.
+        losses: to be minimised, shape ``(n, g)``; infinite in all columns where the trial diverged.
+        weak: which losses were extrapolated from fewer steps, shape ``(n,)``.
+        failed: the configurations that ended without a loss (out of memory, timed out, failed), shape ``(m, d)``.
+        pending: the configurations still in training, shape ``(p, d)``.
+    """
+
+    units: Floats
+    losses: Floats
+    weak: NDArray[np.bool_]
+    failed: Floats
+    pending: Floats
+
+
+def observe(space: Space, history: History) -> Observations:
+    """Return what the trials of a history say about the configurations of ``space``.
+
+    Trials of an earlier space stay, with the parameters that both have; a value out of today's range excludes them.
+    """
+    return _table(space, history).view(history)
+
+
+def tried(space: Space, history: History) -> set[tuple[object, ...]]:
+    """Return the values (see :func:`values_of`) of every configuration that was started; not to be changed."""
+    return _table(space, history).tried
+
+
+def values_of(space: Space, config: Config) -> tuple[object, ...]:
+    """Return what tells a configuration from others: its values in the order of the space, None where inactive."""
+    return tuple([config.get(name) for name in space])
+
+
+class _Kind(IntEnum):
+    IGNORED = 0
+    COMPLETED = 1
+    PARTIAL = 2
+    DIVERGED = 3
+    FAILED = 4
+
+
+_KINDS: Mapping[Status, _Kind] = {
+    Status.COMPLETED: _Kind.COMPLETED,
+    Status.STOPPED: _Kind.PARTIAL,
+    Status.PAUSED: _Kind.PARTIAL,
+    Status.DIVERGED: _Kind.DIVERGED,
+    Status.OUT_OF_MEMORY: _Kind.FAILED,
+    Status.TIMED_OUT: _Kind.FAILED,
+    Status.FAILED: _Kind.FAILED,
+}
+
+
+def _kind(record: TrialRecord) -> _Kind:
+    kind = _KINDS.get(record.status, _Kind.IGNORED)
+    if record.status in OBSERVED and not record.observed:
+        return _Kind.IGNORED if record.losses is None else _Kind.DIVERGED
+    return kind
+
+
+def _time(record: TrialRecord) -> float:
+    return record.reports[-1].time if record.reports else record.stretches[-1].end or 0.0
+
+
+def _losses_at(record: TrialRecord, goals: Sequence[Goal], step: int) -> list[float] | None:
+    """Return the losses in the newest report up to ``step`` that has all of them, or None."""
+    for report in reversed(record.reports):
+        if report.step <= step and all(goal.metric in report.metrics for goal in goals):
+            return [goal.loss(report.metrics[goal.metric]) for goal in goals]
+    return None
+
+
+def _curve(record: TrialRecord, goals: Sequence[Goal]) -> Floats:
+    """Return the complete, finite reports as rows of step and losses, shape ``(k, 1 + g)``."""
+    rows = [
+        [float(report.step), *[goal.loss(report.metrics[goal.metric]) for goal in goals]]
+        for report in record.reports
+        if all(goal.metric in report.metrics for goal in goals)
+    ]
+    curve = np.array(rows, dtype=np.float64).reshape(len(rows), 1 + len(goals))
+    return curve[np.isfinite(curve).all(axis=1)]
+
+
+class _Table:
+    """One row for every trial that ever came to rest, in the order of the first rest."""
+
+    def __init__(self, space: Space, goals: Sequence[Goal]) -> None:
+        self.space, self.goals = space, goals
+        self.tried: set[tuple[object, ...]] = set()
+        self._started = 0
+        self._rested = 0
+        self._rows: dict[int, int] = {}
+        self._size = 0
+        self._units = np.empty((16, len(space)))
+        self._losses = np.empty((16, len(goals)))
+        self._steps = np.empty(16, dtype=np.int64)
+        self._times = np.empty(16)
+        self._kinds = np.empty(16, dtype=np.int8)
+        self._trials = np.empty(16, dtype=np.int64)
+
+    def update(self, history: History) -> None:
+        """Take in the trials that started or came to rest since the last call."""
+        for record in history.trials[self._started :]:
+            self.tried.add(values_of(self.space, record.params))
+        self._started = len(history.trials)
+        numbers = list(dict.fromkeys(history.rested[self._rested :]))
+        self._rested = len(history.rested)
+        if not numbers:
+            return
+        records = [history.trials[number] for number in numbers]
+        for number in numbers:
+            self._rows.setdefault(number, len(self._rows))
+        self._grow(len(self._rows))
+        rows = [self._rows[number] for number in numbers]
+        units, inside = _encode(self.space, [record.params for record in records])
+        self._units[rows] = units
+        self._trials[rows] = numbers
+        self._steps[rows] = [record.step for record in records]
+        self._times[rows] = [_time(record) for record in records]
+        self._kinds[rows] = np.where(inside, [_kind(record) for record in records], _Kind.IGNORED)
+        nothing = (np.inf,) * len(self.goals)
+        found = [record.losses if record.observed else nothing for record in records]
+        self._losses[rows] = np.array(found, dtype=np.float64).reshape(len(rows), len(self.goals))
+
+    def _grow(self, size: int) -> None:
+        self._size = size
+        extra = max(size, 2 * len(self._kinds)) - len(self._kinds)
+        if size > len(self._kinds):
+            for name in ("_units", "_losses", "_steps", "_times", "_kinds", "_trials"):
+                old = getattr(self, name)
+                setattr(self, name, np.concatenate([old, np.empty((extra, *old.shape[1:]), dtype=old.dtype)]))
+
+    def view(self, history: History) -> Observations:
+        """Return the observations; only trials in training are looked at one by one."""
+        size = self._size
+        kinds = self._kinds[:size].copy()
+        kinds[[self._rows[number] for number in history.running if number in self._rows]] = _Kind.IGNORED
+        running = [history.trials[number] for number in history.running]
+        partial = kinds == _Kind.PARTIAL
+        if partial.any():
+            return self._at_level(history, kinds, partial, running)
+        rows = np.flatnonzero((kinds == _Kind.COMPLETED) | (kinds == _Kind.DIVERGED))
+        weak = np.zeros(len(rows), dtype=np.bool_)
+        return Observations(
+            self._units[rows],
+            self._losses[rows],
+            weak,
+            self._units[:size][kinds == _Kind.FAILED],
+            self._pending(running),
+        )
+
+    def _pending(self, running: Sequence[TrialRecord]) -> Floats:
+        units, inside = _encode(self.space, [record.params for record in running])
+        return units[inside]
+
+    def _at_level(
+        self, history: History, kinds: NDArray[np.int8], partial: NDArray[np.bool_], running: Sequence[TrialRecord]
+    ) -> Observations:
+        size = self._size
+        steps, times, losses = self._steps[:size], self._times[:size].copy(), self._losses[:size].copy()
+        observed = partial | (kinds == _Kind.COMPLETED)
+        enough = min(len(self.space) + 1, _MOST_FOR_LEVEL, int(observed.sum()))
+        level = int(np.partition(steps[observed], -enough)[-enough])
+        for row in np.flatnonzero(observed & (steps > level)):  # fewer than enough, so one by one
+            record = history.trials[int(self._trials[row])]
+            found = _losses_at(record, self.goals, level)
+            if found is not None:
+                losses[row] = found if np.isfinite(found).all() else np.inf
+                times[row] = _time_of(record, level)
+        weak = partial & (steps < level)
+        strong = (observed & ~weak) | (kinds == _Kind.DIVERGED)
+        known = self._extrapolate(history, np.flatnonzero(weak), np.flatnonzero(strong & observed), losses)
+        rows = np.flatnonzero(strong | known)
+        reached = [record for record in running if 0 < level <= record.step]
+        extra = self._of_running(reached, level)
+        order = np.argsort(np.concatenate([times[rows], [time for time, _, _ in extra]]), kind="stable")
+        found_units = np.concatenate([self._units[rows], *[unit for _, unit, _ in extra]])
+        found_losses = np.concatenate([losses[rows], *[loss for _, _, loss in extra]])
+        weak_rows = np.concatenate([weak[rows], np.zeros(len(extra), dtype=np.bool_)])
+        return Observations(
+            found_units[order],
+            found_losses[order],
+            weak_rows[order],
+            self._units[:size][kinds == _Kind.FAILED],
+            self._pending([record for record in running if record not in reached]),
+        )
+
+    def _of_running(self, reached: Sequence[TrialRecord], level: int) -> list[tuple[float, Floats, Floats]]:
+        """Return time, coordinates and losses of the trials in training that have passed the level."""
+        found = []
+        for record in reached:
+            units, inside = _encode(self.space, [record.params])
+            losses = _losses_at(record, self.goals, level)
+            if inside[0] and losses is not None:
+                row = np.array([losses]) if np.isfinite(losses).all() else np.full((1, len(losses)), np.inf)
+                found.append((_time_of(record, level), units, row))
+        return found
+
+    def _extrapolate(
+        self, history: History, weak: NDArray[np.int64], strong: NDArray[np.int64], losses: Floats
+    ) -> NDArray[np.bool_]:
+        """Write what the weak rows would have come to into ``losses``; return a mask of those for which that is known.
+
+        At the step s where a trial stopped, the trials that went on had losses u and have losses v at the level. The
+        line through their means with the slope std(v) / std(u), which matches the first two moments, maps one to the
+        other: it keeps the order, and it does not shrink towards the mean as a regression would.
+        """
+        known = np.zeros(len(losses), dtype=np.bool_)
+        if not len(weak) or len(strong) < 3:
+            return known
+        strong = strong[np.isfinite(losses[strong]).all(axis=1)][-_MOST_PAIRS:]
+        steps, inverse = np.unique(self._steps[weak], return_inverse=True)
+        early = np.full((len(steps), len(strong), len(self.goals)), np.nan)
+        for j, row in enumerate(strong):
+            curve = _curve(history.trials[int(self._trials[row])], self.goals)
+            if len(curve):
+                covered = (steps >= curve[0, 0]) & (steps <= curve[-1, 0])
+                for goal in range(len(self.goals)):
+                    early[covered, j, goal] = np.interp(steps[covered], curve[:, 0], curve[:, 1 + goal])
+        for k in range(len(steps)):
+            pairs = np.isfinite(early[k]).all(axis=1)
+            if pairs.sum() >= 3:
+                rows = weak[inverse == k]
+                losses[rows] = _match_moments(losses[rows], early[k][pairs], losses[strong[pairs]])
+                known[rows] = True
+        return known
+
+
+def _match_moments(values: Floats, early: Floats, late: Floats) -> Floats:
+    """Map ``values``, shape ``(k, g)``, by the line that gives ``early`` the mean and spread of ``late``."""
+    center = early.mean(axis=0)
+    spread = early.std(axis=0)
+    slope = np.where(spread > 0.0, late.std(axis=0) / np.where(spread > 0.0, spread, 1.0), 1.0)
+    mapped: Floats = late.mean(axis=0) + slope * (values - center)
+    return mapped
+
+
+def _time_of(record: TrialRecord, step: int) -> float:
+    """Return when the trial had reported the newest step up to ``step``."""
+    return next((report.time for report in reversed(record.reports) if report.step <= step), 0.0)
+
+
+def _encode(space: Space, configs: Sequence[Config]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return coordinates, shape ``(n, d)``, and which configurations the space can hold, shape ``(n,)``."""
+    inside = np.ones(len(configs), dtype=np.bool_)
+    try:
+        return space.encode(configs), inside
+    except ValueError:  # the space has changed since
+        units = np.full((len(configs), len(space)), np.nan)
+        for row, config in enumerate(configs):
+            try:
+                units[row] = space.encode([config])[0]
+            except ValueError:
+                inside[row] = False
+        return units, inside
+
+
+_TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
+
+
+def _table(space: Space, history: History) -> _Table:
+    table = _TABLES.get(history)
+    if table is None or (table.space is not space and table.space != space):
+        table = _TABLES[history] = _Table(space, history.goals)
+    table.update(history)
+    return table
