@@ -5,9 +5,9 @@ after the same ``n`` want the same key, and the database lets one of them in. No
 block writers (SQLite runs in write-ahead mode), and a transaction is there whole or not at all.
 
 How durable a commit is on SQLite: every commit survives the death of the process at once. A commit that comes more
-than ``SYNC_SECONDS`` after the last flush to the disk is also flushed before it returns, so it survives a power cut; in
-a burst of commits a power cut can take those of the last ``SYNC_SECONDS``. A study whose trials take longer than that
-loses nothing.
+than ``SYNC_SECONDS`` after the last flush to the disk is also flushed before it returns, so it survives a power cut, and
+all before it do. Commits that follow a flush more closely wait for the next one, which the driver's heartbeat brings
+within ten seconds if nothing else does: so much, and no more, a power cut can take.
 """
 
 from __future__ import annotations
@@ -168,17 +168,18 @@ class SqlStorage:
             engine.dispose()
         self._connection = None
 
-    def flush_if_due(self, connection: sa.Connection) -> bool:
-        """Make the next commit reach the disk when the last one that did is long enough ago (SQLite only)."""
+    @contextmanager
+    def durably(self, connection: sa.Connection) -> Iterator[None]:
+        """Make a commit in the block reach the disk if the last one that did is long enough ago (SQLite only)."""
         if self.path is None or time.monotonic() - self._synced < SYNC_SECONDS:
-            return False
+            yield
+            return
         _pragma(connection, "synchronous=FULL")
-        return True
-
-    def flushed(self, connection: sa.Connection) -> None:
-        """Go back to commits that only the death of the process must not undo."""
-        _pragma(connection, "synchronous=NORMAL")
-        self._synced = time.monotonic()
+        try:
+            yield
+        finally:
+            _pragma(connection, "synchronous=NORMAL")
+            self._synced = time.monotonic()
 
     def direct(self, statement: sa.Executable) -> _Direct:
         """Return a statement of the hot path in the words of this database's driver."""
@@ -240,7 +241,7 @@ class SqlJournal:
     def beat(self, driver: str) -> None:
         """Count one more beat of a driver."""
         mine = (_DRIVERS.c.study == self._study, _DRIVERS.c.driver == driver)
-        with self.storage.lock, self.storage.connected() as connection:
+        with self.storage.lock, self.storage.connected() as connection, self.storage.durably(connection):
             try:
                 found = connection.execute(_DRIVERS.update().where(*mine).values(beats=_DRIVERS.c.beats + 1)).rowcount
                 if not found:
@@ -263,13 +264,8 @@ class SqlJournal:
             {"study": self._study, "position": position, "kind": kind, "body": body}
             for position, (kind, body) in enumerate(encoded, start + 1)
         ]
-        with self.storage.connected() as connection:
-            flushing = self.storage.flush_if_due(connection)
-            try:
-                self.storage.direct(_INSERT).run(connection, rows)
-            finally:
-                if flushing:
-                    self.storage.flushed(connection)
+        with self.storage.connected() as connection, self.storage.durably(connection):
+            self.storage.direct(_INSERT).run(connection, rows)
 
     def _length(self) -> int:
         with self.storage.connected() as connection:

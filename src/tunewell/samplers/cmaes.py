@@ -54,14 +54,14 @@ class CMAES:
     >>> sampler = tw.samplers.CMAES(sigma=0.2)
     """
 
-    sigma: float = 0.3
+    sigma: float = 0.15
     population: int | None = None
     design: int | None = None
     restarts: bool = True
 
     def __post_init__(self) -> None:
         if not 0.0 < self.sigma < math.inf:
-            raise ValueError(f"CMAES expected sigma above 0, such as 0.3, got {self.sigma!r}")
+            raise ValueError(f"CMAES expected sigma above 0, such as 0.15, got {self.sigma!r}")
         if self.population is not None and self.population < 4:
             raise ValueError(f"CMAES expected a population of at least 4, got {self.population!r}")
         if self.design is not None and self.design < 0:

@@ -22,26 +22,28 @@ quasi-random design. Several goals: fronts of non-dominated trials, ties by the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewell.events import Status
-from tunewell.history import OBSERVED, History
-from tunewell.numerics.parzen import Axis, Parzen
-from tunewell.numerics.pareto import non_dominated
+from tunewell.history import History
+from tunewell.numerics.parzen import Axis, Parzen, neighbour_bandwidths
 from tunewell.protocols import Exhausted
+from tunewell.samplers.observations import Observations, observe, tried, values_of
 from tunewell.samplers.sobol import Sobol
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
 
-_BAD = frozenset({Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED, Status.TIMED_OUT})
+Places = NDArray[np.intp]
+
 _MOST_BINS = 1024  # an integer with more is a real axis
 _MOST_GOOD = 128  # kernels in l
 _MOST_OTHERS = 512  # kernels in g
+_LEAVING = 0.3  # the bandwidth of labels
+_MOST_LISTED = 10_000  # a space of that size is searched for what has not been tried
 
 
 @dataclass(frozen=True)
@@ -76,92 +78,182 @@ class TPE:
                 raise ValueError(f"TPE expected {name} above 0, got {getattr(self, name)!r}")
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
-        """Return the candidate with the largest ratio of densities."""
-        told = _told(space, history)
-        return told.unseen(self._propose(space, history, told, rng), space, rng)
+        """Return the candidate with the largest ratio of densities.
 
-    def _proposals(self, space: Space, history: History, told: _Told, rng: np.random.Generator) -> Iterator[Config]:
-        """Yield configurations, the best first."""
-        rows = _Rows.of(told, history)
-        fresh = history.suggested < self.design and len(rows.losses) + len(rows.bad) < self.design
-        if fresh or not len(rows.losses):
-            yield Sobol().suggest(space, history, rng)
-            return
-        good, others, weights = self._split(rows)
-        below = self._density(told, good, weights, float(len(good)))
-        above = self._density(told, _thinned(others), np.ones(min(len(others), _MOST_OTHERS)), float(len(others)))
-        points = below.sample(self.candidates, rng)
-        if told.conditional:
-            points = space.encode(space.decode(points))  # NaN where not active
-        scores = below.log_density(points) - above.log_density(points)  # (3)
-        for row in np.argsort(-scores, kind="stable"):
-            yield space.decode_one(points[row].tolist())
+        A finite space gives no configuration twice, unless two trials of the same one ended with different losses.
 
-    def _split(self, rows: _Rows) -> tuple[Places, Places, Floats]:
-        """Return the trials of l and of g, and the weights of the former, which sum to their number."""
-        n_good = min(math.ceil(self.share * (len(rows.losses) + len(rows.bad))), _MOST_GOOD, len(rows.losses))  # (1)
-        order = _best(rows.losses, rows.levels, n_good + 1)
-        rest = np.delete(rows.numbers, order[:n_good])
-        others = np.concatenate([rest, rows.bad, rows.pending])
-        y = rows.losses[order, 0]
-        if rows.losses.shape[1] > 1 or len(order) == n_good or len(set(rows.levels[order].tolist())) > 1:
-            weights = np.arange(n_good, 0.0, -1.0)
+        Raises:
+            Exhausted: everything has been tried.
+        """
+        seen = observe(space, history)
+        plan = _plan(space)
+        model = self._model(plan, seen, history)
+        if model is None:
+            proposals = [Sobol().suggest(space, history, rng)]
         else:
-            largest = np.abs(y).max() or 1.0
-            weights = y[-1] / largest - y[:-1] / largest  # (2)
-        if not weights.sum() > 0.0:
-            weights = np.ones(n_good)
-        return rows.numbers[order[:n_good]], others, weights * (n_good / weights.sum())
+            proposals = model.ranked(model.below.sample(self.candidates, rng), space)
+        if not plan.size < math.inf or _noisy(seen, space, history):
+            return proposals[0]
+        known = tried(space, history)
+        for config in proposals:
+            if values_of(space, config) not in known:
+                return config
+        left = _untried(space, plan, known, rng)
+        if not left:
+            return proposals[0]
+        return left[0] if model is None else model.ranked(space.encode(left), space)[0]
 
-    def _density(self, told: _Told, trials: Places, weights: Floats, total: float) -> Parzen:
-        """Return the mixture of the trials' kernels, of ``total`` weight together, and of the prior."""
-        centers = told.units[trials]
-        bandwidths = neighbour_bandwidths(told.axes, centers, self.narrowest, _LEAVING)
-        nothing = np.full((1, len(told.axes)), np.nan)
+    def _model(self, plan: _Plan, seen: Observations, history: History) -> _Model | None:
+        """Return the two densities, or None while the design lasts and before anything has worked."""
+        finished = len(seen.losses) + len(seen.failed)
+        worked = np.flatnonzero(np.isfinite(seen.losses).all(axis=1))
+        if min(history.suggested, finished) < self.design and history.suggested < self.design or not len(worked):
+            return None
+        n_good = min(math.ceil(self.share * finished), _MOST_GOOD, len(worked))  # (1)
+        order = worked[_best(seen.losses[worked], n_good + 1)]
+        good = order[:n_good]
+        rest = np.delete(np.arange(len(seen.losses)), good)
+        others = np.concatenate([_thinned(seen.units[rest]), _thinned(seen.failed), seen.pending])
+        n_others = len(rest) + len(seen.failed) + len(seen.pending)
+        return _Model(
+            below=self._density(plan, seen.units[good], _improvements(seen.losses[order], n_good), n_good),
+            above=self._density(plan, others, np.ones(len(others)), n_others),
+            conditional=plan.conditional,
+        )
+
+    def _density(self, plan: _Plan, centers: Floats, weights: Floats, total: float) -> Parzen:
+        """Return the mixture of the trials' kernels, of weight ``total`` together, and of the prior."""
+        bandwidths = neighbour_bandwidths(plan.axes, centers, self.narrowest, _LEAVING)
+        says_nothing = np.full((1, len(plan.axes)), np.nan)
         scaled = weights * (total / weights.sum()) if len(weights) else weights
         return Parzen(
-            told.axes, np.vstack([centers, nothing]), np.vstack([bandwidths, nothing]), np.append(scaled, self.prior)
+            plan.axes,
+            np.concatenate([centers, says_nothing]),
+            np.concatenate([bandwidths, says_nothing]),
+            np.append(scaled, self.prior),
         )
 
 
-def _thinned(trials: Places) -> Places:
-    """Return at most as many trials as g may have kernels, evenly spaced."""
-    if len(trials) <= _MOST_OTHERS:
-        return trials
-    return trials[np.linspace(0, len(trials) - 1, _MOST_OTHERS).astype(np.intp)]
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """The space as the densities see it."""
+
+    axes: tuple[Axis, ...]
+    conditional: bool
+    size: float
+
+
+@lru_cache(maxsize=16)
+def _plan(space: Space) -> _Plan:
+    axes = []
+    for parameter in space.values():
+        edges = None
+        if parameter.is_categorical:
+            edges = np.linspace(0.0, 1.0, int(parameter.count) + 1)
+        elif parameter.count <= _MOST_BINS:
+            walls = [0.0]
+            for middle in parameter.to_units(parameter.grid(int(parameter.count))).tolist():
+                walls.append(2.0 * middle - walls[-1])
+            edges = np.array([*walls[:-1], 1.0])
+        center, spread = 0.5, math.inf
+        if parameter.prior is not None:
+            center, spread = parameter.to_unit(parameter.prior.center), parameter.prior.std
+        axes.append(Axis(edges, not parameter.is_categorical, center, spread))
+    return _Plan(tuple(axes), any(parameter.when for parameter in space.values()), space.size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """The densities l and g."""
+
+    below: Parzen
+    above: Parzen
+    conditional: bool
+
+    def ranked(self, points: Floats, space: Space) -> Sequence[Config]:
+        """Return the configurations at points of shape ``(m, d)``, the most promising first."""
+        if self.conditional:
+            points = space.encode(space.decode(points))  # NaN where not active
+        scores = self.below.log_density(points) - self.above.log_density(points)  # (3)
+        return space.decode(np.nan_to_num(points[np.argsort(-scores, kind="stable")], nan=0.5))
+
+
+def _improvements(losses: Floats, n_good: int) -> Floats:
+    """Return the weights of the good trials, shape ``(n_good,)``, from theirs and the next loss, the best first."""
+    if losses.shape[1] > 1 or len(losses) == n_good:
+        return np.arange(n_good, 0.0, -1.0)
+    y = losses[:, 0] / (np.abs(losses).max() or 1.0)
+    weights = y[-1] - y[:-1]  # (2)
+    return weights if weights.sum() > 0.0 else np.ones(n_good)
+
+
+def _thinned(rows: Floats) -> Floats:
+    """Return at most as many rows as g may have kernels of a kind, evenly spaced."""
+    if len(rows) <= _MOST_OTHERS:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, _MOST_OTHERS).astype(np.intp)]
+
+
+# --- what has been tried ----------------------------------------------------------------------------------------------
+
+
+def _noisy(seen: Observations, space: Space, history: History) -> bool:
+    """Tell whether the same configuration has ended with different losses among the newest trials."""
+    if len(tried(space, history)) == len(history.trials):
+        return False
+    rows = np.nan_to_num(seen.units[-1000:], nan=-1.0)
+    losses = seen.losses[-1000:][~seen.weak[-1000:]]
+    rows = rows[~seen.weak[-1000:]]
+    _, inverse = np.unique(rows, axis=0, return_inverse=True)
+    order = np.argsort(inverse.ravel(), kind="stable")
+    same = np.diff(inverse.ravel()[order]) == 0
+    return bool((same & (losses[order][1:] != losses[order][:-1]).any(axis=1)).any())
+
+
+def _untried(space: Space, plan: _Plan, known: set[tuple[object, ...]], rng: np.random.Generator) -> list[Config]:
+    """Return some configurations that have not been tried: of a small space up to 512 random ones, else one or none.
+
+    Raises:
+        Exhausted: there are none.
+    """
+    if plan.size <= _MOST_LISTED:
+        left = [config for config in _listed(space) if values_of(space, config) not in known]
+        if not left:
+            raise Exhausted(f"all {len(_listed(space))} configurations of the space have been tried")
+        return [left[k] for k in rng.permutation(len(left))[:512].tolist()]
+    drawn = (space.sample(rng) for _ in range(100))
+    fresh = next((config for config in drawn if values_of(space, config) not in known), None)
+    return [] if fresh is None else [fresh]
+
+
+@lru_cache(maxsize=4)
+def _listed(space: Space) -> Sequence[Config]:
+    return list(space.grid({name: int(parameter.count) for name, parameter in space.items()}))
 
 
 # --- the order of the trials ------------------------------------------------------------------------------------------
 
 
-def _best(losses: Floats, levels: Floats, count: int) -> Places:
-    """Return the best rows, the very best first, at most ``count``.
-
-    Args:
-        losses: shape ``(n, n_goals)``.
-        levels: how far the trials were trained, shape ``(n,)``; losses of different levels are not compared, and
-            those that came further were thought better at lower levels.
-        count: rows wanted.
-    """
+def _best(losses: Floats, count: int) -> Places:
+    """Return the rows of losses, shape ``(n, n_goals)``, the best first, at most ``count``."""
     if losses.shape[1] > 1:
-        return _best_of_fronts(losses, levels, count)
+        return _best_of_fronts(losses, count)
     first = losses[:, 0]
-    if len(first) > 4 * count and (levels == levels[0]).all():
-        few = np.flatnonzero(first <= np.partition(first, count - 1)[count - 1])
-        return few[np.argsort(first[few], kind="stable")[:count]]
-    return np.lexsort((first, -levels))[:count]
+    if len(first) <= 4 * count:
+        return np.argsort(first, kind="stable")[:count]
+    few = np.flatnonzero(first <= np.partition(first, count - 1)[count - 1])
+    return few[np.argsort(first[few], kind="stable")[:count]]
 
 
-def _best_of_fronts(losses: Floats, levels: Floats, count: int) -> Places:
+def _best_of_fronts(losses: Floats, count: int) -> Places:
     """Return the best rows by non-dominated front, and within a front the lonelier first.
 
     Of long histories only the rows with the smallest sums of ranks, at least 512, are looked at.
     """
     ranks = np.argsort(np.argsort(losses, axis=0, kind="stable"), axis=0, kind="stable").astype(np.float64)
-    few = np.lexsort((ranks.sum(axis=1), -levels))[: max(512, count)]
-    points, level, ranks = losses[few], levels[few], ranks[few]
-    no_worse = (points[:, None] <= points).all(axis=2) & (points[:, None] < points).any(axis=2)
-    beats = np.where(level[:, None] == level, no_worse, level[:, None] > level)
+    few = np.argsort(ranks.sum(axis=1), kind="stable")[: max(512, count)]
+    points, ranks = losses[few], ranks[few]
+    beats = (points[:, None] <= points).all(axis=2) & (points[:, None] < points).any(axis=2)
     left, chosen = np.ones(len(few), dtype=bool), np.empty(0, dtype=np.intp)
     while len(chosen) < min(count, len(few)):
         front = np.flatnonzero(left & ~beats[left].any(axis=0))
@@ -178,82 +270,3 @@ def _loneliness(ranks: Floats) -> Floats:
         distances[order[[0, -1]]] += 2.0 * len(ranks) * (1.0 + np.ptp(column))
         distances[order[1:-1]] += column[order[2:]] - column[order[:-2]]
     return distances
-
-
-# --- the memo: the history as arrays ----------------------------------------------------------------------------------
-
-
-@dataclass(eq=False)
-class _Told:
-    """All trials as arrays, indexed by number and read once; room for more than there are."""
-
-    space: Space
-    n_goals: int
-    axes: tuple[Axis, ...]
-    conditional: bool
-    started: int = 0  # trials encoded
-    read: int = 0  # entries of history.rested
-    units: Floats = field(init=False)  # (room, d)
-    losses: Floats = field(init=False)  # (room, n_goals)
-    levels: Floats = field(init=False)  # (room,): steps trained, infinite for a completed trial
-    fates: NDArray[np.int8] = field(init=False)  # (room,): see _fate
-    tried: dict[tuple[tuple[str, Value], ...], tuple[float, ...] | None] = field(default_factory=dict)
-    repeatable: bool = False  # whether the same configuration has been seen with two different losses
-
-    def __post_init__(self) -> None:
-        self.units = np.empty((0, len(self.space)))
-        self.losses = np.empty((0, self.n_goals))
-        self.levels = np.empty(0)
-        self.fates = np.empty(0, dtype=np.int8)
-
-    def read_on(self, history: History) -> None:
-        """Take in what has happened since the last time."""
-        trials = history.trials
-        if len(trials) > len(self.units):
-            self._grow(2 * len(trials) + 16)
-        fresh = trials[self.started :]
-        if fresh:
-            self.units[self.started : len(trials)] = _encoded(self.space, [record.params for record in fresh])
-            self.started = len(trials)
-            if self.space.size < math.inf:
-                for record in fresh:
-                    self.tried.setdefault(_key(record.params), None)
-        for number in history.rested[self.read :]:
-            self._rest(trials[number])
-        self.read = len(history.rested)
-
-    def _grow(self, room: int) -> None:
-        units, losses, levels, fates = self.units, self.losses, self.levels, self.fates
-        n = len(units)
-        self.units, self.losses = np.full((room, len(self.space)), np.nan), np.full((room, self.n_goals), np.nan)
-        self.levels, self.fates = np.zeros(room), np.full(room, _PENDING, dtype=np.int8)
-        self.units[:n], self.losses[:n], self.levels[:n], self.fates[:n] = units, losses, levels, fates
-
-    def _rest(self, record: TrialRecord) -> None:
-        number = record.number
-        self.fates[number], losses, self.levels[number] = _fate(record)
-        if losses is None:
-            return
-        self.losses[number] = losses
-        if self.space.size < math.inf and record.status is Status.COMPLETED:
-            before = self.tried.setdefault(_key(record.params), None)
-            self.repeatable |= before is not None and before != losses
-            self.tried[_key(record.params)] = losses
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The trials at this moment.
-
-    Attributes:
-        numbers: the trials with a finite loss, shape ``(n,)``.
-        losses, levels: theirs, shapes ``(n, n_goals)`` and ``(n,)``.
-        bad: the trials that went wrong.
-        pending: the trials without news.
-    """
-
-    numbers: Places
-    losses: Floats
-    levels: Floats
-    bad: Places
-    pending: Places
