@@ -11,8 +11,9 @@ help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/'
 
 .venv/.ready: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tunewell expected Python 3.11 or newer, got " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tunewell expected Python 3.11 or newer, got " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
 	[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv
+	echo "installing into .venv, PyTorch included: a few minutes the first time"
 	# This exact PyTorch first: where a CPU build of it is at hand, that one is taken.
 	.venv/bin/python -c 'import torch' 2>/dev/null || .venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
+from pathlib import Path
 
 from tunewell.console.text import counts, duration, goal, measured, params, plural
 from tunewell.history import History
@@ -22,7 +25,16 @@ def summary(history: History, storage: str | None, ended: str) -> list[str]:
 def command(verb: str, name: str, storage: str) -> str:
     """Return what to type at a shell to do something with a study."""
     place = "" if storage == "sqlite:///tunewell.db" else f" -s {shlex.quote(storage)}"
-    return f"tunewell {verb} {shlex.quote(name)}{place}"
+    return f"{program()} {verb} {shlex.quote(name)}{place}"
+
+
+def program() -> str:
+    """Return how to call the command line from here: by its name, or by its path where that is not on the PATH."""
+    beside = Path(sys.executable).with_name("tunewell")
+    if shutil.which("tunewell") or not beside.exists():
+        return "tunewell"
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
 
 
 def _best(history: History) -> list[str]:

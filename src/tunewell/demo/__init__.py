@@ -9,7 +9,6 @@ parts. The search trains on the first and measures on the second; the third is n
 
 from __future__ import annotations
 
-import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tunewell.console.summary import command, program
 from tunewell.demo.comparison import compare as compare
 from tunewell.demo.comparison import pairs as pairs
 from tunewell.demo.comparison import percent, table
@@ -177,14 +177,14 @@ def _finish(search: Study, database: Path) -> int:
     from tunewell.analysis.report import write_report
 
     report = write_report(search.history, database.with_name("report.html"))
-    storage = shlex.quote(str(database))
+    storage = str(database)
     print(
         f"""
 The report is {report}: open it in a browser. What to type next:
-  tunewell show digits -s {storage}
-  tunewell best digits -s {storage}
-  tunewell report digits-final -s {storage}
-To start over, delete the folder {database.parent} or name another one: tunewell demo FOLDER"""
+  {command("show", "digits", storage)}
+  {command("best", "digits", storage)}
+  {command("report", "digits-final", storage)}
+To start over, delete the folder {database.parent} or name another one: {program()} demo FOLDER"""
     )
     return 0
 
