@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import tunewell as tw
 from tunewell.console.frame import Scene, frame
 from tunewell.console.lines import LINES_PER_SECOND, LineView, sentence
 from tunewell.console.seen import Best, Meter, Pace, meters
-from tunewell.console.summary import command
+from tunewell.console.summary import command, program
 from tunewell.console.text import duration, number, one_line, params, roughly, sparkline, stamp
 from tunewell.decisions import Budget
 from tunewell.events import (
@@ -39,6 +41,13 @@ from tunewell.events import (
     TrialStarted,
 )
 from tunewell.history import History
+
+
+@pytest.fixture(autouse=True)
+def on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the program be on the PATH, as in an activated environment."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+
 
 SPACE = tw.Space(lr=tw.Float(1e-4, 1e-1, scale="log"), layers=tw.Int(1, 4))
 CREATED = StudyCreated(0.0, "digits", SPACE, (Goal("val_loss"),), {"default_first": False}, 0)
@@ -313,6 +322,18 @@ def test_several_goals_end_with_a_word_about_the_front(capsys: pytest.CaptureFix
     both.run(lambda trial: (trial.params["lr"], 1.0), trials=2, executor="inline")
     out = capsys.readouterr().out
     assert "goals: val_loss (min), size (min); study.pareto holds" in out
+
+
+def test_the_program_is_named_as_it_can_be_typed_here(tmp_path, monkeypatch) -> None:
+    scripts = tmp_path / "my env" / "bin"
+    scripts.mkdir(parents=True)
+    monkeypatch.setattr("sys.executable", str(scripts / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert program() == "tunewell"  # not installed as a script: nothing better to say
+    (scripts / "tunewell").touch()
+    assert program() == shlex.quote(str(scripts / "tunewell"))
+    monkeypatch.chdir(tmp_path)
+    assert command("show", "x", "a.db") == "'my env/bin/tunewell' show x -s a.db"
 
 
 def test_commands_can_be_pasted() -> None:

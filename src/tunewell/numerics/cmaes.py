@@ -14,9 +14,9 @@ q        for each categorical coordinate the probabilities of its values
 ======== ==========================================================================================
 
 All is in the unit cube, whose walls mirror. An integer coordinate is a real one cut into bins; beyond the walls lie
-its outer bins. What we do differently: a history holds the bin only, so the place within the bin is drawn again, from
-the marginal law given the bin; the same holds for a coordinate that was not active. (CMA-ES with margin keeps the
-latent place.) The categorical law moves by weighted recombination with a fixed rate; CatCMA adapts its rate.
+its outer bins. What we do differently: a history holds configurations only, not the latent points that were drawn, so
+the side of the wall and the place within a bin are drawn again, from the marginal law given what is known (L-numbers);
+CMA-ES with margin keeps them. The categorical law moves by weighted recombination with a fixed rate; CatCMA adapts it.
 """
 
 from __future__ import annotations
@@ -218,7 +218,10 @@ def keep_margin(law: Normal, edges: dict[int, Floats], alpha: float) -> Normal:
 
 
 def latent(law: Normal, edges: dict[int, Floats], points: Floats, uniform: Floats) -> Floats:
-    """Return ``points``, shape ``(λ, d)``, with a place within the bin for integers, and anywhere for NaN.
+    """Return where ``points``, shape ``(λ, d)``, may have been before the walls and bins were applied.
+
+    A real coordinate x may have come from -x or 2 - x, behind a wall; an integer from anywhere in its bin; one that is
+    NaN from anywhere. Each is drawn from its marginal law, given what is known.
 
     Args:
         law: the law the points were drawn from.
@@ -226,18 +229,24 @@ def latent(law: Normal, edges: dict[int, Floats], points: Floats, uniform: Float
         points: coordinates in the unit cube, of an integer the middle of its bin.
         uniform: numbers between 0 and 1, shape ``(λ, d)``, which decide on the places.
     """
-    low, high = np.zeros_like(points), np.ones_like(points)  # as values of the marginal distribution function
-    open_ = np.isnan(points)
+    images = np.array([points, -points, 2.0 - points])  # L1
     deviations = law.deviations
+    logs = -0.5 * ((images - law.mean) / deviations) ** 2
+    shares = np.cumsum(np.exp(logs - logs.max(axis=0)), axis=0)
+    which = (uniform * shares[-1] >= shares).sum(axis=0).clip(0, 2)
+    found = np.take_along_axis(images, which[None], axis=0)[0]
+
+    low, high = np.zeros_like(points), np.ones_like(points)  # as values of the marginal distribution function
+    hidden = np.isnan(points)
     for j, e in edges.items():
         bounds = np.concatenate([[-np.inf], e[1:-1], [np.inf]])
-        places = np.searchsorted(e[1:-1], np.where(open_[:, j], 0.0, points[:, j]), side="right")
-        known = ~open_[:, j]
-        low[known, j] = ndtr((bounds[places] - law.mean[j]) / deviations[j])[known]
-        high[known, j] = ndtr((bounds[places + 1] - law.mean[j]) / deviations[j])[known]
-        open_[:, j] = True
+        known = ~hidden[:, j]
+        places = np.searchsorted(e[1:-1], points[known, j], side="right")
+        low[known, j] = ndtr((bounds[places] - law.mean[j]) / deviations[j])
+        high[known, j] = ndtr((bounds[places + 1] - law.mean[j]) / deviations[j])
+        hidden[:, j] = True
     levels = np.clip(low + uniform * (high - low), _EPSILON, 1.0 - _EPSILON)
-    return np.where(open_, law.mean + deviations * ndtri(levels), points)
+    return np.where(hidden, law.mean + deviations * ndtri(levels), found)  # L2
 
 
 # --- categories -------------------------------------------------------------------------------------------------------

@@ -52,8 +52,7 @@ class Axis:
         edges: where the bins of an axis of ordered bins or labels begin and end, shape ``(count + 1,)`` from 0 to 1;
             None on a real axis. A bin's coordinate is its middle.
         ordered: whether neighbouring bins are alike.
-        center, spread: the prior, a normal density (2), or for labels the kernel (4) with ``b = 2 spread``; an
-            infinite spread is the uniform prior.
+        center, spread: the prior, a kernel like the others with c and b; an infinite spread is the uniform prior.
     """
 
     edges: Floats | None = None
@@ -68,8 +67,8 @@ class Axis:
 
     def places(self, units: Floats) -> NDArray[np.intp]:
         """Return the bins of coordinates, shape ``(n,)`` to ``(n,)``."""
-        assert_edges = self.edges if self.edges is not None else np.array([0.0, 1.0])
-        return np.searchsorted(assert_edges[1:-1], units, side="right")
+        inner = np.empty(0) if self.edges is None else self.edges[1:-1]
+        return np.searchsorted(inner, units, side="right")
 
 
 @dataclass(frozen=True, eq=False)

@@ -336,11 +336,18 @@ def _memo(sampler: CMAES, space: Space, history: History) -> _Memo:
 
 
 def _result(history: History, record: TrialRecord) -> tuple[float, ...] | None:
-    """Return the losses a trial first rested with, infinite when it went wrong; None while they are not known."""
-    if len(record.stretches) > 1 and record.stretches[0].end is not None:
-        for report in reversed(record.reports):
-            if report.time <= record.stretches[0].end and all(goal.metric in report.metrics for goal in history.goals):
-                return _finite(tuple(goal.loss(report.metrics[goal.metric]) for goal in history.goals))
+    """Return the losses a trial first rested with, infinite when it went wrong; None while they are not known.
+
+    Whatever happens to the trial later, the answer stays, but for None: reports of an earlier stretch of training
+    come before the way it ended.
+    """
+    if len(record.stretches) > 1 or record.status is Status.PAUSED:
+        goals = history.goals
+        reports = [report for report in record.reports if all(goal.metric in report.metrics for goal in goals)]
+        ends = [stretch.end for stretch in record.stretches if stretch.end is not None]
+        if reports and (end := next((end for end in ends if end >= reports[0].time), None)) is not None:
+            newest = next(report for report in reversed(reports) if report.time <= end)
+            return _finite(tuple(goal.loss(newest.metrics[goal.metric]) for goal in goals))
     if record.status in _BAD:
         return (math.inf,) * len(history.goals)
     losses = record.losses if record.status in OBSERVED else None

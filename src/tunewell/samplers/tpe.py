@@ -89,7 +89,7 @@ class TPE:
         plan = _plan(space)
         model = self._model(plan, seen, history)
         if model is None:
-            proposals = [Sobol().suggest(space, history, rng)]
+            proposals: Sequence[Config] = [self._first(plan, space, history, rng)]
         else:
             proposals = model.ranked(model.below.sample(self.candidates, rng), space)
         if not plan.size < math.inf or _noisy(seen, space, history):
@@ -103,11 +103,18 @@ class TPE:
             return proposals[0]
         return left[0] if model is None else model.ranked(space.encode(left), space)[0]
 
+    def _first(self, plan: _Plan, space: Space, history: History, rng: np.random.Generator) -> Config:
+        """Return a point of the design: drawn from the priors where there are any, else quasi-random."""
+        if not plan.believes:
+            return Sobol().suggest(space, history, rng)
+        belief = self._density(plan, np.empty((0, len(plan.axes))), np.empty(0), 0)
+        return space.decode_one(belief.sample(1, rng)[0].tolist())
+
     def _model(self, plan: _Plan, seen: Observations, history: History) -> _Model | None:
         """Return the two densities, or None while the design lasts and before anything has worked."""
         finished = len(seen.losses) + len(seen.failed)
         worked = np.flatnonzero(np.isfinite(seen.losses).all(axis=1))
-        if min(history.suggested, finished) < self.design and history.suggested < self.design or not len(worked):
+        if max(history.suggested, finished) < self.design or not len(worked):
             return None
         n_good = min(math.ceil(self.share * finished), _MOST_GOOD, len(worked))  # (1)
         order = worked[_best(seen.losses[worked], n_good + 1)]
@@ -140,6 +147,7 @@ class _Plan:
 
     axes: tuple[Axis, ...]
     conditional: bool
+    believes: bool
     size: float
 
 
@@ -157,9 +165,11 @@ def _plan(space: Space) -> _Plan:
             edges = np.array([*walls[:-1], 1.0])
         center, spread = 0.5, math.inf
         if parameter.prior is not None:
-            center, spread = parameter.to_unit(parameter.prior.center), parameter.prior.std
+            center = parameter.to_unit(parameter.prior.center)
+            spread = parameter.prior.std * (2.0 if parameter.is_categorical else 1.0)  # of labels: b in (4) there
         axes.append(Axis(edges, not parameter.is_categorical, center, spread))
-    return _Plan(tuple(axes), any(parameter.when for parameter in space.values()), space.size)
+    conditional = any(parameter.when for parameter in space.values())
+    return _Plan(tuple(axes), conditional, any(math.isfinite(axis.spread) for axis in axes), space.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,13 +211,12 @@ def _noisy(seen: Observations, space: Space, history: History) -> bool:
     """Tell whether the same configuration has ended with different losses among the newest trials."""
     if len(tried(space, history)) == len(history.trials):
         return False
-    rows = np.nan_to_num(seen.units[-1000:], nan=-1.0)
-    losses = seen.losses[-1000:][~seen.weak[-1000:]]
-    rows = rows[~seen.weak[-1000:]]
-    _, inverse = np.unique(rows, axis=0, return_inverse=True)
-    order = np.argsort(inverse.ravel(), kind="stable")
-    same = np.diff(inverse.ravel()[order]) == 0
-    return bool((same & (losses[order][1:] != losses[order][:-1]).any(axis=1)).any())
+    strong = np.flatnonzero(~seen.weak)[-1000:]
+    rows, losses = np.nan_to_num(seen.units[strong], nan=-1.0), seen.losses[strong]
+    order = np.lexsort(rows.T)
+    same = np.equal(rows[order][1:], rows[order][:-1]).all(axis=1)
+    differ = np.not_equal(losses[order][1:], losses[order][:-1]).any(axis=1)
+    return bool(np.any(same & differ))
 
 
 def _untried(space: Space, plan: _Plan, known: set[tuple[object, ...]], rng: np.random.Generator) -> list[Config]:
