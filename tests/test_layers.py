@@ -17,7 +17,7 @@ ROOT = Path(tunewell.__file__).parent
 LAYERS = [
     ["scales", "values", "parameters", "space", "numerics", "identity", "registry"],
     ["events"],
-    ["history"],
+    ["records", "rungs", "history"],
     ["protocols"],
     ["trial", "analysis", "knowledge"],
     ["samplers", "schedulers", "executors", "journals"],

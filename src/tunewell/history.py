@@ -9,11 +9,8 @@ hundred thousand.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +20,8 @@ from tunewell.events import (
     Ended,
     Enqueued,
     Event,
-    Fork,
     Goal,
     Noted,
-    Origin,
     Paused,
     Reported,
     SettingsChanged,
@@ -36,265 +31,13 @@ from tunewell.events import (
     TrialResumed,
     TrialStarted,
 )
+from tunewell.records import LOSSES_ALLOWED as LOSSES_ALLOWED
+from tunewell.records import OBSERVED as OBSERVED
+from tunewell.records import About
+from tunewell.records import Stretch as Stretch
+from tunewell.records import TrialRecord as TrialRecord
+from tunewell.rungs import Rung as Rung
 from tunewell.space import Config, Space
-
-OBSERVED = frozenset({Status.COMPLETED, Status.STOPPED, Status.PAUSED})
-"""The statuses whose value counts as a measurement of the configuration."""
-
-LOSSES_ALLOWED = 3
-"""A trial whose worker died this often without a new checkpoint is not taken up again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A time that a trial spent on a worker: ``end`` is None while it lasts. Seconds on the executor's clock."""
-
-    driver: str
-    worker: int
-    begin: float
-    end: float | None = None
-
-
-@dataclass(slots=True)
-class _About:
-    """What every record of one study shares."""
-
-    goals: tuple[Goal, ...] = ()
-    files: Path = Path()
-
-
-class TrialRecord:
-    """What is known of one trial.
-
-    Attributes:
-        number: counted from 0 in the order of starting.
-        params: the active parameters.
-        status: see :class:`~tunewell.events.Status`; compares equal to its name.
-        reason: why it was started, paused, stopped or ended, in words.
-        error: the traceback, when the objective raised.
-        reports: each with ``step``, ``metrics`` and ``time``, in the order of steps.
-        metrics: what the objective returned.
-        saved: the step of its newest checkpoint, 0 when there is none.
-    """
-
-    __slots__ = (
-        "_about",
-        "_fresh_losses",
-        "error",
-        "fork",
-        "metrics",
-        "number",
-        "origin",
-        "params",
-        "paused_by",
-        "reason",
-        "reports",
-        "saved",
-        "seed",
-        "status",
-        "stretches",
-    )
-
-    def __init__(self, event: TrialStarted, about: _About) -> None:
-        self._about = about
-        self._fresh_losses = 0
-        self.number = event.trial
-        self.params: Config = event.config
-        self.seed = event.seed
-        self.origin: Origin = event.origin
-        self.fork: Fork | None = event.fork
-        self.status = Status.RUNNING
-        self.reason = event.reason
-        self.error = ""
-        self.paused_by = ""
-        self.reports: list[Reported] = []
-        self.metrics: Mapping[str, float] = {}
-        self.saved = event.fork.step if event.fork else 0
-        self.stretches: list[Stretch] = [Stretch(event.driver, event.worker, event.time)]
-
-    def __repr__(self) -> str:
-        return (
-            f"TrialRecord(number={self.number}, status={self.status.value!r}, value={self.value!r}, step={self.step})"
-        )
-
-    @property
-    def step(self) -> int:
-        """The steps it has trained and reported."""
-        if self.reports:
-            return self.reports[-1].step
-        return self.fork.step if self.fork else 0
-
-    @property
-    def value(self) -> float | None:
-        """The study's metric as it stood last: returned at the end, or in the newest report. None when unknown.
-
-        Raises:
-            ValueError: the study has several goals.
-        """
-        if len(self._about.goals) != 1:
-            raise ValueError(
-                f"expected one goal, this study has {len(self._about.goals)}: use trial.values, one number per goal"
-            )
-        return self.metric(self._about.goals[0].metric)
-
-    @property
-    def values(self) -> tuple[float | None, ...]:
-        """One value per goal."""
-        return tuple(self.metric(goal.metric) for goal in self._about.goals)
-
-    @property
-    def loss(self) -> float | None:
-        """The first goal's value as something to minimise; None when unknown."""
-        goal = self._about.goals[0]
-        value = self.metric(goal.metric)
-        return None if value is None else goal.loss(value)
-
-    @property
-    def losses(self) -> tuple[float, ...] | None:
-        """All goals' values as something to minimise; None unless all are known."""
-        found = [(goal, self.metric(goal.metric)) for goal in self._about.goals]
-        if any(value is None for _, value in found):
-            return None
-        return tuple(goal.loss(value) for goal, value in found if value is not None)
-
-    def metric(self, name: str) -> float | None:
-        """The newest value of a metric, or None."""
-        if name in self.metrics:
-            return self.metrics[name]
-        for report in reversed(self.reports):
-            if name in report.metrics:
-                return report.metrics[name]
-        return None
-
-    def curve(self, name: str) -> list[tuple[int, float]]:
-        """The reports of a metric as ``(step, value)`` pairs."""
-        return [(report.step, report.metrics[name]) for report in self.reports if name in report.metrics]
-
-    @property
-    def observed(self) -> bool:
-        """Whether the value measures the configuration: ended or resting in order, and finite."""
-        if self.status not in OBSERVED:
-            return False
-        losses = self.losses
-        return losses is not None and all(math.isfinite(loss) for loss in losses)
-
-    @property
-    def seconds(self) -> float:
-        """The time spent on workers so far, without pauses; an open stretch counts up to its newest report."""
-        newest = self.reports[-1].time if self.reports else 0.0
-        return sum(
-            max(0.0, (stretch.end if stretch.end is not None else max(newest, stretch.begin)) - stretch.begin)
-            for stretch in self.stretches
-        )
-
-    @property
-    def driver(self) -> str:
-        """The process that looks or looked after the trial last."""
-        return self.stretches[-1].driver
-
-    @property
-    def last_sign(self) -> float:
-        """The time of the newest thing heard of a running trial."""
-        begin = self.stretches[-1].begin
-        return max(begin, self.reports[-1].time) if self.reports else begin
-
-    @property
-    def lost_for_good(self) -> bool:
-        """Whether its workers died so often that it is not tried again."""
-        return self.status is Status.LOST and self._fresh_losses >= LOSSES_ALLOWED
-
-    @property
-    def directory(self) -> Path:
-        """The folder of the trial's checkpoints and log."""
-        return self._about.files / f"trials/{self.number}"
-
-    @property
-    def log(self) -> Path:
-        """The file with what the objective printed in its worker process."""
-        return self._about.files / f"trials/{self.number}/output.log"
-
-    @property
-    def checkpoint(self) -> Path | None:
-        """The folder of the newest checkpoint, or None."""
-        if not self.saved:
-            return None
-        if self.fork is not None and self.saved == self.fork.step:
-            return self._about.files / f"trials/{self.fork.trial}/step-{self.fork.step}"
-        return self._about.files / f"trials/{self.number}/step-{self.saved}"
-
-
-class Rung:
-    """All trials at one step: how they rank there, who rests there, how many went on.
-
-    Losses are those of the first goal; NaN counts as infinitely bad, so a diverged trial ranks last.
-    """
-
-    def __init__(self, step: int, trials: Iterable[TrialRecord]) -> None:
-        self.step = step
-        self._losses: dict[int, float] = {}
-        self._ranked: list[tuple[float, int]] = []
-        self._waiting: list[tuple[float, int]] = []  # heap; entries may be stale
-        self._resting: set[int] = set()
-        for trial in trials:
-            for report in trial.reports:
-                if report.step == step:
-                    self._losses[trial.number] = _rankable(trial, report)
-                    if trial.step == step and trial.status is not Status.RUNNING:
-                        self._rest(trial)
-        self._ranked = sorted((loss, number) for number, loss in self._losses.items())
-
-    def __len__(self) -> int:
-        return len(self._losses)
-
-    @property
-    def moved_on(self) -> int:
-        """How many trials went or are going beyond this step."""
-        return len(self._losses) - len(self._resting)
-
-    def rank(self, trial: int) -> int:
-        """The trial's place among all that reported here, 1 the best; ties go to the older trial."""
-        return bisect_left(self._ranked, (self._losses[trial], trial)) + 1
-
-    def loss(self, trial: int) -> float:
-        """The loss that the trial reported at this step."""
-        return self._losses[trial]
-
-    def losses(self) -> Sequence[float]:
-        """All losses at this step, best first, shape ``(n_trials,)``."""
-        return [loss for loss, _ in self._ranked]
-
-    def best_waiting(self, trials: Sequence[TrialRecord]) -> int | None:
-        """The best trial that the scheduler paused here and that still waits, or None."""
-        while self._waiting:
-            number = self._waiting[0][1]
-            trial = trials[number]
-            if trial.status is Status.PAUSED and trial.paused_by == "scheduler" and trial.step == self.step:
-                return number
-            heappop(self._waiting)
-        return None
-
-    def _add(self, trial: TrialRecord, report: Reported) -> None:
-        loss = _rankable(trial, report)
-        self._losses[trial.number] = loss
-        insort(self._ranked, (loss, trial.number))
-
-    def _remove(self, trial: int) -> None:
-        loss = self._losses.pop(trial, None)
-        if loss is not None:
-            del self._ranked[bisect_left(self._ranked, (loss, trial))]
-            self._resting.discard(trial)
-
-    def _rest(self, trial: TrialRecord) -> None:
-        if trial.number in self._losses:
-            self._resting.add(trial.number)
-            if trial.status is Status.PAUSED:
-                heappush(self._waiting, (self._losses[trial.number], trial.number))
-
-
-def _rankable(trial: TrialRecord, report: Reported) -> float:
-    goal = trial._about.goals[0]
-    value = report.metrics.get(goal.metric, math.nan)
-    return math.inf if math.isnan(value) else goal.loss(value)
 
 
 class History:
@@ -331,7 +74,7 @@ class History:
         self.default_started = False
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
         self.best_so_far: tuple[float, int] | None = None  # smallest loss ever seen, for the eye only
-        self._about = _About(files=files or Path())
+        self._about = About(files=files or Path())
         self._lost_for_good = 0
         self._forks: dict[int, list[TrialRecord]] = {}
         self._rungs: dict[int, Rung] = {}
@@ -452,7 +195,7 @@ class History:
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
         rung = self._rungs.get(record.step)
         if rung is not None:
-            rung._resting.discard(record.number)
+            rung.leave(record.number)
 
     def _reported(self, event: Reported) -> None:
         record = self.trials[event.trial]
@@ -463,12 +206,12 @@ class History:
         self._look(event.trial, event.metrics)
         rung = self._rungs.get(event.step)
         if rung is not None:
-            rung._add(record, event)
+            rung.add(record, event)
 
     def _saved(self, event: CheckpointSaved) -> None:
         record = self.trials[event.trial]
         record.saved = event.step
-        record._fresh_losses = 0
+        record.fresh_losses = 0
 
     def _adjusted(self, event: Adjusted) -> None:
         self.adjustments.append(event)
@@ -491,7 +234,7 @@ class History:
         self._rest(record, event.time)
         if event.status is Status.LOST:
             if event.fault == "trial":
-                record._fresh_losses += 1
+                record.fresh_losses += 1
             if record.lost_for_good:
                 self._lost_for_good += 1
             else:
@@ -518,7 +261,7 @@ class History:
         self.rested.append(record.number)
         rung = self._rungs.get(record.step)
         if rung is not None:
-            rung._rest(record)
+            rung.rest(record)
 
     def _look(self, trial: int, metrics: Mapping[str, float]) -> None:
         goal = self._about.goals[0]
@@ -533,7 +276,7 @@ class History:
         while record.reports and record.reports[-1].step > step:
             report = record.reports.pop()
             if report.step in self._rungs:
-                self._rungs[report.step]._remove(record.number)
+                self._rungs[report.step].remove(record.number)
             self.steps_done += record.step - report.step
 
 

@@ -1,0 +1,200 @@
+"""What is known of one trial: its record, as the events tell it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunewell.events import Fork, Goal, Origin, Reported, Status, TrialStarted
+from tunewell.space import Config
+
+OBSERVED = frozenset({Status.COMPLETED, Status.STOPPED, Status.PAUSED})
+"""The statuses whose value counts as a measurement of the configuration."""
+
+LOSSES_ALLOWED = 3
+"""A trial whose worker died this often without a new checkpoint is not taken up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A time that a trial spent on a worker: ``end`` is None while it lasts. Seconds on the executor's clock."""
+
+    driver: str
+    worker: int
+    begin: float
+    end: float | None = None
+
+
+@dataclass(slots=True)
+class About:
+    """What every record of one study shares."""
+
+    goals: tuple[Goal, ...] = ()
+    files: Path = Path()
+
+
+class TrialRecord:
+    """What is known of one trial.
+
+    Attributes:
+        number: counted from 0 in the order of starting.
+        params: the active parameters.
+        status: see :class:`~tunewell.events.Status`; compares equal to its name.
+        reason: why it was started, paused, stopped or ended, in words.
+        error: the traceback, when the objective raised.
+        reports: each with ``step``, ``metrics`` and ``time``, in the order of steps.
+        metrics: what the objective returned.
+        saved: the step of its newest checkpoint, 0 when there is none.
+    """
+
+    __slots__ = (
+        "_about",
+        "error",
+        "fork",
+        "fresh_losses",
+        "metrics",
+        "number",
+        "origin",
+        "params",
+        "paused_by",
+        "reason",
+        "reports",
+        "saved",
+        "seed",
+        "status",
+        "stretches",
+    )
+
+    def __init__(self, event: TrialStarted, about: About) -> None:
+        self._about = about
+        self.fresh_losses = 0
+        self.number = event.trial
+        self.params: Config = event.config
+        self.seed = event.seed
+        self.origin: Origin = event.origin
+        self.fork: Fork | None = event.fork
+        self.status = Status.RUNNING
+        self.reason = event.reason
+        self.error = ""
+        self.paused_by = ""
+        self.reports: list[Reported] = []
+        self.metrics: Mapping[str, float] = {}
+        self.saved = event.fork.step if event.fork else 0
+        self.stretches: list[Stretch] = [Stretch(event.driver, event.worker, event.time)]
+
+    def __repr__(self) -> str:
+        return (
+            f"TrialRecord(number={self.number}, status={self.status.value!r}, value={self.value!r}, step={self.step})"
+        )
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """What the study minimises or maximises."""
+        return self._about.goals
+
+    @property
+    def step(self) -> int:
+        """The steps it has trained and reported."""
+        if self.reports:
+            return self.reports[-1].step
+        return self.fork.step if self.fork else 0
+
+    @property
+    def value(self) -> float | None:
+        """The study's metric as it stood last: returned at the end, or in the newest report. None when unknown.
+
+        Raises:
+            ValueError: the study has several goals.
+        """
+        if len(self._about.goals) != 1:
+            raise ValueError(
+                f"expected one goal, this study has {len(self._about.goals)}: use trial.values, one number per goal"
+            )
+        return self.metric(self._about.goals[0].metric)
+
+    @property
+    def values(self) -> tuple[float | None, ...]:
+        """One value per goal."""
+        return tuple(self.metric(goal.metric) for goal in self._about.goals)
+
+    @property
+    def loss(self) -> float | None:
+        """The first goal's value as something to minimise; None when unknown."""
+        goal = self._about.goals[0]
+        value = self.metric(goal.metric)
+        return None if value is None else goal.loss(value)
+
+    @property
+    def losses(self) -> tuple[float, ...] | None:
+        """All goals' values as something to minimise; None unless all are known."""
+        found = [(goal, self.metric(goal.metric)) for goal in self._about.goals]
+        if any(value is None for _, value in found):
+            return None
+        return tuple(goal.loss(value) for goal, value in found if value is not None)
+
+    def metric(self, name: str) -> float | None:
+        """The newest value of a metric, or None."""
+        if name in self.metrics:
+            return self.metrics[name]
+        for report in reversed(self.reports):
+            if name in report.metrics:
+                return report.metrics[name]
+        return None
+
+    def curve(self, name: str) -> list[tuple[int, float]]:
+        """The reports of a metric as ``(step, value)`` pairs."""
+        return [(report.step, report.metrics[name]) for report in self.reports if name in report.metrics]
+
+    @property
+    def observed(self) -> bool:
+        """Whether the value measures the configuration: ended or resting in order, and finite."""
+        if self.status not in OBSERVED:
+            return False
+        losses = self.losses
+        return losses is not None and all(math.isfinite(loss) for loss in losses)
+
+    @property
+    def seconds(self) -> float:
+        """The time spent on workers so far, without pauses; an open stretch counts up to its newest report."""
+        newest = self.reports[-1].time if self.reports else 0.0
+        return sum(
+            max(0.0, (stretch.end if stretch.end is not None else max(newest, stretch.begin)) - stretch.begin)
+            for stretch in self.stretches
+        )
+
+    @property
+    def driver(self) -> str:
+        """The process that looks or looked after the trial last."""
+        return self.stretches[-1].driver
+
+    @property
+    def last_sign(self) -> float:
+        """The time of the newest thing heard of a running trial."""
+        begin = self.stretches[-1].begin
+        return max(begin, self.reports[-1].time) if self.reports else begin
+
+    @property
+    def lost_for_good(self) -> bool:
+        """Whether its workers died so often that it is not tried again."""
+        return self.status is Status.LOST and self.fresh_losses >= LOSSES_ALLOWED
+
+    @property
+    def directory(self) -> Path:
+        """The folder of the trial's checkpoints and log."""
+        return self._about.files / f"trials/{self.number}"
+
+    @property
+    def log(self) -> Path:
+        """The file with what the objective printed in its worker process."""
+        return self._about.files / f"trials/{self.number}/output.log"
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The folder of the newest checkpoint, or None."""
+        if not self.saved:
+            return None
+        if self.fork is not None and self.saved == self.fork.step:
+            return self._about.files / f"trials/{self.fork.trial}/step-{self.fork.step}"
+        return self._about.files / f"trials/{self.number}/step-{self.saved}"
