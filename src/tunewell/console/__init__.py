@@ -14,9 +14,24 @@ from tunewell.history import History
 
 if TYPE_CHECKING:
     from tunewell.decisions import Budget
-    from tunewell.study import Study
 
 Progress = bool | Callable[[History, Sequence[Event]], Any]
+
+
+class Watched(Protocol):
+    """What is looked at: a study, as far as it matters here."""
+
+    name: str
+
+    @property
+    def history(self) -> History:
+        """The history as it is now."""
+        ...
+
+    @property
+    def storage(self) -> str | None:
+        """The storage's URL, None in memory."""
+        ...
 
 
 class View(Protocol):
@@ -68,7 +83,7 @@ class Passing:
 
 
 @contextmanager
-def watching(study: Study, budget: Budget, progress: Progress) -> Iterator[View]:
+def watching(study: Watched, budget: Budget, progress: Progress) -> Iterator[View]:
     """Open the view that ``progress`` asks for, and close it with a summary, whatever happens meanwhile.
 
     Raises:
@@ -86,7 +101,7 @@ def watching(study: Study, budget: Budget, progress: Progress) -> Iterator[View]
 
 
 @contextmanager
-def _shown(study: Study, budget: Budget) -> Iterator[View]:
+def _shown(study: Watched, budget: Budget) -> Iterator[View]:
     from tunewell.console.lines import LineView, write_line
     from tunewell.console.summary import summary
     from tunewell.console.text import goal, plural
@@ -135,7 +150,7 @@ def on_terminal() -> bool:
     return not isinstance(sys.stdout, FileProxy)
 
 
-def _storage(study: Study) -> str | None:
+def _storage(study: Watched) -> str | None:
     """Return the study's storage as one would type it, without a password; None for a study in memory."""
     if study.storage is None or not study.storage.startswith("sqlite:///"):
         return study.storage
