@@ -5,9 +5,9 @@ after the same ``n`` want the same key, and the database lets one of them in. No
 block writers (SQLite runs in write-ahead mode), and a transaction is there whole or not at all.
 
 How durable a commit is on SQLite: every commit survives the death of the process at once. A commit that comes more
-than ``SYNC_SECONDS`` after the last flush to the disk is also flushed before it returns, so it survives a power cut, and
-all before it do. Commits that follow a flush more closely wait for the next one, which the driver's heartbeat brings
-within ten seconds if nothing else does: so much, and no more, a power cut can take.
+than ``SYNC_SECONDS`` after the last flush to the disk is also flushed before it returns, so it survives a power cut,
+and all before it do. Commits that follow a flush more closely wait for the next one, which the driver's heartbeat
+brings within ten seconds if nothing else does: so much, and no more, a power cut can take.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tunewell.events import Event
-from tunewell.journals.codec import decode, encode
+from tunewell.journals.codec import decode_all, encode
 from tunewell.protocols import Conflict, JournalError
 
 SYNC_SECONDS = 0.1
@@ -232,8 +232,7 @@ class SqlJournal:
             values = {"study": self._study, "start": start, "end": start + READ_ROWS}
             with self.storage.lock, self.storage.connected() as connection:
                 rows = self.storage.direct(_READ).fetch(connection, values)
-            for kind, body in rows:
-                yield decode(kind, body)
+            yield from decode_all(rows)
             if len(rows) < READ_ROWS:
                 return
             start += len(rows)
