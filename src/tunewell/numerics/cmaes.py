@@ -13,10 +13,11 @@ A        the margin's scale of each coordinate, shape ``(d,)``; 1 without intege
 q        for each categorical coordinate the probabilities of its values
 ======== ==========================================================================================
 
-All is in the unit cube, whose walls mirror. An integer coordinate is a real one cut into bins; beyond the walls lie
-its outer bins. What we do differently: a history holds configurations only, not the latent points that were drawn, so
-the side of the wall and the place within a bin are drawn again, from the marginal law given what is known (L-numbers);
-CMA-ES with margin keeps them. The categorical law moves by weighted recombination with a fixed rate; CatCMA adapts it.
+All is in the unit cube; a point beyond a wall is moved onto it. An integer coordinate is a real one cut into bins, and
+beyond the walls lie its outer bins. What we do differently: a history holds configurations, not the latent points that
+were drawn, so the place within a bin or behind a wall is drawn again, from the marginal law given what is known.
+(CMA-ES with margin keeps the latent place.) The categorical law moves by weighted recombination with a fixed rate;
+CatCMA adapts it.
 """
 
 from __future__ import annotations
@@ -131,11 +132,6 @@ def draw(law: Normal, rng: np.random.Generator) -> Floats:
     return np.asarray(law.mean + law.sigma * law.scale * y)  # (40), with A
 
 
-def mirror(points: Floats) -> Floats:
-    """Fold coordinates back into the unit cube, any shape."""
-    return np.asarray(1.0 - np.abs(np.mod(points, 2.0) - 1.0))
-
-
 def update(law: Normal, s: Strategy, points: Floats) -> Normal:
     """Return the law after a generation: ``points`` of shape ``(λ, d)``, the best first."""
     step = law.sigma * law.scale
@@ -184,14 +180,16 @@ def _decomposed(law: Normal) -> Normal:
 def keep_margin(law: Normal, edges: dict[int, Floats], alpha: float) -> Normal:
     """Return the law with at least the mass ``alpha / 2`` on either side of the mean's bin (``alpha`` at a wall).
 
+    The mean of a real coordinate stays near enough to the walls for the mass ``alpha`` to lie inside of one.
+
     Args:
         law: after :func:`update`.
         edges: of the integer coordinates where their bins begin and end, shape ``(count + 1,)`` from 0 to 1.
         alpha: the margin, 1 / (d λ) in the paper.
     """
-    if not edges:
-        return law
-    mean, scale, deviations = law.mean.copy(), law.scale.copy(), law.deviations
+    deviations, scale = law.deviations, law.scale.copy()
+    reach = float(-ndtri(alpha)) * deviations
+    mean = np.clip(law.mean, -reach, 1.0 + reach)
     for j, e in edges.items():
         inner = e[1:-1]
         if not len(inner):
@@ -199,8 +197,7 @@ def keep_margin(law: Normal, edges: dict[int, Floats], alpha: float) -> Normal:
         place = int(np.searchsorted(inner, mean[j], side="right"))
         if place in (0, len(inner)):  # M: the outer bins have a neighbour on one side only
             edge = inner[0] if place == 0 else inner[-1]
-            reach = float(-ndtri(alpha)) * deviations[j]
-            mean[j] = edge + np.clip(mean[j] - edge, -reach, reach)
+            mean[j] = edge + np.clip(mean[j] - edge, -reach[j], reach[j])
             continue
         low, high = inner[place - 1], inner[place]
         p_low = max(alpha / 2.0, float(ndtr((low - mean[j]) / deviations[j])))
@@ -218,10 +215,10 @@ def keep_margin(law: Normal, edges: dict[int, Floats], alpha: float) -> Normal:
 
 
 def latent(law: Normal, edges: dict[int, Floats], points: Floats, uniform: Floats) -> Floats:
-    """Return where ``points``, shape ``(λ, d)``, may have been before the walls and bins were applied.
+    """Return where ``points``, shape ``(λ, d)``, may have been drawn, before walls and bins were applied.
 
-    A real coordinate x may have come from -x or 2 - x, behind a wall; an integer from anywhere in its bin; one that is
-    NaN from anywhere. Each is drawn from its marginal law, given what is known.
+    An integer may come from anywhere in its bin, a real coordinate on a wall from anywhere behind it, and one that is
+    NaN from anywhere: each is drawn from its marginal law, given what is known.
 
     Args:
         law: the law the points were drawn from.
@@ -229,24 +226,20 @@ def latent(law: Normal, edges: dict[int, Floats], points: Floats, uniform: Float
         points: coordinates in the unit cube, of an integer the middle of its bin.
         uniform: numbers between 0 and 1, shape ``(λ, d)``, which decide on the places.
     """
-    images = np.array([points, -points, 2.0 - points])  # L1
     deviations = law.deviations
-    logs = -0.5 * ((images - law.mean) / deviations) ** 2
-    shares = np.cumsum(np.exp(logs - logs.max(axis=0)), axis=0)
-    which = (uniform * shares[-1] >= shares).sum(axis=0).clip(0, 2)
-    found = np.take_along_axis(images, which[None], axis=0)[0]
-
-    low, high = np.zeros_like(points), np.ones_like(points)  # as values of the marginal distribution function
-    hidden = np.isnan(points)
+    lowest = np.where(points >= 1.0, 1.0, -np.inf)
+    highest = np.where(points <= 0.0, 0.0, np.inf)
+    hidden = (points <= 0.0) | (points >= 1.0) | np.isnan(points)
     for j, e in edges.items():
         bounds = np.concatenate([[-np.inf], e[1:-1], [np.inf]])
-        known = ~hidden[:, j]
+        known = ~np.isnan(points[:, j])
         places = np.searchsorted(e[1:-1], points[known, j], side="right")
-        low[known, j] = ndtr((bounds[places] - law.mean[j]) / deviations[j])
-        high[known, j] = ndtr((bounds[places + 1] - law.mean[j]) / deviations[j])
+        lowest[known, j], highest[known, j] = bounds[places], bounds[places + 1]
         hidden[:, j] = True
+    low, high = ndtr((lowest - law.mean) / deviations), ndtr((highest - law.mean) / deviations)
     levels = np.clip(low + uniform * (high - low), _EPSILON, 1.0 - _EPSILON)
-    return np.where(hidden, law.mean + deviations * ndtri(levels), found)  # L2
+    drawn = np.clip(law.mean + deviations * ndtri(levels), lowest, highest)
+    return np.where(hidden, drawn, points)
 
 
 # --- categories -------------------------------------------------------------------------------------------------------

@@ -155,10 +155,14 @@ class Parzen:
             leaving = _leaving(b, count)
             same = places[:, None] == self.axes[j].places(c)
             return np.log(np.where(same, 1.0 - leaving, leaving / max(1, count - 1)))
+        kernels = np.empty(len(c), dtype=np.complex128)
+        kernels.real, kernels.imag = c, b
+        kernels, which = np.unique(kernels, return_inverse=True)  # few: centres are middles, many bandwidths the floor
+        c, b = kernels.real, kernels.imag
         low, high = edges[places], edges[places + 1]
         with np.errstate(invalid="ignore"):
             mass = (ndtr((high[:, None] - c) / b) - ndtr((low[:, None] - c) / b)) / (ndtr((1.0 - c) / b) - ndtr(-c / b))
-        return np.log(np.maximum(np.where(np.isinf(b), (high - low)[:, None], mass), _TINY))
+        return np.log(np.maximum(np.where(np.isinf(b), (high - low)[:, None], mass), _TINY))[:, which]
 
 
 def _leaving(b: Floats, count: int) -> Floats:

@@ -10,6 +10,8 @@ SAMPLERS = Registry(
         "random": "tunewell.samplers.random:Random",
         "grid": "tunewell.samplers.grid:Grid",
         "sobol": "tunewell.samplers.sobol:Sobol",
+        "tpe": "tunewell.samplers.tpe:TPE",
+        "cmaes": "tunewell.samplers.cmaes:CMAES",
     },
     aliases={"auto": "sobol"},
 )

@@ -10,12 +10,13 @@ which they first came to rest, so one slow trial never holds the others up; a ne
 last full generation. What counts is the loss a trial first rested with: later stretches of training do not rewrite the
 past. A trial that diverged, ran out of memory or time, or failed is the worst of its generation. Trials that were
 cancelled or are lost are left out, and so are those that others chose: they only decide, like the first design, where
-the first law starts.
+the first law starts. Several goals: trials are ordered by how many others beat them in every goal.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from weakref import WeakKeyDictionary
@@ -26,12 +27,14 @@ from tunewell.events import Status
 from tunewell.history import OBSERVED, History, TrialRecord
 from tunewell.numerics import cmaes
 from tunewell.numerics.cmaes import Normal, Places, Strategy
+from tunewell.samplers.observations import values_of
 from tunewell.samplers.sobol import Sobol
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
 
 _BAD = frozenset({Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED, Status.TIMED_OUT})
 _MOST_BINS = 1024  # with more, an integer is treated as a real number
+_DRAWS = 10  # until one is new; after that an old one will do
 _TOL_X = 1e-10  # a law narrower than this, in the unit cube, has converged
 _TOL_FUN = 1e-12  # relative range of the losses of the last generations
 _WORST_CONDITION = 1e14
@@ -54,14 +57,14 @@ class CMAES:
     >>> sampler = tw.samplers.CMAES(sigma=0.2)
     """
 
-    sigma: float = 0.15
+    sigma: float = 0.1
     population: int | None = None
     design: int | None = None
     restarts: bool = True
 
     def __post_init__(self) -> None:
         if not 0.0 < self.sigma < math.inf:
-            raise ValueError(f"CMAES expected sigma above 0, such as 0.15, got {self.sigma!r}")
+            raise ValueError(f"CMAES expected sigma above 0, such as 0.1, got {self.sigma!r}")
         if self.population is not None and self.population < 4:
             raise ValueError(f"CMAES expected a population of at least 4, got {self.population!r}")
         if self.design is not None and self.design < 0:
@@ -75,8 +78,15 @@ class CMAES:
         design = self._design(plan)
         if history.suggested < design:
             return Sobol().suggest(space, history, rng)
-        run = _memo(self, space, history).advance(self, history, plan, design)
-        return space.decode_one(plan.draw(run, rng).tolist())
+        memo = _memo(self, space, history)
+        run = memo.advance(self, history, plan, design)
+        for _ in range(_DRAWS):  # walls and bins make it likely that some point comes up again
+            config = space.decode_one(plan.draw(run, rng).tolist())
+            if values_of(space, config) not in memo.tried:
+                break
+        return config
+
+    # the defaults that hang on the space
 
     def _design(self, plan: _Plan) -> int:
         return self._population(plan) if self.design is None else self.design
@@ -107,11 +117,7 @@ class _Plan:
         """Return a point of the unit cube, shape ``(n_columns,)``."""
         point = np.full(self.n_columns, 0.5)
         if len(self.numbers):
-            raw = cmaes.draw(run.law, rng)
-            folded = cmaes.mirror(raw)
-            for j in self.edges:
-                folded[j] = min(max(raw[j], 0.0), 1.0)  # beyond the walls lie the outer bins
-            point[self.numbers] = folded
+            point[self.numbers] = np.clip(cmaes.draw(run.law, rng), 0.0, 1.0)
         for column, q in zip(self.labels, run.probabilities, strict=True):
             place = np.searchsorted(np.cumsum(q)[:-1], rng.random(), side="right")
             point[column] = (place + 0.5) / len(q)
@@ -176,14 +182,14 @@ class _Run:
         """Return the run after a generation: rows of the unit cube and their losses, shape ``(λ, n_goals)``."""
         s = self.strategy
         units = units[_order(losses)]
-        law = self.law
-        if len(plan.numbers) and (losses != losses[0]).any():  # a flat generation tells nothing
-            points = cmaes.latent(law, plan.edges, units[:, plan.numbers], uniform)
-            margin = 1.0 / (s.dimension * s.population)
-            law = cmaes.keep_margin(cmaes.update(law, s, points), plan.edges, margin)
-        learnt = tuple(
-            cmaes.learn(q, s, plan.places(units, k), len(plan.labels)) for k, q in enumerate(self.probabilities)
-        )
+        law, learnt = self.law, self.probabilities
+        if np.not_equal(losses, losses[0]).any():  # a flat generation tells nothing
+            if len(plan.numbers):
+                points = cmaes.latent(law, plan.edges, units[:, plan.numbers], uniform)
+                law = cmaes.update(law, s, points)
+                law = cmaes.keep_margin(law, plan.edges, 1.0 / (s.dimension * s.population))
+            kinds = len(plan.labels)
+            learnt = tuple(cmaes.learn(q, s, plan.places(units, k), kinds) for k, q in enumerate(learnt))
         spent = (self.spent[0] + s.population * (not self.small), self.spent[1] + s.population * self.small)
         best = (*self.best[1 - self.window :], float(losses[:, 0].min()))
         return replace(self, law=law, probabilities=learnt, best=best, spent=spent)
@@ -267,9 +273,10 @@ class _Memo:
 
     space: Space
     read: int = 0  # entries of history.rested
-    counted: int = 0  # trials that have a turn
-    turns: dict[int, int] = field(default_factory=dict)  # of the sampler's trials: how many it suggested before
+    counted: int = 0  # trials, started or more
+    own: set[int] = field(default_factory=set)  # the trials that the sampler suggested
     first_drawn: float = math.inf  # the first trial that came from a law
+    tried: set[tuple[object, ...]] = field(default_factory=set)
     seen: set[int] = field(default_factory=set)
     doubtful: list[int] = field(default_factory=list)  # at rest, but without a result so far
     units: list[Floats] = field(default_factory=list)  # results in the order of rest
@@ -294,11 +301,13 @@ class _Memo:
 
     def _read(self, history: History, design: int) -> None:
         for record in history.trials[self.counted :]:
+            self.tried.add(values_of(self.space, record.params))
             if record.origin == "sampler":
-                if len(self.turns) == design:
+                if len(self.own) == design:
                     self.first_drawn = record.number
-                self.turns[record.number] = len(self.turns)
+                self.own.add(record.number)
         self.counted = len(history.trials)
+        fresh: list[tuple[TrialRecord, tuple[float, ...]]] = []
         for number in history.rested[self.read :]:
             if number in self.seen:
                 continue
@@ -307,21 +316,19 @@ class _Memo:
             losses = _result(history, record)
             if losses is None:
                 self.doubtful.append(number)
-                continue
-            turn = self.turns.get(number, -1)
-            early = number < self.first_drawn
-            if turn < 0 and not early:
-                continue
-            unit = _encoded(self.space, record.params)
+            elif number in self.own or number < self.first_drawn:
+                fresh.append((record, losses))
+        self.read = len(history.rested)
+        units = _encoded(self.space, [record.params for record, _ in fresh])
+        for (record, losses), unit in zip(fresh, units, strict=True):
             if unit is None:
                 continue
-            if early:
-                self.begun.append(_Begun(number, unit, losses))
+            if record.number < self.first_drawn:
+                self.begun.append(_Begun(record.number, unit, losses))
                 self.run, self.used = None, 0  # the start itself has moved
             else:
                 self.units.append(unit)
                 self.losses.append(losses)
-        self.read = len(history.rested)
 
 
 _MEMOS: WeakKeyDictionary[History, dict[tuple[CMAES, Space], _Memo]] = WeakKeyDictionary()
@@ -358,9 +365,9 @@ def _finite(losses: tuple[float, ...]) -> tuple[float, ...]:
     return losses if all(map(math.isfinite, losses)) else (math.inf,) * len(losses)
 
 
-def _encoded(space: Space, config: Config) -> Floats | None:
-    """Return the row of a configuration in the unit cube, or None when the space, changed since, no longer holds it."""
+def _encoded(space: Space, configs: Sequence[Config]) -> list[Floats | None]:
+    """Return rows of the unit cube, None for what the space, changed since, no longer holds."""
     try:
-        return np.asarray(space.encode([config])[0])
+        return list(space.encode(configs))
     except ValueError:
-        return None
+        return [None] if len(configs) == 1 else [row for config in configs for row in _encoded(space, [config])]

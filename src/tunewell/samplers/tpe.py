@@ -16,7 +16,10 @@ Where we differ. A parameter that was not active in a trial has the prior as its
 :mod:`tunewell.numerics.parzen`), so one joint density covers a conditional space and learns how branch and leaf go
 together; Watanabe and Optuna split the space into groups. Trials that diverged, ran out of memory or time, or failed
 belong to g, and so do those that still run, which keeps the suggestions of a batch apart. The first trials are a
-quasi-random design. Several goals: fronts of non-dominated trials, ties by the sum of ranks, weights by place.
+quasi-random design, or draws from the priors where any are stated. Several goals: trials are ordered by front of
+non-dominated ones, within a front the lonelier (by crowding distance) first, and weighted by their place; a light form
+of what Ozaki et al., "Multiobjective tree-structured Parzen estimator" (2022), do with hypervolumes. At most 128 good
+trials and 512 others, evenly spaced, become kernels. The prior weighs as much as two trials, not one.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ class TPE:
     share: float = 0.15
     candidates: int = 24
     narrowest: float = 0.03
-    prior: float = 1.0
+    prior: float = 2.0
 
     def __post_init__(self) -> None:
         for name, smallest in (("design", 1), ("candidates", 1)):
@@ -214,9 +217,9 @@ def _noisy(seen: Observations, space: Space, history: History) -> bool:
     strong = np.flatnonzero(~seen.weak)[-1000:]
     rows, losses = np.nan_to_num(seen.units[strong], nan=-1.0), seen.losses[strong]
     order = np.lexsort(rows.T)
-    same = np.equal(rows[order][1:], rows[order][:-1]).all(axis=1)
-    differ = np.not_equal(losses[order][1:], losses[order][:-1]).any(axis=1)
-    return bool(np.any(same & differ))
+    changes = np.abs(np.diff(rows[order], axis=0)).sum(axis=1)
+    differ = np.not_equal(losses[order][1:], losses[order][:-1])
+    return bool(differ[changes == 0.0].any())
 
 
 def _untried(space: Space, plan: _Plan, known: set[tuple[object, ...]], rng: np.random.Generator) -> list[Config]:
@@ -262,7 +265,7 @@ def _best_of_fronts(losses: Floats, count: int) -> Places:
     ranks = np.argsort(np.argsort(losses, axis=0, kind="stable"), axis=0, kind="stable").astype(np.float64)
     few = np.argsort(ranks.sum(axis=1), kind="stable")[: max(512, count)]
     points, ranks = losses[few], ranks[few]
-    beats = (points[:, None] <= points).all(axis=2) & (points[:, None] < points).any(axis=2)
+    beats: NDArray[np.bool_] = np.all(points[:, None] <= points, axis=2) & np.any(points[:, None] < points, axis=2)
     left, chosen = np.ones(len(few), dtype=bool), np.empty(0, dtype=np.intp)
     while len(chosen) < min(count, len(few)):
         front = np.flatnonzero(left & ~beats[left].any(axis=0))
