@@ -740,6 +740,132 @@ def test_algorithms_of_ones_own(storage):
     again.close()
 
 
+def test_checkpoints_are_where_the_study_was_told_to_keep_them(storage, tmp_path):
+    folder = tmp_path / "somewhere else"
+    study = study_of(storage, scheduler="asha", directory=folder)
+    go(study, saving, trials=6)
+    study.close()
+    opened = tw.open(storage)
+    assert opened.directory == folder
+    assert opened.best.checkpoint.is_dir()
+
+    def loads(trial):
+        if trial.checkpoint:
+            assert (trial.checkpoint / "weights").is_file()
+        saving(trial)
+
+    go(opened, loads, trials=15)
+    assert not [t for t in opened.trials if t.status == "failed"]
+    opened.close()
+    (folder / "mine.txt").touch()
+    tw.delete(storage, "study")
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+
+
+def test_a_trial_whose_checkpoint_is_gone_begins_again(storage):
+    import shutil
+
+    study = study_of(storage)
+    go(study, saving, steps=4)
+    assert study.trials[0].saved == 4
+    shutil.rmtree(study.trials[0].directory)
+    go(study, saving, trials=1)
+    assert [(t.status.value, t.step, t.saved) for t in study.trials] == [("completed", 9, 9)]
+    assert [report.step for report in study.trials[0].reports] == list(range(1, 10))
+    study.close()
+
+
+def test_a_slow_inline_trial_is_timed_out_at_its_next_step():
+    def slow(trial):
+        for _ in trial.steps(100):
+            time.sleep(0.02)
+            trial.report(loss=1.0)
+
+    study = study_of()
+    go(study, slow, trials=2, trial_seconds=0.1)
+    assert [t.status.value for t in study.trials] == ["timed_out"] * 2
+    assert all(t.step < 50 for t in study.trials)
+
+
+@pytest.mark.parametrize(
+    "misuse",
+    [
+        lambda s: s.note(5),
+        lambda s: s.change_space(SPACE, None),
+        lambda s: s.change_space("x"),
+        lambda s: s.tell(s.ask(), 1.0, reason=None),
+        lambda s: s.tell(s.ask(), 10**400),
+    ],
+)
+def test_words_that_are_none_are_refused_before_they_are_written(storage, misuse):
+    study = study_of(storage)
+    with pytest.raises(TypeError, match="expected"):
+        misuse(study)
+    study.close()
+    tw.open(storage).close()
+
+
+def test_a_note_about_an_unknown_trial():
+    with pytest.raises(ValueError, match="note expected a trial of this study, got 7: it has 0"):
+        study_of().note("odd", trial=7)
+
+
+def test_a_sampler_that_suggests_nonsense_is_named():
+    class Wild:
+        def suggest(self, space, history, rng):
+            return {"learning_rate": 7.0, "layers": 1, "optimizer": "adam"}
+
+    with pytest.raises(ValueError, match="Wild suggested .* which is no configuration: .*learning_rate"):
+        go(study_of(sampler=Wild(), default_first=False), once, trials=1)
+
+
+def test_numpy_numbers_of_a_sampler_become_plain(storage):
+    import numpy as np
+
+    class Arrays:
+        def suggest(self, space, history, rng):
+            return {"learning_rate": np.float64(0.01), "layers": np.int64(2), "optimizer": np.str_("adam")}
+
+    study = study_of(storage, sampler=Arrays(), default_first=False)
+    go(study, once, trials=1)
+    assert [type(value) for value in study.trials[0].params.values()] == [float, int, str]
+    study.close()
+
+
+def test_errors_with_half_characters_end_the_trial_only(storage):
+    def odd(trial):
+        raise ValueError("file \udc80.txt")
+
+    study = study_of(storage)
+    with pytest.raises(tw.ObjectiveError):
+        go(study, odd, trials=3)
+    assert "\\udc80" in tw.open(storage).trials[0].reason
+    study.close()
+
+
+def test_twice_interrupted_on_a_full_disk_is_the_end(storage, monkeypatch):
+    from tunewell.protocols import JournalError
+
+    study = study_of(storage)
+    said = []
+
+    def full(events, after):
+        said.append(len(events))
+        if len(said) in (2, 3):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise JournalError("the disk is full")
+
+    monkeypatch.setattr(study._ledger.journal, "append", full)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        go(study, once, trials=5)
+    assert time.monotonic() - began < 5
+    monkeypatch.undo()
+    go(study, once, trials=2)
+    assert [t.status.value for t in study.trials] == ["completed"] * 2
+    study.close()
+
+
 def test_a_study_about_something_else_is_an_error_that_says_what_differs(storage):
     study_of(storage).close()
     other = tw.Space(learning_rate=tw.Float(1e-5, 1.0, scale="log", default=1e-3), momentum=tw.Float(0, 1))
@@ -793,6 +919,10 @@ def test_names_with_odd_characters_have_folders_of_their_own(storage):
         ({"seed": -1}, ValueError, "a seed that is a whole number"),
         ({"seed": 1.5}, ValueError, "a seed that is a whole number"),
         ({"name": ""}, ValueError, "expected a name"),
+        ({"mode": None}, TypeError, "metric and mode to be a name or a list of names, got None"),
+        ({"metric": 5}, TypeError, "metric and mode to be a name or a list of names, got 5"),
+        ({"sampler": tw.samplers.Random}, TypeError, r"got <class .*Random'>: write Random\(\)"),
+        ({"scheduler": None}, TypeError, "expected a scheduler, by name or as an instance, got None"),
         ({"sampler": "sobbol"}, ValueError, "did you mean 'sobol'"),
     ],
 )
@@ -805,6 +935,8 @@ def test_bad_studies_are_refused_in_one_sentence(options, error, words):
 def test_no_objective_and_unknown_executors():
     with pytest.raises(ValueError, match='executor="inline", "processes" or an instance'):
         study_of().run(once, trials=1, executor="threads")
+    with pytest.raises(ValueError, match='"processes" or an instance, got None'):
+        study_of().run(once, trials=1, executor=None)
     with pytest.raises(TypeError, match="expected an objective, got none"):
         go(study_of(), None, trials=1)
     with pytest.raises(ValueError, match='expected workers=1, got 3: use executor="processes"'):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from tunewell.history import History
+from tunewell.history import History, TrialRecord
 
 
 def remove_unneeded(history: History, number: int) -> None:
@@ -13,17 +13,21 @@ def remove_unneeded(history: History, number: int) -> None:
     Call it only when ``history`` is in the journal: until then, the older checkpoint is the one a restart finds.
     """
     trial = history.trials[number]
-    directory = trial.directory
-    if not trial.saved or not directory.is_dir():
+    if not trial.saved or not trial.directory.is_dir():
         return
     needed = {f"step-{step}" for step in history.needed_checkpoints(number)}
     running = number in history.running
-    for path in directory.iterdir():
+    for path in trial.directory.iterdir():
         about_to_be_told = running and path.name.startswith("step-") and _step(path.name) > trial.saved
         superseded = path.name.startswith("step-") and path.name not in needed and not about_to_be_told
         torn = path.name.startswith(".step-") and not running
         if superseded or torn:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def step_on_disk(trial: TrialRecord) -> int:
+    """Return the step a trial can go on from: that of its checkpoint, or 0 where its folder is not to be found here."""
+    return trial.saved if trial.checkpoint is not None and trial.checkpoint.is_dir() else 0
 
 
 def _step(name: str) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +41,8 @@ class Budget:
             if value is None:
                 continue
             whole = name in ("trials", "steps")
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value > 0:
+            kinds = int if whole else int | float
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < math.inf:
                 kind = "a whole number" if whole else "a number"
                 raise ValueError(f"run expected {name}= to be {kind} above 0, got {value!r}")
 
@@ -90,17 +93,26 @@ def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: 
         return Chosen(Start(), history.space.default(), "default", seed)
     action = scheduler.next_action(history.space, history, rng)
     if isinstance(action, Fork):
-        return Chosen(action, action.config, "scheduler", seed)
+        return Chosen(action, _checked(history.space, action.config, scheduler), "scheduler", seed)
     if not isinstance(action, Start):
         return Chosen(action, {})
     if not may_start:
         return Chosen(Wait("no more trials may start"), {})
     if action.config is not None:
-        return Chosen(action, action.config, "scheduler", seed)
+        return Chosen(action, _checked(history.space, action.config, scheduler), "scheduler", seed)
     try:
-        return Chosen(action, sampler.suggest(history.space, history, rng), "sampler", seed)
+        suggested = sampler.suggest(history.space, history, rng)
     except Exhausted as exhausted:
         return Chosen(Done(str(exhausted)), {})
+    return Chosen(action, _checked(history.space, suggested, sampler), "sampler", seed)
+
+
+def _checked(space: Space, config: Config, author: Any) -> Config:
+    """Return what an algorithm suggested in plain Python; raise ValueError when it is no configuration."""
+    try:
+        return space.check(config)
+    except ValueError as error:
+        raise ValueError(f"{type(author).__name__} suggested {config!r}, which is no configuration: {error}") from error
 
 
 class StartsOnly:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from tunewell.checkpoints import remove_unneeded
+from tunewell.checkpoints import remove_unneeded, step_on_disk
 from tunewell.decisions import Budget, choose, counted
 from tunewell.events import (
     CheckpointSaved,
@@ -42,6 +42,7 @@ from tunewell.protocols import (
     Executor,
     Fork,
     Job,
+    JournalError,
     Pause,
     Resume,
     Sampler,
@@ -149,9 +150,9 @@ class Driver:
         for number in history.unfinished:
             if number not in busy:
                 self._taking_up = True
-                trial = history.trials[number]
-                reason = "taken up again" if trial.saved else "taken up again from the beginning"
-                return [TrialResumed(now, number, trial.saved, reason, self.identity, worker)]
+                step = step_on_disk(history.trials[number])
+                reason = "taken up again" if step else "taken up again from the beginning"
+                return [TrialResumed(now, number, step, reason, self.identity, worker)]
         number = len(history.trials)
         may_start = self.budget.trials is None or history.spent_trials < self.budget.trials
         chosen = choose(history, *self.deciders(history), may_start)
@@ -159,8 +160,8 @@ class Driver:
         if isinstance(action, Resume):
             if action.trial in busy:  # still winding down after its pause
                 return []
-            saved = history.trials[action.trial].saved
-            return [TrialResumed(now, action.trial, saved, action.reason, self.identity, worker)]
+            step = step_on_disk(history.trials[action.trial])
+            return [TrialResumed(now, action.trial, step, action.reason, self.identity, worker)]
         if isinstance(action, Done | Wait):
             self._done = action.reason if may_start else counted(self.budget.trials or 0, "trial")
             return []
@@ -206,6 +207,8 @@ class Driver:
         self.ledger.record(events)
         self._heard(events)
         last = events[-1] if events else None
+        if not isinstance(last, Ended) and self._is_overdue(trial):
+            last = self._time_out(trial)
         if isinstance(last, Ended):
             self._ended(last)
             return Stop(last.reason or str(last.status))
@@ -308,32 +311,43 @@ class Driver:
         return 0.0 if reason else POLL_SECONDS / 4
 
     def _stop_overdue(self) -> None:
+        for trial in [trial for trial in self._jobs if self._is_overdue(trial)]:
+            self.executor.halt(trial)
+            self._ended(self._time_out(trial))
+
+    def _is_overdue(self, trial: int) -> bool:
         limit = self.budget.trial_seconds
-        if limit is None:
-            return
+        if limit is None or trial not in self._jobs:
+            return False
         now = self.executor.clock()
-        for trial, began in list(self._jobs.items()):
-            earlier = sum((s.end or now) - s.begin for s in self.ledger.history.trials[trial].stretches[:-1])
-            if earlier + now - began > limit:
-                self.executor.halt(trial)
-                end = Ended(now, trial, Status.TIMED_OUT, f"took longer than {limit:g} seconds")
-                self.ledger.record([end])
-                self._heard([end])
-                self._ended(end)
+        earlier = sum((s.end or now) - s.begin for s in self.ledger.history.trials[trial].stretches[:-1])
+        return earlier + now - self._jobs[trial] > limit
+
+    def _time_out(self, trial: int) -> Ended:
+        reason = f"took longer than {self.budget.trial_seconds:g} seconds"
+        end = Ended(self.executor.clock(), trial, Status.TIMED_OUT, reason)
+        self.ledger.record([end])
+        self._heard([end])
+        return end
 
     def _look_around(self) -> None:
         """See what other drivers wrote, and take over from those that are gone."""
         now = time.monotonic()
-        if now - self._looked < LOOK_AROUND_SECONDS:
+        if now - self._looked < (LOOK_AROUND_SECONDS if self._jobs else POLL_SECONDS):
             return
         self._looked = now
         self.ledger.catch_up()
         strangers = {trial.driver for trial in self._running_elsewhere(self.ledger.history)}
         gone = {driver for driver in strangers if is_gone(driver)}
+        forgotten = {  # written, but a lost answer from the journal made us decide again
+            number
+            for number in self.ledger.history.running
+            if number not in self._jobs and self.ledger.history.trials[number].driver == self.identity
+        }
         if strangers - gone:
             gone |= self._listener.silent(strangers - gone, self.ledger.journal.beats(), now)
-        if gone:
-            lost = self.ledger.commit(lambda history: self._lost(history, gone))
+        if gone or forgotten:
+            lost = self.ledger.commit(lambda history: self._lost(history, gone, forgotten))
             self._heard(lost)
 
     def _running_elsewhere(self, history: History) -> Iterator[TrialRecord]:
@@ -342,12 +356,13 @@ class Driver:
             if trial.driver and trial.driver != self.identity:
                 yield trial
 
-    def _lost(self, history: History, gone: set[str]) -> Sequence[Event]:
-        """The ends of the trials whose driver is gone, dated at their last sign of life."""
+    def _lost(self, history: History, gone: set[str], forgotten: set[int]) -> Sequence[Event]:
+        """The ends of the trials that no driver looks after, dated at their last sign of life."""
+        trials = [trial for trial in self._running_elsewhere(history) if trial.driver in gone]
+        trials += [history.trials[number] for number in forgotten if number in history.running]
         return [
-            Ended(trial.last_sign, trial.number, Status.LOST, "its driver is gone", fault="run")
-            for trial in self._running_elsewhere(history)
-            if trial.driver in gone
+            Ended(trial.last_sign, trial.number, Status.LOST, "no driver looks after it", fault="run")
+            for trial in trials
         ]
 
     def _leave_behind(self) -> None:
@@ -359,9 +374,14 @@ class Driver:
             for number in self.ledger.history.running
             if self.ledger.history.trials[number].driver == self.identity
         ]
-        self.ledger.record(ends)
-        self._heard(ends)
-        self._flush()
+        try:
+            self.ledger.record(ends)
+            self._heard(ends)
+            self._flush()
+        except JournalError as error:
+            self.tell(f"{error}; {self.ledger.unwritten} event(s) could not be written")
+        finally:
+            self.ledger.patient = True
 
     def _flush(self) -> None:
         self.ledger.flush()
@@ -386,6 +406,7 @@ class Driver:
 
         def ask_to_stop(number: int, frame: FrameType | None) -> None:
             if self.interrupted:
+                self.ledger.patient = False
                 raise KeyboardInterrupt
             self.interrupted = "interrupted"
             self.tell("interrupted: running steps finish and are saved; once more stops at once")

@@ -111,6 +111,10 @@ class History:
         """The folder of checkpoints and logs."""
         return self._about.files
 
+    @files.setter
+    def files(self, folder: Path) -> None:
+        self._about.files = folder
+
     @property
     def spent_trials(self) -> int:
         """The trials that count towards a total: all but those that a bug or a dying machine cut off for good."""
@@ -191,6 +195,7 @@ class History:
         if record.lost_for_good:
             self._lost_for_good -= 1
         self._forget_after(record, event.step)
+        record.saved = min(record.saved, event.step)  # smaller where the checkpoint was not to be found
         self._set_status(record, Status.RUNNING, event.reason)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
         rung = self._rungs.get(record.step)
@@ -199,10 +204,11 @@ class History:
 
     def _reported(self, event: Reported) -> None:
         record = self.trials[event.trial]
-        self.steps_done += event.step - record.step
+        reports = record.reports
+        self.steps_done += event.step - (reports[-1].step if reports else record.step)
         if event.step > self.furthest_step:
             self.furthest_step = event.step
-        record.reports.append(event)
+        reports.append(event)
         self._look(event.trial, event.metrics)
         rung = self._rungs.get(event.step)
         if rung is not None:

@@ -39,9 +39,14 @@ class Ledger:
         self.journal = journal
         self.tell = tell
         self._files = files
+        self.patient = True  # False: do not try again when the journal refuses
         self._facts: list[Event] = []
         self._appends_alone = ALONE_AFTER
         self.history = self._read_all()
+
+    def keep_files_in(self, folder: Path) -> None:
+        """Take ``folder`` for the place of checkpoints and logs, for the records there are and those to come."""
+        self._files = self.history.files = folder
 
     @property
     def unwritten(self) -> int:
@@ -131,14 +136,14 @@ class Ledger:
 
     def _patiently(self, act: Callable[[], T]) -> T:
         """Try again while the journal refuses: what has finished is kept in memory until it can be written."""
-        delay, deadline = 0.5, time.monotonic() + PATIENCE_SECONDS
+        delay, deadline = 0.5, time.monotonic() + (PATIENCE_SECONDS if self.patient else 0.0)
         while True:
             try:
                 return act()
             except JournalError as error:
                 if time.monotonic() > deadline:
                     raise
-                self.tell(f"{error}; {len(self._facts)} event(s) are kept in memory, trying again in {delay:.0f} s")
+                self.tell(f"{error}; {len(self._facts)} event(s) are kept in memory, trying again in {delay:g} s")
                 time.sleep(delay)
                 delay = min(2 * delay, 30.0)
 

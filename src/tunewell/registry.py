@@ -16,8 +16,10 @@ from typing import Any
 class Registry:
     """Algorithms of one kind, by name, imported when first used."""
 
-    def __init__(self, kind: str, homes: Mapping[str, str], aliases: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, homes: Mapping[str, str], aliases: Mapping[str, str], method: str) -> None:
+        """``homes`` says where each name's class is, ``method`` what an instance must be able to do."""
         self._kind = kind
+        self._method = method
         self._homes = dict(homes)
         self._aliases = dict(aliases)
 
@@ -49,12 +51,16 @@ class Registry:
 
         Raises:
             ValueError: the name is unknown; the nearest is suggested.
+            TypeError: it is a class, or something else that cannot do the work.
         """
         if isinstance(choice, str):
             return self._class(self._known(choice))()
         if isinstance(choice, Mapping):
             options = dict(choice)
             return self._class(self._known(options.pop("name")))(**options)
+        if isinstance(choice, type) or not callable(getattr(choice, self._method, None)):
+            hint = f"write {choice.__name__}()" if isinstance(choice, type) else f"e.g. {self.names()[0]!r}"
+            raise TypeError(f"expected a {self._kind}, by name or as an instance, got {choice!r}: {hint}")
         return choice
 
     def attribute(self, name: str) -> Any:

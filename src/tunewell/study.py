@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import operator
 import re
 import secrets
 import shutil
@@ -12,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,7 +74,7 @@ class Study:
         mode: Mode | Sequence[Mode] = "min",
         *,
         name: str = "study",
-        storage: str | None = None,
+        storage: str | Path | None = None,
         sampler: str | Sampler = "auto",
         scheduler: str | Scheduler = "auto",
         seed: int | None = None,
@@ -114,6 +116,8 @@ class Study:
             "default_first": default_first,
         }
         self._connect(name, storage, directory, create=True)
+        if directory is not None or (self._storage is not None and self._storage.path is None):
+            settings["directory"] = str(self.directory)  # or whoever opens the study would look elsewhere
         drawn = secrets.randbits(32) if seed is None else seed
         created = StudyCreated(time.time(), name, space, goals, settings, drawn)
         self._ledger.commit(lambda history: [] if len(history) else [created])
@@ -122,20 +126,22 @@ class Study:
             # "auto" and the default of default_first follow what the study was created with.
             follow = {
                 key for key, given in (("sampler", sampler != "auto"), ("scheduler", scheduler != "auto")) if not given
-            } | {"default_first"}
+            } | {"default_first", "directory"}
             wanted = {**self.history.settings, **{k: v for k, v in settings.items() if k not in follow}}
             if plain(wanted) != plain(dict(self.history.settings)):
                 self._ledger.commit(lambda history: [SettingsChanged(time.time(), wanted)])
 
     @classmethod
-    def _opened(cls, storage: str, name: str | None) -> Study:
+    def _opened(cls, storage: str | Path, name: str | None, directory: str | Path | None) -> Study:
         """Open a stored study without saying again what it is about."""
         study = cls.__new__(cls)
-        study._connect(name, storage, None, create=False)
+        study._connect(name, storage, directory, create=False)
         study._deciders = Deciders()
         return study
 
-    def _connect(self, name: str | None, storage: str | None, directory: str | Path | None, *, create: bool) -> None:
+    def _connect(
+        self, name: str | None, storage: str | Path | None, directory: str | Path | None, *, create: bool
+    ) -> None:
         self._lock = threading.RLock()
         self._storage: Any = None
         journal: Journal = MemoryJournal()
@@ -149,14 +155,15 @@ class Study:
             except KeyError:
                 raise KeyError(_no_such_study(name, storage, self._storage.names())) from None
         self.name = name or "study"
-        if directory is not None:
-            self.directory = Path(directory).absolute()
-        elif self._storage is not None:
-            self.directory = files_of(self._storage.path, self.name)
-        else:
+        self._ledger = Ledger(journal, Path())
+        if self._storage is None and directory is None:
             self.directory = Path(tempfile.mkdtemp(prefix="tunewell-"))
             weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
-        self._ledger = Ledger(journal, self.directory)
+        elif directory is not None:
+            self.directory = Path(directory).absolute()
+        else:
+            self.directory = directory_of(self.history, self._storage.path, self.name)
+        self._ledger.keep_files_in(self.directory)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -267,21 +274,18 @@ class Study:
             ValueError: the trial is unknown or already over, or a value is missing.
             TypeError: the value is not a number.
         """
-        number = trial.number if isinstance(trial, Trial) else trial
-        if isinstance(trial, Trial):
-            self._heard(number, trial.take_pending())
+        reason = _text(reason, "tell")
         with self._lock:
             self._ledger.catch_up()
+            number = self._number(trial, "tell")
+            if isinstance(trial, Trial):
+                self._heard(number, trial.take_pending())
             goals = self.history.goals
             if isinstance(trial, Trial) and trial.halted and status == "completed":
                 status, reason = "stopped", reason or trial.halt_reason
             end = _told(value, status, reason, [goal.metric for goal in goals])
 
             def decide(history: History) -> Sequence[Event]:
-                if not isinstance(number, int) or not 0 <= number < len(history.trials):
-                    raise ValueError(
-                        f"tell expected a trial of this study, got {number!r}: it has {len(history.trials)}"
-                    )
                 record = history.trials[number]
                 if record.status is not Status.RUNNING:
                     raise ValueError(f"trial {number} is {record.status.value} already: tell each trial once")
@@ -302,11 +306,27 @@ class Study:
         """Draw configurations from another space from now on; the trials so far stay."""
         if not isinstance(space, Space):
             raise TypeError(f"change_space expected a Space, got {type(space).__name__}: write tw.Space(...)")
-        self._add(SpaceChanged(time.time(), space, reason))
+        self._add(SpaceChanged(time.time(), space, _text(reason, "change_space")))
 
     def note(self, text: str, trial: int | None = None) -> None:
-        """Write a remark into the study."""
-        self._add(Noted(time.time(), text, trial))
+        """Write a remark into the study, about one trial or all of it.
+
+        Raises:
+            TypeError: the text is no text.
+            ValueError: there is no such trial.
+        """
+        self._add(Noted(time.time(), _text(text, "note"), None if trial is None else self._number(trial, "note")))
+
+    def _number(self, trial: Any, who: str) -> int:
+        """Return the number of a trial, given as such or by its handle; raise ValueError when there is none."""
+        number = trial.number if isinstance(trial, Trial) else trial
+        known = len(self.history.trials)
+        try:
+            if isinstance(number, bool) or not 0 <= operator.index(number) < known:
+                raise TypeError
+        except TypeError:
+            raise ValueError(f"{who} expected a trial of this study, got {number!r}: it has {known}") from None
+        return operator.index(number)
 
     def _add(self, event: Event) -> None:
         """Write a person's word; a run in another thread or process takes it in as any other driver's."""
@@ -422,18 +442,21 @@ class Study:
         return f"Study({self.name!r}, {len(self.history.trials)} trials)"
 
 
-def open(storage: str, name: str | None = None) -> Study:
+def open(storage: str | Path, name: str | None = None, *, directory: str | Path | None = None) -> Study:
     """Open a stored study to read it or go on with it; the name may be left out when the storage holds just one.
+
+    ``directory`` is where its checkpoints and logs are, if not where the study was told to keep them when it was
+    created (on another machine, say).
 
     Raises:
         FileNotFoundError: there is no such database.
         KeyError: there is no such study; the nearest name is suggested.
     """
-    return Study._opened(storage, name)
+    return Study._opened(storage, name, directory)
 
 
-def delete(storage: str, name: str) -> None:
-    """Remove a stored study with its checkpoints and logs.
+def delete(storage: str | Path, name: str) -> None:
+    """Remove a stored study with its checkpoints and logs; other files in their folder stay.
 
     Raises:
         FileNotFoundError: there is no such database.
@@ -445,14 +468,31 @@ def delete(storage: str, name: str) -> None:
     try:
         if name not in database.names():
             raise KeyError(_no_such_study(name, storage, database.names()))
+        folder = directory_of(_history_or_none(database, name), database.path, name)
         database.delete(name)
-        shutil.rmtree(files_of(database.path, name), ignore_errors=True)
+        shutil.rmtree(folder / "trials", ignore_errors=True)
+        with suppress(OSError):  # not empty, or not there
+            folder.rmdir()
     finally:
         database.close()
 
 
+def directory_of(history: History | None, database: Path | None, name: str) -> Path:
+    """Return the folder of a stored study's checkpoints and logs: as stored, or else where it is by default."""
+    stored = history.settings.get("directory") if history is not None else None
+    return Path(stored) if stored else files_of(database, name)
+
+
+def _history_or_none(database: Any, name: str) -> History | None:
+    """Return the history of a study, None if it cannot be read: it can be deleted all the same."""
+    try:
+        return History(database.journal(name, create=False).read())
+    except ValueError:
+        return None
+
+
 def files_of(database: Path | None, name: str) -> Path:
-    """Return the folder of a stored study's checkpoints and logs: beside the SQLite file, or in the current folder."""
+    """Return the default folder of a study's checkpoints and logs: beside the SQLite file, or in the current folder."""
     base = Path.cwd() / "tunewell-files" if database is None else database.with_name(f"{database.stem}-files")
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
     if plain != name:
@@ -474,6 +514,9 @@ def rows(history: History) -> list[dict[str, Any]]:
 
 
 def _goals(metric: str | Sequence[str], mode: str | Sequence[str]) -> tuple[Goal, ...]:
+    for given in (metric, mode):
+        if not isinstance(given, str | list | tuple):
+            raise TypeError(f"a study expected metric and mode to be a name or a list of names, got {given!r}")
     metrics = [metric] if isinstance(metric, str) else list(metric)
     modes = [mode] * len(metrics) if isinstance(mode, str) else list(mode)
     if not metrics or len(modes) != len(metrics):
@@ -527,20 +570,27 @@ def _told(value: Any, status: str, reason: str, goals: Sequence[str]) -> Ended:
     return Ended(time.time(), -1, ended, reason, returned_metrics(value, goals), "")
 
 
+def _text(text: Any, who: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{who} expected a text, got {text!r}: put it in quotes")
+    return text
+
+
 def _honest(end: Ended, record: TrialRecord, goals: Sequence[Goal]) -> Ended:
     """Return the end of ``record`` as it is: without a value nothing is complete, and NaN is divergence."""
     status, reason = end.status, end.reason
     for goal in goals if status is Status.COMPLETED else ():
         value = end.metrics.get(goal.metric, record.metric(goal.metric))
         if value is None:
-            raise ValueError(f'tell expected a value for {goal.metric!r}, got none: pass it, or status="failed"')
+            got = ", ".join(end.metrics) or "none"
+            raise ValueError(f'tell expected a value for {goal.metric!r}, got {got}: pass it, or status="failed"')
         if not math.isfinite(value):
             status, reason = Status.DIVERGED, reason or f"{goal.metric} is {value}"
     return Ended(end.time, record.number, status, reason, end.metrics)
 
 
 def _executor(choice: str | Executor) -> Executor:
-    if not isinstance(choice, str):
+    if not isinstance(choice, str) and callable(getattr(choice, "poll", None)) and not isinstance(choice, type):
         return choice
     if choice == "inline":
         from tunewell.executors.inline import Inline
@@ -553,7 +603,7 @@ def _executor(choice: str | Executor) -> Executor:
     raise ValueError(f'run expected executor="inline", "processes" or an instance, got {choice!r}')
 
 
-def _only_name(names: Sequence[str], storage: str) -> str:
+def _only_name(names: Sequence[str], storage: object) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
@@ -561,7 +611,7 @@ def _only_name(names: Sequence[str], storage: str) -> str:
     raise KeyError(f"{storage} holds {len(names)} studies: say which of {', '.join(names)}")
 
 
-def _no_such_study(name: str, storage: str, names: Sequence[str]) -> str:
+def _no_such_study(name: str, storage: object, names: Sequence[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, names, n=1)

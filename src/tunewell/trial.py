@@ -101,7 +101,7 @@ class Trial:
             TypeError: a value is not a number.
             Halted: the study has ended this trial, and the objective does not loop over :meth:`steps`.
         """
-        measured = numbers({**(metrics or {}), **values}, "trial.report")
+        measured = numbers({**(metrics or {}), **values}, "trial.report()")
         if not measured:
             raise ValueError(
                 "trial.report() expected at least one metric, got none: call e.g. trial.report(val_loss=0.3)"
@@ -194,9 +194,11 @@ def numbers(metrics: Mapping[str, Any], who: str) -> dict[str, float]:
             if isinstance(value, str | bytes | complex):
                 raise TypeError
             measured[name] = float(value)
+        except OverflowError:
+            raise TypeError(f"{who} expected a number that fits a float for {name!r}: got a larger one") from None
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(
-                f"{who}() expected a number for {name!r}, got {type(value).__name__}: pass a float, e.g. loss.item()"
+                f"{who} expected a number for {name!r}, got {type(value).__name__}: pass a float, e.g. loss.item()"
             ) from None
     return measured
 
@@ -206,18 +208,18 @@ def returned_metrics(result: Any, goals: Sequence[str]) -> dict[str, float]:
     if result is None:
         return {}
     if isinstance(result, Mapping):
-        return numbers(result, "the objective's returned dict")
+        return numbers(result, "the returned dict")
     if isinstance(result, tuple | list):
         if len(result) != len(goals):
             raise TypeError(
                 f"the objective was expected to return {len(goals)} number(s) for {', '.join(goals)}, got {len(result)}"
             )
-        return numbers(dict(zip(goals, result, strict=True)), "the objective's return")
+        return numbers(dict(zip(goals, result, strict=True)), "the returned value")
     if len(goals) != 1:
         raise TypeError(
             f"the objective was expected to return a dict or one number each for {', '.join(goals)}, got one value"
         )
-    return numbers({goals[0]: result}, "the objective's return")
+    return numbers({goals[0]: result}, "the returned value")
 
 
 def run_objective(objective: Objective, trial: Trial) -> None:

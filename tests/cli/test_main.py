@@ -36,8 +36,8 @@ def test_the_help_lists_the_commands_and_the_exit_statuses(tunewell: Tunewell) -
     ("arguments", "sentence"),
     [
         (["ls", "none.db"], "expected a study database, found no file .*none.db: check the storage URL"),
-        (["ls", "text.txt"], "expected a study database, text.txt is none .*: check --storage"),
-        (["ls", "other.db"], "expected a study database, other.db holds no studies: check --storage"),
+        (["ls", "text.txt"], "expected a SQLite database, found something else in .*text.txt"),
+        (["ls", "other.db"], "expected a study database, found none of its tables in .*other.db"),
         (["ls", "mysql://host/x"], "expected a sqlite or postgresql storage, got 'mysql'.*"),
         (["show", "digit"], "there is no study 'digit' in .*lab.db: did you mean 'digits'[?]"),
         (["show", "lab.db"], "there is no study 'lab.db' in .*: did you mean --storage lab.db[?]"),

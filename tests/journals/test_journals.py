@@ -5,15 +5,17 @@ import json
 import multiprocessing
 import os
 import sqlite3
+import subprocess
 
 import msgspec
 import pytest
 
-from tunewell.events import Ended, Noted, Reported, Status
+from tunewell.events import Ended, Noted, Reported, SpaceChanged, Status, TrialStarted
 from tunewell.journals import codec
 from tunewell.journals.memory import MemoryJournal
 from tunewell.journals.sql import SqlStorage
 from tunewell.protocols import JournalError
+from tunewell.testing.histories import mixed_space
 from tunewell.testing.journals import ONE_OF_EACH, JournalContract
 
 
@@ -169,7 +171,7 @@ def test_a_missing_file_is_not_created(tmp_path):
 
 
 def test_an_unreachable_server_is_one_sentence():
-    with pytest.raises(JournalError, match="refused"):
+    with pytest.raises(JournalError, match="cannot be opened.*refused"):
         SqlStorage("postgresql://postgres@127.0.0.1:1/none")
 
 
@@ -234,10 +236,84 @@ def test_foreign_files_are_refused_and_left_as_they_are(tmp_path):
         SqlStorage(str(tmp_path / "text.db"), create=False)
     with contextlib.closing(sqlite3.connect(tmp_path / "foreign.db")) as connection:
         connection.execute("CREATE TABLE recipes (name TEXT)")
-    with pytest.raises(FileNotFoundError, match="found none of its tables in sqlite:"):
+    with pytest.raises(FileNotFoundError, match="found none of its tables in .*foreign.db"):
         SqlStorage(str(tmp_path / "foreign.db"), create=False)
     with contextlib.closing(sqlite3.connect(tmp_path / "foreign.db")) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+
+
+def test_reading_needs_no_right_to_write(tmp_path):
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    storage = SqlStorage(folder / "s.db")
+    storage.journal("study").append(ONE_OF_EACH, after=0)
+    storage.close()
+    mount = subprocess.run(["mount", "--bind", "-o", "ro", str(folder), str(folder)], capture_output=True, check=False)
+    if mount.returncode == 0:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+    elif os.getuid() == 0:
+        pytest.skip("root may write anywhere, and nothing can be mounted here")
+    else:
+        folder.chmod(0o500)
+    try:
+        storage = SqlStorage(folder / "s.db", create=False)
+        assert list(storage.journal("study", create=False).read()) == ONE_OF_EACH
+        with pytest.raises(JournalError, match="readonly"):
+            storage.journal("study", create=False).append(ONE_OF_EACH[:1], after=None)
+        storage.close()
+        with pytest.raises(JournalError, match="t.db cannot be opened"):
+            SqlStorage(folder / "t.db")
+    finally:
+        if mount.returncode == 0:
+            subprocess.run(["umount", str(folder)], check=True)
+        folder.chmod(0o700)
+
+
+def test_a_server_that_hangs_up_is_called_again(postgresql_url):
+    import psycopg
+
+    storage = SqlStorage(postgresql_url)
+    journal = storage.journal("study")
+    journal.append(ONE_OF_EACH[:2], after=0)
+    for act in (
+        lambda: journal.append(ONE_OF_EACH[2:3], after=2),
+        lambda: list(journal.read()),
+        lambda: journal.beat("a"),
+    ):
+        with psycopg.connect(postgresql_url, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        with pytest.raises(JournalError, match="refused"):
+            act()
+        act()
+    assert list(journal.read()) == ONE_OF_EACH[:3]
+    assert dict(journal.beats()) == {"a": 1}
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Noted(0.0, 5),
+        Noted(0.0, "x", "first"),
+        Ended(0.0, 0, Status.COMPLETED, None),
+        SpaceChanged(0.0, mixed_space(), 3),
+        TrialStarted(0.0, 0, {"x": object()}, 0),
+    ],
+)
+def test_what_could_not_be_read_is_not_written(event):
+    with pytest.raises(TypeError, match="expected plain data"):
+        codec.encode(event)
+
+
+def test_half_characters_are_spelt_out():
+    event = Ended(0.0, 0, Status.FAILED, "no file \udc80.txt", {"loss": float("nan")}, "Traceback \ud800")
+    read = codec.decode(*codec.encode(event))
+    assert read.reason == "no file \\udc80.txt"
+    assert read.error == "Traceback \\ud800"
+    assert codec.decode(*codec.encode(Noted(0.0, "\udc80"))).text == "\\udc80"
 
 
 def test_passwords_are_not_shown():

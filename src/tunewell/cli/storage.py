@@ -73,7 +73,6 @@ class Stored:
 def opened(storage: str) -> Iterator[SqlStorage]:
     """Open a storage that is there; told in a sentence when it is not."""
     with told_in_a_sentence():
-        _check_file(storage)
         from tunewell.journals.sql import SqlStorage
 
         database = SqlStorage(storage, create=False)
@@ -92,10 +91,12 @@ def read(storage: str, name: str | None) -> Stored:
 def read_from(database: SqlStorage, name: str) -> Stored:
     """Read one study of an open storage."""
     from tunewell.history import History
-    from tunewell.study import files_of
+    from tunewell.study import directory_of
 
     events = list(database.journal(name, create=False).read())
-    return Stored(name, events, History(events, files_of(database.path, name)))
+    history = History(events)
+    history.files = directory_of(history, database.path, name)
+    return Stored(name, events, history)
 
 
 def chosen(names: list[str], name: str | None, storage: str) -> str:
@@ -115,23 +116,6 @@ def chosen(names: list[str], name: str | None, storage: str) -> str:
     if not near and ("://" in name or Path(name).is_file()):
         hint = f"did you mean --storage {name}?"
     raise Mistake(f"there is no study {name!r} in {storage}: {hint}")
-
-
-def _check_file(storage: str) -> None:
-    """Leave files alone that hold no studies: to open one as a storage would add tables to it."""
-    path = Path(storage.removeprefix("sqlite:///")).expanduser()
-    if "://" in storage.removeprefix("sqlite:///") or not path.is_file():
-        return
-    import sqlite3
-    from contextlib import closing
-
-    try:
-        with closing(sqlite3.connect(path, timeout=30.0)) as connection:
-            found = connection.execute("select 1 from sqlite_master where name = 'events'").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise Mistake(f"expected a study database, {storage} is none ({error}): check --storage") from error
-    if found is None:
-        raise Mistake(f"expected a study database, {storage} holds no studies: check --storage")
 
 
 def _listed(names: list[str]) -> str:

@@ -13,24 +13,22 @@ brings within ten seconds if nothing else does: so much, and no more, a power cu
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tunewell.events import Event
 from tunewell.journals.codec import decode_all, encode
+from tunewell.journals.database import Direct, connect, has_table, let_go, pragma, sqlite_path, understood
 from tunewell.protocols import Conflict, JournalError
 
 SYNC_SECONDS = 0.1
-BUSY_SECONDS = 60.0
 READ_ROWS = 20_000
 
 _METADATA = sa.MetaData()
@@ -74,7 +72,7 @@ _READ = (
 class SqlStorage:
     """The studies of one database."""
 
-    def __init__(self, url: str, *, create: bool = True) -> None:
+    def __init__(self, url: str | Path, *, create: bool = True) -> None:
         """Connect to ``url``: ``sqlite:///file.db``, ``postgresql://…``, or simply a path to a SQLite file.
 
         Raises:
@@ -83,8 +81,8 @@ class SqlStorage:
             ModuleNotFoundError: the database's driver is not installed.
             JournalError: the database does not answer.
         """
-        self.url = _understood(url)
-        self.path = _sqlite_path(self.url)
+        self.url = understood(str(url))
+        self.path = sqlite_path(self.url)
         if self.path is not None:
             if not create and not self.path.exists():
                 raise FileNotFoundError(f"expected a study database, found no file {self.path}: check the storage URL")
@@ -93,15 +91,24 @@ class SqlStorage:
                     f"expected the folder of {self.path.name} to exist, found no {self.path.parent}: create it first"
                 )
         self._connection: sa.Connection | None = None
+        self._read_only = False
         self._process = 0
         self._synced = 0.0
-        self._direct: dict[sa.Executable, _Direct] = {}
+        self._direct: dict[sa.Executable, Direct] = {}
         self.lock = threading.RLock()
+        if not create and self.path is not None and not has_table(self.path, _EVENTS.name):
+            raise FileNotFoundError(f"expected a study database, found none of its tables in {self.path}")
+        try:
+            self.connected()
+        except JournalError:
+            if create or self.path is None:
+                raise
+            self._read_only = True  # reading needs no right to write, nor room on the disk
         with self.lock, self.connected() as connection:
-            if not create and not sa.inspect(connection).has_table(_EVENTS.name):
+            if not create and self.path is None and not sa.inspect(connection).has_table(_EVENTS.name):
                 raise FileNotFoundError(f"expected a study database, found none of its tables in {self.shown_url}")
             connection.rollback()
-            if create:
+            if not self._read_only:
                 self._create_tables(connection)
 
     @property
@@ -113,10 +120,16 @@ class SqlStorage:
         """Return a guard that gives the connection and turns the database's errors into :class:`JournalError`."""
         if self._connection is None or self._process != os.getpid():  # never share a connection across a fork
             self._process = os.getpid()
-            with _Guard(None):
-                self._connection = _connect(self.url)
-            weakref.finalize(self, _let_go, self._connection, self._process)
-        return _Guard(self._connection)
+            self._connection = connect(self.url, read_only=self._read_only)
+            weakref.finalize(self, let_go, self._connection, self._process)
+        return _Guard(self, self._connection)
+
+    def mistrust(self, connection: sa.Connection) -> None:
+        """Take a server's connection that failed for broken: the next use makes a new one. A file's stays good."""
+        if self.path is None and connection is self._connection:
+            self._connection = None
+            with suppress(Exception):
+                connection.close()
 
     def journal(self, name: str, *, create: bool = True) -> SqlJournal:
         """Return the journal of the study ``name``.
@@ -159,8 +172,8 @@ class SqlStorage:
     def close(self) -> None:
         """Close the connection, flushing what a burst has left in the page cache."""
         if self._connection is not None and self._process == os.getpid():
-            if self.path is not None:
-                with _Guard(self._connection) as connection:
+            if self.path is not None and not self._read_only:
+                with suppress(JournalError), self.connected() as connection:  # a full disk must not keep it open
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
                     connection.rollback()
             engine = self._connection.engine
@@ -174,19 +187,19 @@ class SqlStorage:
         if self.path is None or time.monotonic() - self._synced < SYNC_SECONDS:
             yield
             return
-        _pragma(connection, "synchronous=FULL")
+        pragma(connection, "synchronous=FULL")
         try:
             yield
         finally:
-            _pragma(connection, "synchronous=NORMAL")
+            pragma(connection, "synchronous=NORMAL")
             self._synced = time.monotonic()
 
-    def direct(self, statement: sa.Executable) -> _Direct:
+    def direct(self, statement: sa.Executable) -> Direct:
         """Return a statement of the hot path in the words of this database's driver."""
         found = self._direct.get(statement)
         if found is None:
             with self.connected() as connection:
-                found = self._direct[statement] = _Direct(statement, connection.dialect)
+                found = self._direct[statement] = Direct(statement, connection.dialect)
         return found
 
     def _create_tables(self, connection: sa.Connection) -> None:
@@ -273,130 +286,19 @@ class SqlJournal:
         return int(length or 0)
 
 
-class _Direct:
-    """A statement compiled once and handed to the driver's own cursor.
-
-    Every decision of every study is one such insert, and opening a large study reads its rows through one such select:
-    it takes half the time of a round through SQLAlchemy's connection. Each call is a transaction of its own.
-    """
-
-    def __init__(self, statement: sa.Executable, dialect: sa.Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
-        self._text = str(compiled)
-        self._names: Sequence[str] | None = compiled.positiontup if compiled.positional else None
-        self._dbapi: Any = dialect.loaded_dbapi
-
-    def run(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run the statement once for each of ``rows`` and commit.
-
-        Raises:
-            IntegrityError: a key is taken.
-            DBAPIError: anything else.
-        """
-        raw: Any = connection.connection.dbapi_connection
-        with self._transaction(raw) as cursor:
-            cursor.executemany(self._text, [self._arranged(row) for row in rows])
-            raw.commit()
-
-    def fetch(self, connection: sa.Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Run the statement and return all its rows.
-
-        Raises:
-            DBAPIError: the database does not answer.
-        """
-        raw: Any = connection.connection.dbapi_connection
-        with self._transaction(raw) as cursor:
-            cursor.execute(self._text, self._arranged(values))
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-            raw.rollback()
-        return rows
-
-    def _arranged(self, row: Mapping[str, Any]) -> Any:
-        return row if self._names is None else [row[name] for name in self._names]
-
-    @contextmanager
-    def _transaction(self, raw: Any) -> Iterator[Any]:
-        cursor = raw.cursor()
-        try:
-            yield cursor
-        except BaseException as error:
-            raw.rollback()
-            if not isinstance(error, self._dbapi.Error):
-                raise
-            kind = IntegrityError if isinstance(error, self._dbapi.IntegrityError) else DBAPIError
-            raise kind(self._text, None, error) from error
-        finally:
-            cursor.close()
-
-
 class _Guard:
     """Gives a connection; turns the database's own errors into one sentence, but lets key conflicts through."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_storage")
 
-    def __init__(self, connection: sa.Connection | None) -> None:
+    def __init__(self, storage: SqlStorage, connection: sa.Connection) -> None:
+        self._storage = storage
         self._connection = connection
 
     def __enter__(self) -> sa.Connection:
-        return self._connection  # type: ignore[return-value]
+        return self._connection
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: object) -> None:
         if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+            self._storage.mistrust(self._connection)
             raise JournalError(f"the study's database refused: {error.orig}") from error
-
-
-def _understood(url: str) -> sa.URL:
-    if "://" not in url:
-        url = f"sqlite:///{url}"
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise ValueError(
-            f"expected a storage URL such as sqlite:///tunewell.db or postgresql://host/name, got {url!r}"
-        ) from error
-    if parsed.drivername in ("postgres", "postgresql"):
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ValueError(f"expected a sqlite or postgresql storage, got {parsed.get_backend_name()!r} in {url!r}")
-    if parsed.get_backend_name() == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise ValueError(f"expected a file in {url!r}: use storage=None for a study in memory")
-        parsed = parsed.set(database=str(Path(parsed.database).expanduser()))
-    return parsed
-
-
-def _sqlite_path(url: sa.URL) -> Path | None:
-    return Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else None
-
-
-def _connect(url: sa.URL) -> sa.Connection:
-    sqlite = url.get_backend_name() == "sqlite"
-    arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False} if sqlite else {}
-    try:
-        engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args=arguments)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"expected the database driver {error.name!r} to be installed: pip install 'tunewell[postgresql]'"
-        ) from error
-    connection = engine.connect()
-    if sqlite:
-        try:
-            _pragma(connection, "journal_mode=WAL")
-            _pragma(connection, "synchronous=NORMAL")
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if isinstance(error, sqlite3.OperationalError):  # locked or not writable at the moment
-                raise JournalError(f"the study's database refused: {error}") from error
-            raise ValueError(f"expected a SQLite database, found something else in {url.database}") from error
-    return connection
-
-
-def _let_go(connection: sa.Connection, process: int) -> None:
-    """Close what a storage that nobody closed leaves behind."""
-    if process == os.getpid():
-        connection.close()
-
-
-def _pragma(connection: sa.Connection, setting: str) -> None:
-    """Run a PRAGMA outside of any transaction, where it takes effect."""
-    connection.connection.driver_connection.execute(f"PRAGMA {setting}")  # type: ignore[union-attr]

@@ -14,6 +14,7 @@ SAMPLERS = Registry(
         "cmaes": "tunewell.samplers.cmaes:CMAES",
     },
     aliases={"auto": "sobol"},
+    method="suggest",
 )
 
 __getattr__ = SAMPLERS.attribute

@@ -11,6 +11,7 @@ SCHEDULERS = Registry(
         "asha": "tunewell.schedulers.asha:Asha",
     },
     aliases={"auto": "fifo"},
+    method="decide",
 )
 
 __getattr__ = SCHEDULERS.attribute
