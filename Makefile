@@ -40,7 +40,7 @@ format: .venv/.ready  ## put the code into form
 
 bench: .venv/.ready  ## the benchmarks, side by side with peers (makes .venv-peers)
 	bash benchmarks/peers.sh
-	for name in imports storage driver executors; do $(PY) -m benchmarks.$$name; done
+	$(PY) -m benchmarks
 
 clean:  ## remove what the targets made
 	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis tunewell-demo

@@ -526,6 +526,26 @@ def test_a_driver_that_was_killed_is_taken_over_from(storage, tmp_path):
 # --- several at once --------------------------------------------------------------------------------------------------
 
 
+def test_a_run_outlives_a_server_that_hangs_up_on_it(postgresql_url):
+    import psycopg
+
+    study = study_of(postgresql_url)
+
+    def objective(trial):
+        if trial.number in (2, 5):
+            with psycopg.connect(postgresql_url, autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        return once(trial)
+
+    go(study, objective, trials=8)
+    assert [t.status.value for t in study.trials] == ["completed"] * 8
+    assert len(tw.open(postgresql_url).trials) == 8
+    study.close()
+
+
 def test_several_drivers_share_one_study(storage):
     study_of(storage).close()
     code = (

@@ -193,7 +193,8 @@ class Study:
             steps: steps to train in all.
             workers: trials at a time; None leaves it to the executor (one per GPU, or per core).
             max_steps: the longest a trial may train, where the objective does not say.
-            trial_seconds: a trial that trains longer is ended as ``timed_out``.
+            trial_seconds: a trial that trains longer is ended as ``timed_out``: its process is killed, or inline it is
+                stopped at its next step.
             executor: ``"processes"`` (a fresh process per trial), ``"inline"`` (this process), or an instance.
             progress: a live view on a terminal and one line per event elsewhere; False for silence; or a function
                 ``(history, new_events) -> None``.
