@@ -109,9 +109,10 @@ def test_one_interrupt_finishes_the_steps_of_all_workers(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     run = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: reported(tmp_path) > 12)
-    run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=30)
+    with run:
+        wait_until(lambda: reported(tmp_path) > 12)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=30)
     assert run.returncode != 0
     assert "the same call goes on where this one stopped" in errors
     study = tw.open(f"sqlite:///{tmp_path}/storm.db")
@@ -214,7 +215,7 @@ def reported(folder: Path) -> int:
         return 0
     try:
         study = tw.open(f"sqlite:///{path}")
-    except KeyError:
+    except (KeyError, FileNotFoundError):  # not created yet
         return 0
     with study:
         return study.history.steps_done
