@@ -1,0 +1,178 @@
+"""Connections to databases, and statements for the hot path."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from tunewell.protocols import JournalError
+
+BUSY_SECONDS = 60.0
+
+
+class Direct:
+    """A statement compiled once and handed to the driver's own cursor.
+
+    Every decision of every study is one such insert, and opening a large study reads its rows through one such select:
+    it takes half the time of a round through SQLAlchemy's connection. Each call is a transaction of its own.
+    """
+
+    def __init__(self, statement: sa.Executable, dialect: sa.Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        self._text = str(compiled)
+        self._names: Sequence[str] | None = compiled.positiontup if compiled.positional else None
+        self._dbapi: Any = dialect.loaded_dbapi
+
+    def run(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run the statement once for each of ``rows`` and commit.
+
+        Raises:
+            IntegrityError: a key is taken.
+            DBAPIError: anything else.
+        """
+        raw: Any = connection.connection.dbapi_connection
+        with self._transaction(raw) as cursor:
+            cursor.executemany(self._text, [self._arranged(row) for row in rows])
+            raw.commit()
+
+    def fetch(self, connection: sa.Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run the statement and return all its rows.
+
+        Raises:
+            DBAPIError: the database does not answer.
+        """
+        raw: Any = connection.connection.dbapi_connection
+        with self._transaction(raw) as cursor:
+            cursor.execute(self._text, self._arranged(values))
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            raw.rollback()
+        return rows
+
+    def _arranged(self, row: Mapping[str, Any]) -> Any:
+        return row if self._names is None else [row[name] for name in self._names]
+
+    @contextmanager
+    def _transaction(self, raw: Any) -> Iterator[Any]:
+        try:
+            with closing(raw.cursor()) as cursor:
+                yield cursor
+        except BaseException as error:
+            with suppress(self._dbapi.Error):  # nothing to roll back on a connection that is gone
+                raw.rollback()
+            if not isinstance(error, self._dbapi.Error):
+                raise
+            kind = IntegrityError if isinstance(error, self._dbapi.IntegrityError) else DBAPIError
+            raise kind(self._text, None, error) from error
+
+
+def understood(url: str) -> sa.URL:
+    if "://" not in url:
+        url = f"sqlite:///{url}"
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise ValueError(
+            f"expected a storage URL such as sqlite:///tunewell.db or postgresql://host/name, got {url!r}"
+        ) from error
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError(f"expected a sqlite or postgresql storage, got {parsed.get_backend_name()!r} in {url!r}")
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise ValueError(f"expected a file in {url!r}: use storage=None for a study in memory")
+        parsed = parsed.set(database=str(Path(parsed.database).expanduser()))
+    return parsed
+
+
+def sqlite_path(url: sa.URL) -> Path | None:
+    return Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else None
+
+
+def connect(url: sa.URL, *, read_only: bool = False) -> sa.Connection:
+    """Return a connection of one's own to the database.
+
+    Raises:
+        ModuleNotFoundError: the driver is not installed.
+        JournalError: the database does not answer, or cannot be opened.
+        ValueError: the file is no SQLite database.
+    """
+    path = sqlite_path(url)
+    try:
+        if path is None:
+            return sa.create_engine(url, poolclass=sa.pool.NullPool).connect()
+        return _connect_to_file(path, read_only)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"expected the database driver {error.name!r} to be installed: pip install 'tunewell[postgresql]'"
+        ) from error
+    except (DBAPIError, sqlite3.DatabaseError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError):
+            raise ValueError(f"expected a SQLite database, found something else in {path}") from error
+        # a server that does not answer; or a file that is locked, or in a folder that cannot be written
+        raise JournalError(f"the study's database{f' {path}' if path else ''} cannot be opened: {cause}") from error
+
+
+def has_table(path: Path, table: str) -> bool:
+    """Return whether a SQLite file has a table, leaving the file exactly as it is.
+
+    Raises:
+        JournalError: it cannot be opened.
+        ValueError: it is no SQLite database.
+    """
+    connection = connect(sa.URL.create("sqlite", database=str(path)), read_only=True)
+    try:
+        return sa.inspect(connection).has_table(table)
+    finally:
+        connection.close()
+
+
+def _connect_to_file(path: Path, read_only: bool) -> sa.Connection:
+    def opened() -> sqlite3.Connection:
+        if not read_only:
+            return sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+        try:
+            return _opened_for_reading(path, "mode=ro")
+        except sqlite3.OperationalError:  # no room for the shared index of its log, so nobody can be writing either
+            return _opened_for_reading(path, "mode=ro&immutable=1")
+
+    connection = sa.create_engine("sqlite://", creator=opened, poolclass=sa.pool.NullPool).connect()
+    if not read_only:
+        try:
+            pragma(connection, "journal_mode=WAL")
+            pragma(connection, "synchronous=NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _opened_for_reading(path: Path, options: str) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path))}?{options}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def let_go(connection: sa.Connection, process: int) -> None:
+    """Close what a storage that nobody closed leaves behind."""
+    if process == os.getpid():
+        connection.close()
+
+
+def pragma(connection: sa.Connection, setting: str) -> None:
+    """Run a PRAGMA outside of any transaction, where it takes effect."""
+    connection.connection.driver_connection.execute(f"PRAGMA {setting}")  # type: ignore[union-attr]
