@@ -372,6 +372,24 @@ def test_only_needed_checkpoints_stay(tmp_path):
         assert (trial.checkpoint / "weights").read_text() == str(trial.saved)
 
 
+def test_what_a_dead_driver_was_about_to_remove_is_removed_by_the_next(storage, monkeypatch):
+    study = study_of(storage, scheduler="asha")
+    go(study, saving, trials=3)
+    trial = study.trials[1]
+    left = trial.directory / "step-0"
+    left.mkdir()
+    newer = trial.directory / f"step-{trial.saved + 1}"  # another driver's, not told yet
+    newer.mkdir()
+    go(study, saving, trials=3)
+    assert left.exists(), "its driver lives"
+    monkeypatch.setattr("tunewell.driver.is_gone", lambda driver: True)
+    go(study, saving, trials=3)
+    assert not left.exists()
+    assert newer.exists()
+    assert trial.checkpoint.is_dir()
+    study.close()
+
+
 def test_a_checkpoint_that_fails_half_way_is_not_there():
     def objective(trial):
         for _ in trial.steps(2):

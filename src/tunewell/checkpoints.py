@@ -18,7 +18,7 @@ def remove_unneeded(history: History, number: int) -> None:
     needed = {f"step-{step}" for step in history.needed_checkpoints(number)}
     running = number in history.running
     for path in trial.directory.iterdir():
-        about_to_be_told = running and path.name.startswith("step-") and _step(path.name) > trial.saved
+        about_to_be_told = _step(path.name) > trial.saved  # perhaps by another driver
         superseded = path.name.startswith("step-") and path.name not in needed and not about_to_be_told
         torn = path.name.startswith(".step-") and not running
         if superseded or torn:

@@ -94,6 +94,7 @@ class Driver:
         """
         with self._signals(), beating(self.ledger.journal, self.identity):
             try:
+                self._tidy_up_after_the_dead()
                 while True:
                     self._look_around()
                     reason = self._fill_workers()
@@ -349,6 +350,19 @@ class Driver:
         if gone or forgotten:
             lost = self.ledger.commit(lambda history: self._lost(history, gone, forgotten))
             self._heard(lost)
+
+    def _tidy_up_after_the_dead(self) -> None:
+        """Remove the checkpoints that drivers of this machine were about to remove when they died."""
+        self.ledger.catch_up()
+        history = self.ledger.history
+        gone: dict[str, bool] = {}
+        for trial in history.trials:
+            driver = trial.driver
+            if trial.saved and driver:
+                if driver not in gone:
+                    gone[driver] = is_gone(driver)
+                if gone[driver]:
+                    remove_unneeded(history, trial.number)
 
     def _running_elsewhere(self, history: History) -> Iterator[TrialRecord]:
         for number in history.running:
