@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tunewell.space import Int as Int
     from tunewell.space import Prior as Prior
     from tunewell.space import Space as Space
+    from tunewell.storages import delete as delete
     from tunewell.study import Study as Study
-    from tunewell.study import delete as delete
     from tunewell.study import open as open
     from tunewell.trial import Halted as Halted
     from tunewell.trial import Trial as Trial
@@ -45,7 +45,7 @@ _HOMES = {
     "Study": "study",
     "Trial": "trial",
     "TrialRecord": "history",
-    "delete": "study",
+    "delete": "storages",
     "open": "study",
 }
 _MODULES = ("executors", "samplers", "schedulers", "testing")

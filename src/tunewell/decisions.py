@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from tunewell.protocols import (
     Sampler,
     Scheduler,
     Start,
+    Suggestion,
     Verdict,
     Wait,
 )
@@ -72,12 +73,16 @@ def trial_seed(seed: int, trial: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a free worker should do, with the configuration of a new trial filled in, and who chose that."""
+    """What a free worker should do, with the configuration of a new trial filled in, and who chose that.
+
+    ``note`` is what the sampler remarked about the study.
+    """
 
     action: Start | Resume | Fork | Wait | Done
     config: Config
     origin: Origin = "scheduler"
     seed: int = 0
+    note: str = ""
 
 
 def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: bool = True) -> Chosen:
@@ -101,10 +106,11 @@ def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: 
     if action.config is not None:
         return Chosen(action, _checked(history.space, action.config, scheduler), "scheduler", seed)
     try:
-        suggested = sampler.suggest(history.space, history, rng)
+        suggested = Suggestion.of(sampler.suggest(history.space, history, rng))
     except Exhausted as exhausted:
         return Chosen(Done(str(exhausted)), {})
-    return Chosen(action, _checked(history.space, suggested, sampler), "sampler", seed)
+    start = replace(action, reason="; ".join(filter(None, (action.reason, suggested.reason))))
+    return Chosen(start, _checked(history.space, suggested.config, sampler), "sampler", seed, suggested.note)
 
 
 def _checked(space: Space, config: Config, author: Any) -> Config:

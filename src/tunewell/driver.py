@@ -25,6 +25,7 @@ from tunewell.events import (
     CheckpointSaved,
     Ended,
     Event,
+    Noted,
     Paused,
     Reported,
     Status,
@@ -131,7 +132,7 @@ class Driver:
         busy = set(self.executor.busy_trials())
         while decided := self.ledger.commit(lambda history: self._next_events(history, worker, busy)):
             self._heard(decided)
-            trial = self.ledger.history.trials[decided[0].trial]
+            trial = self.ledger.history.trials[_begun(decided)]
             if not self._cut_off_before_a_verdict(trial) or isinstance(
                 self._verdict(trial.number, trial.reports[-1]), Continue
             ):
@@ -145,7 +146,7 @@ class Driver:
         """Whether a trial taken up again may have missed the verdict on its last step, which is not told twice."""
         return self._taking_up and bool(trial.reports) and trial.step == trial.saved
 
-    def _next_events(self, history: History, worker: int, busy: set[int]) -> Sequence[TrialStarted | TrialResumed]:
+    def _next_events(self, history: History, worker: int, busy: set[int]) -> Sequence[Event]:
         now = self.executor.clock()
         self._taking_up = False
         for number in history.unfinished:
@@ -167,11 +168,10 @@ class Driver:
             self._done = action.reason if may_start else counted(self.budget.trials or 0, "trial")
             return []
         fork = ForkPoint(action.trial, action.step) if isinstance(action, Fork) else None
-        return [
-            TrialStarted(
-                now, number, chosen.config, chosen.seed, chosen.origin, action.reason, fork, self.identity, worker
-            )
-        ]
+        started = TrialStarted(
+            now, number, chosen.config, chosen.seed, chosen.origin, action.reason, fork, self.identity, worker
+        )
+        return [Noted(now, chosen.note), started] if chosen.note else [started]
 
     def _launch(self, trial: TrialRecord, worker: int) -> None:
         self._jobs[trial.number] = self.executor.clock()
@@ -433,6 +433,11 @@ class Driver:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _begun(events: Sequence[Event]) -> int:
+    """Return the trial that was started or resumed."""
+    return next(event.trial for event in events if isinstance(event, TrialStarted | TrialResumed))
 
 
 def _not_finite(history: History, report: Reported) -> str:

@@ -10,11 +10,14 @@ the event happens, so the first report of a trial that trains by epochs has ``st
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
+from tunewell.parameters import Confidence, Prior
 from tunewell.space import Config, Space
 
 Metrics: TypeAlias = Mapping[str, float]
@@ -47,6 +50,52 @@ class Goal:
         return value if self.mode == "min" else -value
 
 
+_CONSTRAINT = re.compile(r"\s*([^<>]*[^<>\s])\s*(<=|>=)\s*(\S+)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A bound that a metric has to keep: ``latency_ms <= 20``. How good the value is beyond that counts for nothing."""
+
+    metric: str
+    bound: float
+    sense: Literal["<=", ">="] = "<="
+
+    def violation(self, value: float | None) -> float:
+        """Return how far a value lies beyond the bound, in the metric's units: above 0 is broken, NaN is unknown."""
+        if value is None:
+            return math.nan
+        return value - self.bound if self.sense == "<=" else self.bound - value
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.sense} {self.bound:.12g}"
+
+    @classmethod
+    def parse(cls, text: Any) -> Constraint:
+        """Return the constraint that a text such as ``"memory_gb <= 40"`` says.
+
+        Raises:
+            TypeError: it is no text.
+            ValueError: it is not a metric, ``<=`` or ``>=``, and a finite number.
+        """
+        if isinstance(text, Constraint):
+            return text
+        if not isinstance(text, str):
+            raise TypeError(f'a constraint expected a text such as "latency_ms <= 20", got {text!r}')
+        found = _CONSTRAINT.fullmatch(text)
+        if found is None:
+            raise ValueError(
+                f'a constraint expected a metric, <= or >=, and a number ("latency_ms <= 20"), got {text!r}'
+            )
+        try:
+            bound = float(found[3])
+        except ValueError:
+            bound = math.nan
+        if not math.isfinite(bound):
+            raise ValueError(f"a constraint expected a finite number after {found[2]}, got {found[3]!r} in {text!r}")
+        return cls(found[1], bound, "<=" if found[2] == "<=" else ">=")
+
+
 @dataclass(frozen=True, slots=True)
 class Fork:
     """Where a forked trial took its weights from: the parent *and* the step of the parent's checkpoint."""
@@ -57,7 +106,10 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class StudyCreated:
-    """The first event. ``settings`` names sampler and scheduler with their options, as plain data."""
+    """The first event. ``settings`` names sampler and scheduler with their options, as plain data.
+
+    ``constraints`` are the bounds that the metrics of an acceptable trial keep; a study of an older release has none.
+    """
 
     time: float
     name: str
@@ -65,6 +117,7 @@ class StudyCreated:
     goals: tuple[Goal, ...]
     settings: Mapping[str, Any]
     seed: int
+    constraints: tuple[Constraint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +143,20 @@ class Enqueued:
 
     time: float
     config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """A person said where good values lie: some parameters or all of them, and how sure that is."""
+
+    time: float
+    config: Config
+    confidence: Confidence = "medium"
+
+    @property
+    def std(self) -> float:
+        """The standard deviation in the unit cube, as of :class:`~tunewell.Prior`."""
+        return Prior(None, self.confidence).std
 
 
 Origin = Literal["sampler", "default", "enqueued", "scheduler"]
@@ -199,4 +266,4 @@ class Noted:
 
 
 TrialEvent: TypeAlias = TrialStarted | TrialResumed | Reported | CheckpointSaved | Adjusted | Paused | Ended
-Event: TypeAlias = StudyCreated | SpaceChanged | SettingsChanged | Enqueued | TrialEvent | Noted
+Event: TypeAlias = StudyCreated | SpaceChanged | SettingsChanged | Enqueued | Believed | TrialEvent | Noted

@@ -16,7 +16,9 @@ from typing import Any
 
 from tunewell.events import (
     Adjusted,
+    Believed,
     CheckpointSaved,
+    Constraint,
     Ended,
     Enqueued,
     Event,
@@ -44,11 +46,12 @@ class History:
     """A study as its events tell it.
 
     Attributes:
-        name, space, goals, settings, seed: as created, or as changed since.
+        name, space, goals, constraints, settings, seed: as created, or as changed since.
         trials: all records, by number.
         running: the numbers of the trials in training.
         unfinished: the numbers of the trials that the next driver takes up first: lost, or cut off with their run.
         queue: configurations a person put first in line.
+        beliefs: where a person thinks that good values lie, oldest first.
         rested: the numbers of the trials in the order in which they came to rest; once more for each further rest.
         steps_done: steps trained and reported, over all trials.
         active_seconds: the time during which at least one trial was running.
@@ -64,6 +67,7 @@ class History:
         self.running: dict[int, None] = {}
         self.unfinished: dict[int, None] = {}
         self.queue: deque[Config] = deque()
+        self.beliefs: list[Believed] = []
         self.notes: list[Noted] = []
         self.adjustments: list[Adjusted] = []
         self.steps_done = 0
@@ -73,7 +77,7 @@ class History:
         self.suggested = 0  # trials whose configuration the sampler chose
         self.default_started = False
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
-        self.best_so_far: tuple[float, int] | None = None  # smallest loss ever seen, for the eye only
+        self.best_so_far: tuple[float, int] | None = None  # smallest feasible loss ever seen, for the eye only
         self._about = About(files=files or Path())
         self._lost_for_good = 0
         self._forks: dict[int, list[TrialRecord]] = {}
@@ -85,6 +89,7 @@ class History:
             SpaceChanged: self._space_changed,
             SettingsChanged: self._settings_changed,
             Enqueued: self._enqueued,
+            Believed: self._believed,
             TrialStarted: self._started,
             TrialResumed: self._resumed,
             Reported: self._reported,
@@ -107,6 +112,11 @@ class History:
         return self._about.goals
 
     @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The bounds that the metrics of an acceptable trial keep."""
+        return self._about.constraints
+
+    @property
     def files(self) -> Path:
         """The folder of checkpoints and logs."""
         return self._about.files
@@ -122,12 +132,33 @@ class History:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The observed trial with the smallest loss of the first goal; ties go to the older."""
+        """The feasible observed trial with the smallest loss of the first goal; ties go to the older."""
         return min(
-            (trial for trial in self.trials if trial.observed),
+            (trial for trial in self.trials if trial.observed and trial.feasible),
             key=lambda trial: (trial.loss, trial.number),
             default=None,
         )
+
+    @property
+    def pareto(self) -> list[TrialRecord]:
+        """The feasible observed trials that no other of them beats in every goal, by number."""
+        from tunewell.numerics.pareto import non_dominated
+
+        candidates = [trial for trial in self.trials if trial.observed and trial.feasible]
+        front = non_dominated([trial.losses or () for trial in candidates])
+        return [trial for trial, on_front in zip(candidates, front, strict=True) if on_front]
+
+    @property
+    def nearly_feasible(self) -> TrialRecord | None:
+        """The observed trial that breaks its constraints least, of those of which all are known; None without any."""
+        import numpy as np
+
+        from tunewell.numerics.feasibility import breach
+
+        known = [trial for trial in self.trials if trial.observed and not any(map(math.isnan, trial.margins))]
+        if not known:
+            return None
+        return known[int(np.argmin(breach(np.array([trial.margins for trial in known]))))]
 
     def rung(self, step: int) -> Rung:
         """Return all trials at ``step``. The first call looks at every trial; from then on it is kept up to date."""
@@ -165,7 +196,7 @@ class History:
     def _created(self, event: StudyCreated) -> None:
         self.name, self.space, self.settings = event.name, event.space, event.settings
         self.seed, self.created = event.seed, event.time
-        self._about.goals = event.goals
+        self._about.goals, self._about.constraints = event.goals, event.constraints
 
     def _space_changed(self, event: SpaceChanged) -> None:
         self.space = event.space
@@ -175,6 +206,9 @@ class History:
 
     def _enqueued(self, event: Enqueued) -> None:
         self.queue.append(event.config)
+
+    def _believed(self, event: Believed) -> None:
+        self.beliefs.append(event)
 
     def _started(self, event: TrialStarted) -> None:
         record = TrialRecord(event, self._about)
@@ -209,7 +243,7 @@ class History:
         if event.step > self.furthest_step:
             self.furthest_step = event.step
         reports.append(event)
-        self._look(event.trial, event.metrics)
+        self._look(record, event.metrics)
         rung = self._rungs.get(event.step)
         if rung is not None:
             rung.add(record, event)
@@ -235,7 +269,7 @@ class History:
         record.error = event.error
         if event.metrics:
             record.metrics = event.metrics
-            self._look(event.trial, event.metrics)
+            self._look(record, event.metrics)
         self._set_status(record, event.status, event.reason)
         self._rest(record, event.time)
         if event.status is Status.LOST:
@@ -269,14 +303,16 @@ class History:
         if rung is not None:
             rung.rest(record)
 
-    def _look(self, trial: int, metrics: Mapping[str, float]) -> None:
-        goal = self._about.goals[0]
+    def _look(self, record: TrialRecord, metrics: Mapping[str, float]) -> None:
+        goal, rules = self._about.goals[0], self._about.constraints
         value = metrics.get(goal.metric)
+        if value is None and any(rule.metric in metrics for rule in rules):  # what was waited for
+            value = record.metric(goal.metric)
         if value is None:
             return
         loss = goal.loss(value)
-        if (self.best_so_far is None or loss < self.best_so_far[0]) and math.isfinite(loss):
-            self.best_so_far = (loss, trial)
+        if (self.best_so_far is None or loss < self.best_so_far[0]) and math.isfinite(loss) and record.feasible:
+            self.best_so_far = (loss, record.number)
 
     def _forget_after(self, record: TrialRecord, step: int) -> None:
         while record.reports and record.reports[-1].step > step:

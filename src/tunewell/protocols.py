@@ -91,11 +91,33 @@ class Exhausted(Exception):
     """Raised by a sampler that has no configuration left to suggest, with the reason in words."""
 
 
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A configuration with what the sampler has to say about it, where it says anything.
+
+    ``reason`` is why this one, in words; the record of the trial keeps it. ``note`` is a remark about the whole study,
+    written down beside the start of the trial: that the search has come to another stage, say.
+    """
+
+    config: Config
+    reason: str = ""
+    note: str = ""
+
+    @classmethod
+    def of(cls, answer: Config | Suggestion) -> Suggestion:
+        """Return what a sampler answered, with or without a reason, as a suggestion."""
+        return answer if isinstance(answer, Suggestion) else cls(answer)
+
+
 class Sampler(Protocol):
     """What to try. Pure: draws only from ``rng``, mutates nothing."""
 
-    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
-        """Return a configuration of ``space`` for the next trial; raise :class:`Exhausted` when there is none."""
+    def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config | Suggestion:
+        """Return a configuration of ``space`` for the next trial, alone or with a reason.
+
+        Raises:
+            Exhausted: there is none.
+        """
         ...
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewell.events import Fork, Goal, Origin, Reported, Status, TrialStarted
+from tunewell.events import Constraint, Fork, Goal, Origin, Reported, Status, TrialStarted
 from tunewell.space import Config
 
 OBSERVED = frozenset({Status.COMPLETED, Status.STOPPED, Status.PAUSED})
@@ -32,6 +32,7 @@ class About:
     """What every record of one study shares."""
 
     goals: tuple[Goal, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
     files: Path = Path()
 
 
@@ -42,7 +43,8 @@ class TrialRecord:
         number: counted from 0 in the order of starting.
         params: the active parameters.
         status: see :class:`~tunewell.events.Status`; compares equal to its name.
-        reason: why it was started, paused, stopped or ended, in words.
+        why: why it was started, in words: what the sampler, the scheduler or the person who enqueued it had to say.
+        reason: why it stands where it stands, in words: why it was paused, resumed, stopped or ended, or else started.
         error: the traceback, when the objective raised.
         reports: each with ``step``, ``metrics`` and ``time``, in the order of steps.
         metrics: what the objective returned.
@@ -65,6 +67,7 @@ class TrialRecord:
         "seed",
         "status",
         "stretches",
+        "why",
     )
 
     def __init__(self, event: TrialStarted, about: About) -> None:
@@ -77,6 +80,7 @@ class TrialRecord:
         self.fork: Fork | None = event.fork
         self.status = Status.RUNNING
         self.reason = event.reason
+        self.why = event.reason
         self.error = ""
         self.paused_by = ""
         self.reports: list[Reported] = []
@@ -93,6 +97,26 @@ class TrialRecord:
     def goals(self) -> tuple[Goal, ...]:
         """What the study minimises or maximises."""
         return self._about.goals
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The bounds that the metrics of an acceptable trial keep."""
+        return self._about.constraints
+
+    @property
+    def violations(self) -> tuple[float, ...]:
+        """By how much each constraint is broken, in the metric's units: 0 where it holds, NaN where that is unknown."""
+        return tuple(max(margin, 0.0) for margin in self.margins)  # NaN is kept: no comparison with it holds
+
+    @property
+    def margins(self) -> tuple[float, ...]:
+        """How far each constrained metric lies beyond its bound: below 0 where it has room to spare, NaN if unknown."""
+        return tuple(rule.violation(self.metric(rule.metric)) for rule in self._about.constraints)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every constraint is known to hold."""
+        return all(margin <= 0.0 for margin in self.margins)
 
     @property
     def step(self) -> int:

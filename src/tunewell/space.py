@@ -167,6 +167,23 @@ class Space(Mapping[str, Parameter]):
                 tidy[name] = self._check_value(name, config[name])
         return tidy
 
+    def check_part(self, values: Config) -> dict[str, Any]:
+        """Return the values of some parameters in canonical form; the others are left open.
+
+        Raises:
+            TypeError: ``values`` is no mapping.
+            ValueError: unknown names, impossible values, or one that rules the parameter of another out.
+        """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"expected a mapping from names to values, got {values!r}")
+        self._check_names(values)
+        tidy = {name: self._check_value(name, values[name]) for name in self if name in values}
+        for name, conditions in self._ordered_conditions():
+            given = [c for c in conditions if c[0] in tidy]
+            if name in tidy and not _holds(tuple(given), tidy):
+                raise ValueError(self._why_inactive(name, {p: tidy[p] for p, _ in given}, given))
+        return tidy
+
     def _check_names(self, names: Iterable[str]) -> None:
         for name in names:
             if name not in self._parameters:
@@ -179,8 +196,9 @@ class Space(Mapping[str, Parameter]):
         except ValueError as error:
             raise ValueError(f"parameter {name!r}: {error}") from None
 
-    def _why_inactive(self, name: str, tidy: Mapping[str, Any]) -> str:
-        parent, values = next(c for c in self._conditions[name] if not _holds((c,), tidy))
+    def _why_inactive(self, name: str, tidy: Mapping[str, Any], conditions: Iterable[Any] | None = None) -> str:
+        every = self._conditions[name] if conditions is None else conditions
+        parent, values = next(c for c in every if not _holds((c,), tidy))
         found = f"it is {tidy[parent]!r}" if parent in tidy else "that one is not active itself"
         wanted = " or ".join(repr(value) for value in values)
         return f"parameter {name!r} is active only when {parent!r} is {wanted}, but {found}: leave it out"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import operator
-import re
 import secrets
 import shutil
 import tempfile
@@ -13,14 +11,17 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tunewell.aims import check_same, constraints_of, goals_of
+from tunewell.analysis.standing import why_none_is_best
 from tunewell.deciders import Deciders, plain
 from tunewell.decisions import Budget, StartsOnly, choose
 from tunewell.driver import Driver
 from tunewell.events import (
+    Believed,
+    Constraint,
     Ended,
     Enqueued,
     Event,
@@ -36,6 +37,7 @@ from tunewell.events import (
 from tunewell.history import History, TrialRecord
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import Ledger
+from tunewell.parameters import Confidence, Prior
 from tunewell.protocols import (
     Continue,
     Done,
@@ -50,8 +52,10 @@ from tunewell.protocols import (
 )
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
-from tunewell.space import Config, Space
-from tunewell.trial import Trial, numbers, returned_metrics
+from tunewell.space import Space
+from tunewell.storages import directory_of, no_such_study, only_name
+from tunewell.surrogate.incumbent import incumbent
+from tunewell.trial import Trial, returned_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +77,7 @@ class Study:
         metric: str | Sequence[str] = "loss",
         mode: Mode | Sequence[Mode] = "min",
         *,
+        constraints: str | Sequence[str] = (),
         name: str = "study",
         storage: str | Path | None = None,
         sampler: str | Sampler = "auto",
@@ -87,6 +92,8 @@ class Study:
             space: what may be tried.
             metric: the metric to optimise, as the objective reports it; a list for several objectives.
             mode: ``"min"`` or ``"max"``; a list for several objectives.
+            constraints: bounds that other metrics have to keep, such as ``["latency_ms <= 20", "accuracy >= 0.9"]``;
+                only trials that keep all of them can be the best one.
             name: the study's name; one storage holds many studies.
             storage: ``"sqlite:///tunewell.db"``, ``"postgresql://…"``, a path to a SQLite file, or None: in memory.
             sampler: what to try: a name or an instance, e.g. ``tw.samplers.Grid(points=3)``.
@@ -98,7 +105,8 @@ class Study:
 
         Raises:
             TypeError: ``space`` is not a :class:`~tunewell.Space`.
-            ValueError: an unknown sampler, scheduler or mode; or the stored study has another space, goals or seed.
+            ValueError: an unknown sampler, scheduler or mode, a constraint that says none; or the stored study has
+                another space, goals, constraints or seed.
         """
         if not isinstance(space, Space):
             raise TypeError(f"a study expected a Space, got {type(space).__name__}: write tw.Space(lr=tw.Float(...))")
@@ -106,7 +114,7 @@ class Study:
             raise ValueError(f"a study expected a name, got {name!r}")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             raise ValueError(f"a study expected a seed that is a whole number of at least 0, got {seed!r}")
-        goals = _goals(metric, mode)
+        goals, rules = goals_of(metric, mode), constraints_of(constraints)
         self._deciders = Deciders(SAMPLERS.make(sampler), SCHEDULERS.make(scheduler))
         if default_first is None:
             default_first = space.has_default and SAMPLERS.describe(sampler)["name"] != "grid"
@@ -119,9 +127,9 @@ class Study:
         if directory is not None or (self._storage is not None and self._storage.path is None):
             settings["directory"] = str(self.directory)  # or whoever opens the study would look elsewhere
         drawn = secrets.randbits(32) if seed is None else seed
-        created = StudyCreated(time.time(), name, space, goals, settings, drawn)
+        created = StudyCreated(time.time(), name, space, goals, settings, drawn, rules)
         self._ledger.commit(lambda history: [] if len(history) else [created])
-        _check_same(self.history, name, space, goals, seed)
+        check_same(self.history, created, seed)
         if plain(dict(self.history.settings)) != plain(settings):
             # "auto" and the default of default_first follow what the study was created with.
             follow = {
@@ -149,11 +157,11 @@ class Study:
             from tunewell.journals.sql import SqlStorage
 
             self._storage = SqlStorage(storage, create=create)
-            name = name or _only_name(self._storage.names(), storage)
+            name = name or only_name(self._storage.names(), storage)
             try:
                 journal = self._storage.journal(name, create=create)
             except KeyError:
-                raise KeyError(_no_such_study(name, storage, self._storage.names())) from None
+                raise KeyError(no_such_study(name, storage, self._storage.names())) from None
         self.name = name or "study"
         self._ledger = Ledger(journal, Path())
         if self._storage is None and directory is None:
@@ -240,8 +248,9 @@ class Study:
                 if isinstance(chosen.action, Done | Wait):
                     idle = chosen.action.reason
                     return []
-                number, reason = len(history.trials), getattr(chosen.action, "reason", "")
-                return [TrialStarted(time.time(), number, chosen.config, chosen.seed, chosen.origin, reason)]
+                now, number, reason = time.time(), len(history.trials), chosen.action.reason
+                started = TrialStarted(now, number, chosen.config, chosen.seed, chosen.origin, reason)
+                return [Noted(now, chosen.note), started] if chosen.note else [started]
 
             for event in self._ledger.commit(decide):
                 if isinstance(event, TrialStarted):
@@ -302,6 +311,26 @@ class Study:
             ValueError: it is not a configuration of the space.
         """
         self._add(Enqueued(time.time(), self.refresh().space.check(params)))
+
+    def believe(self, values: Mapping[str, Any], confidence: Confidence = "medium") -> None:
+        """Say where good values lie, for some parameters or all; samplers that learn look there first.
+
+        It is a hint, before the first trial or at any time: it counts for less the more trials there are, and a wrong
+        one costs some of them. What must be tried is enqueued.
+
+        Args:
+            values: parameters with their values, e.g. ``{"learning_rate": 3e-4, "batch_size": 64}``.
+            confidence: ``"low"``, ``"medium"`` or ``"high"``, as in :class:`~tunewell.Prior`.
+
+        Raises:
+            TypeError: ``values`` is no mapping.
+            ValueError: it is empty, has unknown names or values out of range, or the confidence is another.
+        """
+        believed = self.refresh().space.check_part(values)
+        if not believed:
+            raise ValueError("believe expected the value of at least one parameter, got none")
+        Prior(None, confidence)  # says what is wrong with a confidence
+        self._add(Believed(time.time(), believed, confidence))
 
     def change_space(self, space: Space, reason: str = "") -> None:
         """Draw configurations from another space from now on; the trials so far stay."""
@@ -384,13 +413,21 @@ class Study:
         return self.history.goals
 
     @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The bounds that the metrics of an acceptable trial keep."""
+        return self.history.constraints
+
+    @property
     def trials(self) -> tuple[TrialRecord, ...]:
         """All trials, by number."""
         return tuple(self.refresh().trials)
 
     @property
     def best(self) -> TrialRecord:
-        """The trial with the best value among those that ended or rest in order.
+        """The trial with the best value among those that ended or rest in order and keep the constraints.
+
+        Where repeats of a configuration have shown that the losses are noisy, best is what a model of all trials
+        expects to be best, not the luckiest observation; see :func:`tunewell.surrogate.incumbent.incumbent`.
 
         Raises:
             ValueError: there is none yet, or the study has several goals.
@@ -398,22 +435,28 @@ class Study:
         history = self.refresh()
         if len(history.goals) != 1:
             raise ValueError(f"a study with {len(history.goals)} goals has no single best trial: use study.pareto")
-        if history.best is None:
-            seen = ", ".join(f"{n} {status.value}" for status, n in history.counts.items() if n) or "no trials"
-            raise ValueError(f"the study has no trial with a value yet ({seen}): run it first")
-        return history.best
+        best = incumbent(history)
+        if best is None:
+            raise ValueError(why_none_is_best(history))
+        return best
 
     @property
     def pareto(self) -> tuple[TrialRecord, ...]:
-        """The trials that no other beats in every goal, by number; with one goal, the best ones."""
-        from tunewell.numerics.pareto import non_dominated
+        """The trials that no other beats in every goal, by number; with one goal, the best ones.
 
-        candidates = [trial for trial in self.refresh().trials if trial.observed]
-        front = non_dominated([trial.losses or () for trial in candidates])
-        return tuple(trial for trial, on_front in zip(candidates, front, strict=True) if on_front)
+        Raises:
+            ValueError: there are trials with values, and none of them keeps the constraints.
+        """
+        history = self.refresh()
+        front = history.pareto
+        if not front and any(trial.observed for trial in history.trials):
+            raise ValueError(why_none_is_best(history))
+        return tuple(front)
 
     def dataframe(self) -> pd.DataFrame:
         """Return one row per trial: number, status, one column per goal, step, seconds, one column per parameter.
+
+        A study with constraints has a column for each of their metrics, and ``feasible``.
 
         Raises:
             ModuleNotFoundError: pandas is not installed.
@@ -456,108 +499,22 @@ def open(storage: str | Path, name: str | None = None, *, directory: str | Path 
     return Study._opened(storage, name, directory)
 
 
-def delete(storage: str | Path, name: str) -> None:
-    """Remove a stored study with its checkpoints and logs; other files in their folder stay.
-
-    Raises:
-        FileNotFoundError: there is no such database.
-        KeyError: there is no such study.
-    """
-    from tunewell.journals.sql import SqlStorage
-
-    database = SqlStorage(storage, create=False)
-    try:
-        if name not in database.names():
-            raise KeyError(_no_such_study(name, storage, database.names()))
-        folder = directory_of(_history_or_none(database, name), database.path, name)
-        database.delete(name)
-        shutil.rmtree(folder / "trials", ignore_errors=True)
-        with suppress(OSError):  # not empty, or not there
-            folder.rmdir()
-    finally:
-        database.close()
-
-
-def directory_of(history: History | None, database: Path | None, name: str) -> Path:
-    """Return the folder of a stored study's checkpoints and logs: as stored, or else where it is by default."""
-    stored = history.settings.get("directory") if history is not None else None
-    return Path(stored) if stored else files_of(database, name)
-
-
-def _history_or_none(database: Any, name: str) -> History | None:
-    """Return the history of a study, None if it cannot be read: it can be deleted all the same."""
-    try:
-        return History(database.journal(name, create=False).read())
-    except ValueError:
-        return None
-
-
-def files_of(database: Path | None, name: str) -> Path:
-    """Return the default folder of a study's checkpoints and logs: beside the SQLite file, or in the current folder."""
-    base = Path.cwd() / "tunewell-files" if database is None else database.with_name(f"{database.stem}-files")
-    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
-    if plain != name:
-        plain = f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return base / plain
-
-
 def rows(history: History) -> list[dict[str, Any]]:
     """Return one plain dict per trial: the table that ``dataframe``, export and ``--json`` show."""
     table = []
+    goals = [goal.metric for goal in history.goals]
+    metrics = dict.fromkeys([*goals, *(rule.metric for rule in history.constraints)])
     names = dict.fromkeys([*history.space, *(name for trial in history.trials for name in trial.params)])
     for trial in history.trials:
         row: dict[str, Any] = {"number": trial.number, "status": trial.status.value}
-        row.update(zip((goal.metric for goal in history.goals), trial.values, strict=True))
-        row.update(step=trial.step, seconds=round(trial.seconds, 3), origin=trial.origin, reason=trial.reason)
+        row.update({name: trial.metric(name) for name in metrics})
+        if history.constraints:
+            row.update(feasible=trial.feasible)
+        row.update(step=trial.step, seconds=round(trial.seconds, 3), origin=trial.origin)
+        row.update(why=trial.why, reason=trial.reason)
         row.update({f"params.{name}": trial.params.get(name) for name in names})
         table.append(row)
     return table
-
-
-def _goals(metric: str | Sequence[str], mode: str | Sequence[str]) -> tuple[Goal, ...]:
-    for given in (metric, mode):
-        if not isinstance(given, str | list | tuple):
-            raise TypeError(f"a study expected metric and mode to be a name or a list of names, got {given!r}")
-    metrics = [metric] if isinstance(metric, str) else list(metric)
-    modes = [mode] * len(metrics) if isinstance(mode, str) else list(mode)
-    if not metrics or len(modes) != len(metrics):
-        raise ValueError(f"a study expected one mode per metric, got {len(modes)} for {len(metrics)}")
-    if len(set(metrics)) != len(metrics) or not all(isinstance(name, str) and name for name in metrics):
-        raise ValueError(f"a study expected different metric names, got {metrics!r}")
-    for one in modes:
-        if one not in ("min", "max"):
-            raise ValueError(f'a study expected mode "min" or "max", got {one!r}')
-    return tuple(Goal(name, one) for name, one in zip(metrics, modes, strict=True))  # type: ignore[arg-type]
-
-
-def _check_same(history: History, name: str, space: Space, goals: tuple[Goal, ...], seed: int | None) -> None:
-    """Raise ValueError in words when the stored study is about something else than what was given."""
-    differences = []
-    if history.space != space:
-        differences += space_differences(history.space, space)
-    if history.goals != goals:
-        stored, given = (", ".join(f"{goal.metric} ({goal.mode})" for goal in g) for g in (history.goals, goals))
-        differences.append(f"the goal is {stored}, not {given}")
-    if seed is not None and history.seed != seed:
-        differences.append(f"the seed is {history.seed}, not {seed}")
-    if differences:
-        raise ValueError(
-            f"the stored study {name!r} differs from the one given: {'; '.join(differences)}. Choose another name, "
-            f"go on with what is stored (tw.open), change its space (study.change_space), or tw.delete it"
-        )
-
-
-def space_differences(stored: Space, given: Space) -> list[str]:
-    """Return in words what differs between two spaces."""
-    found = []
-    for name in dict.fromkeys([*stored, *given]):
-        if name not in given:
-            found.append(f"parameter {name!r} is missing")
-        elif name not in stored:
-            found.append(f"parameter {name!r} is new")
-        elif stored[name] != given[name]:
-            found.append(f"parameter {name!r} is stored as {stored[name]!r}, given as {given[name]!r}")
-    return found or ["the parameters come in another order"]
 
 
 def _told(value: Any, status: str, reason: str, goals: Sequence[str]) -> Ended:
@@ -602,22 +559,3 @@ def _executor(choice: str | Executor) -> Executor:
 
         return Processes()
     raise ValueError(f'run expected executor="inline", "processes" or an instance, got {choice!r}')
-
-
-def _only_name(names: Sequence[str], storage: object) -> str:
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise KeyError(f"{storage} holds no study yet")
-    raise KeyError(f"{storage} holds {len(names)} studies: say which of {', '.join(names)}")
-
-
-def _no_such_study(name: str, storage: object, names: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it holds {', '.join(names) or 'none'}"
-    return f"there is no study {name!r} in {storage}: {hint}"
-
-
-__all__ = ["Config", "Study", "delete", "files_of", "numbers", "open", "rows", "space_differences"]

@@ -19,6 +19,7 @@ from tunewell.history import History, TrialRecord
 from tunewell.numerics.pareto import non_dominated
 from tunewell.scales import Floats
 from tunewell.space import Space
+from tunewell.surrogate.incumbent import incumbent
 
 DRAWN = 1500
 """Charts draw at most this many trials: the best, and an even selection of the rest."""
@@ -37,12 +38,14 @@ class Digest:
         values: every trial's value for every goal, shape ``(n_trials, n_goals)``, NaN where unknown.
         losses: the same as something to minimise.
         observed: whose values count as measurements, shape ``(n_trials,)``.
+        feasible: who keeps the constraints, shape ``(n_trials,)``: all of them where there are none.
     """
 
     history: History
     values: Floats
     losses: Floats
     observed: NDArray[np.bool_]
+    feasible: NDArray[np.bool_]
 
     @staticmethod
     def of(history: History) -> Digest:
@@ -52,7 +55,8 @@ class Digest:
         values = np.array(known, dtype=np.float64).reshape(len(known), len(goals))
         signs = np.array([goal.loss(1.0) for goal in goals], dtype=np.float64)
         observed = np.array([trial.observed for trial in history.trials], dtype=np.bool_)
-        return Digest(history, values, values * signs, observed)
+        feasible = np.array([trial.feasible for trial in history.trials], dtype=np.bool_)
+        return Digest(history, values, values * signs, observed, feasible)
 
     @property
     def trials(self) -> Sequence[TrialRecord]:
@@ -65,16 +69,19 @@ class Digest:
         return self.history.space
 
     @cached_property
+    def eligible(self) -> NDArray[np.bool_]:
+        """Who may be the best: observed and feasible, shape ``(n_trials,)``."""
+        return self.observed & self.feasible
+
+    @cached_property
     def best(self) -> TrialRecord | None:
-        """The observed trial with the smallest loss; None with several goals, where none is best."""
-        if len(self.history.goals) != 1 or not self.observed.any():
-            return None
-        return self.trials[int(np.argmin(np.where(self.observed, self.losses[:, 0], np.inf)))]
+        """The best trial; None with several goals, where none is best."""
+        return incumbent(self.history) if len(self.history.goals) == 1 else None
 
     @cached_property
     def front(self) -> list[int]:
-        """The numbers of the trials that no other beats in every goal, by the first goal's value."""
-        rows = np.flatnonzero(self.observed)
+        """The numbers of the eligible trials that no other beats in every goal, by the first goal's value."""
+        rows = np.flatnonzero(self.eligible)
         if not self.history.goals or not len(rows):
             return []
         kept = rows[non_dominated(self.losses[rows].tolist())]
@@ -82,10 +89,13 @@ class Digest:
 
     @cached_property
     def ranking(self) -> list[int]:
-        """All numbers: Pareto front or best first, then the other observed by the first goal, then the rest."""
+        """All numbers: Pareto front or best first, then the other observed by the first goal, then the rest.
+
+        What breaks a constraint comes after all that was observed and breaks none.
+        """
         front = set(self.front) if len(self.history.goals) > 1 else set()
         first = self.losses[:, 0] if self.history.goals else np.zeros(len(self.trials))
-        place = np.where(self.observed, 1, np.where(np.isfinite(first), 2, 3))
+        place = np.where(self.eligible, 1, np.where(self.observed, 2, np.where(np.isfinite(first), 3, 4)))
         place[list(front)] = 0
         return [int(n) for n in np.lexsort((np.nan_to_num(first, nan=np.inf), place))]
 

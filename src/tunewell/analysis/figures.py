@@ -92,8 +92,8 @@ def _history_chart(digest: Digest, goal: int) -> str:
 
 
 def improvements(digest: Digest, goal: int) -> tuple[list[int], list[float]]:
-    """Return the numbers and values of the observed trials that were better than all before them."""
-    losses = np.where(digest.observed, digest.losses[:, goal], np.inf)
+    """Return the numbers and values of the eligible trials that were better than all before them."""
+    losses = np.where(digest.eligible, digest.losses[:, goal], np.inf)
     if not len(losses):
         return [], []
     best_before = np.concatenate([[np.inf], np.minimum.accumulate(losses)[:-1]])

@@ -7,6 +7,7 @@ it, sorting, copying, hiding). It is a pure function of the history: the same ev
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +27,7 @@ from tunewell.analysis.figures import (
     slices_note,
     valueless_note,
 )
+from tunewell.analysis.standing import constrained, feasible, why_none_is_best
 from tunewell.analysis.tables import (
     against_default,
     code_block,
@@ -122,12 +124,16 @@ def _outcome(digest: Digest) -> str:
     goals = digest.history.goals
     best = digest.best
     if best is not None:
-        return f"Best {goals[0].metric} {short(best.value)} by trial {best.number} after {counted(best.step, 'step')}"
+        within = " within the constraints" if digest.history.constraints else ""
+        by = f"by trial {best.number} after {counted(best.step, 'step')}"
+        return f"Best {goals[0].metric} {short(best.value)}{within} {by}"
     if len(goals) > 1 and digest.front:
         words = " and ".join([", ".join(goal.metric for goal in goals[:-1]), goals[-1].metric])
         return f"{counted(len(digest.front), 'trial')} on the Pareto front of {words}"
-    if digest.history.running:
+    if digest.history.running and not digest.observed.any():
         return f"No trial has ended with a value yet, {counted(len(digest.history.running), 'trial')} running"
+    if digest.observed.any():
+        return "No trial keeps the constraints"
     return "No trial ended with a value"
 
 
@@ -140,6 +146,7 @@ def _header(digest: Digest) -> str:
     goals = ", ".join(f"{'minimise' if goal.mode == 'min' else 'maximise'} {goal.metric}" for goal in history.goals)
     facts = {
         "Goal" if len(history.goals) < 2 else "Goals": goals or "none",
+        "Constraints": ", ".join(map(str, history.constraints)),
         "Sampler": _algorithm(history.settings.get("sampler")),
         "Scheduler": _algorithm(history.settings.get("scheduler")),
         "Seed": str(history.seed),
@@ -173,17 +180,20 @@ def _best(digest: Digest) -> str:
     others = {name: value for name, value in _newest_metrics(best).items() if name != goal.metric}
     also = ", ".join(f"{name} {short(value)}" for name, value in list(others.items())[:8])
     remarks = [f"Also measured there: {also}."] if also else []
-    count = int(digest.observed.sum())
+    if best.constraints:
+        remarks.append(f"It keeps the constraints: {constrained(best)}.")
+    count = int(digest.eligible.sum())
+    kind = "feasible measurement" if best.constraints else "measurement"
     if count > 1:
         remarks.append(
-            f"It is the best of {counted(count, 'measurement')}, so part of its lead is luck: "
+            f"It is the best of {counted(count, kind)}, so part of its lead is luck: "
             "train it again with other seeds before you rely on the number."
         )
     code = code_block(python_dict(best.params), "the best configuration")
     return (
         f'<div class="columns"><div><p><b class="big">{short(best.value, 5)}</b> {escape(goal.metric)}, '
         f'<a href="#t{best.number}">trial {best.number}</a>, {counted(best.step, "step")}, '
-        f"{best.status.value}</p>{code}{_paragraph(' '.join(remarks), 'remark')}</div>"
+        f"{best.status.value}</p>{code}{_paragraph(' '.join(remarks), 'remark')}{_unknown(digest)}</div>"
         f"<div><h3>Against the default</h3>{against_default(digest, best)}</div></div>"
     )
 
@@ -191,6 +201,9 @@ def _best(digest: Digest) -> str:
 def _no_best(digest: Digest) -> str:
     if not digest.trials:
         return "<p>Nothing has been tried yet. The report fills as soon as trials report values.</p>"
+    if digest.observed.any():
+        sentence = why_none_is_best(digest.history)
+        return f"<p>{escape(unbroken(f'{sentence[0].upper()}{sentence[1:]}.'))}</p>{_unknown(digest)}"
     leaders = [n for n in digest.ranking if n in digest.history.running and digest.trials[n].losses is not None]
     if leaders and len(digest.history.goals) == 1:
         trial = digest.trials[leaders[0]]
@@ -203,14 +216,32 @@ def _no_best(digest: Digest) -> str:
 
 
 def _front(digest: Digest) -> str:
-    measured = int(digest.observed.sum())
+    measured = int(digest.eligible.sum())
     others = measured - len(digest.front)
     beaten = f"; the other {others:,} are beaten by one of them" if others else ""
+    values = "values that keep the constraints" if digest.history.constraints else "values"
     sentence = (
-        f"{len(digest.front):,} of {counted(measured, 'trial')} with values cannot be improved in one goal without "
+        f"{len(digest.front):,} of {counted(measured, 'trial')} with {values} cannot be improved in one goal without "
         f"losing in another{beaten}."
     )
-    return f"<p>{sentence}</p>{front_table(digest)}"
+    return f"<p>{sentence}</p>{_unknown(digest)}{front_table(digest)}"
+
+
+def _unknown(digest: Digest) -> str:
+    """Return a warning about trials that did not tell what the constraints are about."""
+    rules = digest.history.constraints
+    silent = sum(
+        bool(observed) and any(math.isnan(amount) for amount in trial.violations)
+        for trial, observed in zip(digest.trials, digest.observed, strict=True)
+    )
+    if not silent:
+        return ""
+    names = ", ".join(dict.fromkeys(rule.metric for rule in rules))
+    return _paragraph(
+        f"{counted(silent, 'trial')} with a value did not report all of {names}, so whether the constraints hold there "
+        "is not known, and none of them can be the best.",
+        "remark",
+    )
 
 
 def _history(digest: Digest) -> str:
@@ -290,6 +321,13 @@ def _reproduce(digest: Digest) -> str:
         block = code_block(source, "the search space")
         title = f"The search space, {counted(len(history.space), 'parameter')}"
         parts.append(f"<details><summary>{title}</summary>{block}</details>")
+    if history.beliefs:
+        items = "".join(
+            f"<li>{escape(', '.join(f'{name} = {shown(value)}' for name, value in belief.config.items()))} "
+            f"<small>{' · '.join(filter(None, [f'{belief.confidence} confidence', moment(belief.time)]))}</small></li>"
+            for belief in history.beliefs[-NOTES:]
+        )
+        parts.append(f'<h3>Beliefs</h3><ul class="notes">{items}</ul>')
     if history.notes:
         items = "".join(map(_note, history.notes[-NOTES:]))
         left_out = f"The newest {NOTES} of {len(history.notes):,} notes." if len(history.notes) > NOTES else ""
@@ -329,12 +367,14 @@ def _tips(digest: Digest) -> dict[str, list[str]]:
 def _tip(trial: TrialRecord, digest: Digest) -> list[str]:
     goals = digest.history.goals
     values = [f"{goal.metric} {short(v)}" for goal, v in zip(goals, trial.values, strict=True)]
-    kept = list(trial.params.items())[:TIP_PARAMETERS]
-    params = [f"{clipped(name, 28)} {clipped(shown(v), 40)}" for name, v in kept]
+    first = list(trial.params.items())[:TIP_PARAMETERS]
+    params = [f"{clipped(name, 28)} {clipped(shown(v), 40)}" for name, v in first]
     if len(trial.params) > TIP_PARAMETERS:
         params.append(f"and {len(trial.params) - TIP_PARAMETERS} more")
-    measured = " · ".join([*values, counted(trial.step, "step"), duration(trial.seconds)])
-    reason = clipped(trial.reason.splitlines()[0], 110) if trial.reason.strip() else ""
+    kept = [f"feasible {feasible(trial)}"] if trial.constraints else []
+    measured = " · ".join([*values, *kept, counted(trial.step, "step"), duration(trial.seconds)])
+    told = (trial.reason or trial.why).strip()
+    reason = clipped(told.splitlines()[0], 110) if told else ""
     return [f"Trial {trial.number}", trial.status.value.replace("_", " "), measured, reason, *params]
 
 

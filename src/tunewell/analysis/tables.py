@@ -8,6 +8,7 @@ from typing import Any
 
 from tunewell.analysis.charts import icon
 from tunewell.analysis.digest import Digest
+from tunewell.analysis.standing import feasible
 from tunewell.analysis.words import NOTHING, clean, clipped, counted, escape, literal, short, shown
 from tunewell.events import Goal, Status
 from tunewell.history import TrialRecord
@@ -189,12 +190,17 @@ def trials_table(digest: Digest) -> str:
         return ""
     names = listed_parameters(digest, len(numbers))
     goals = [goal.metric for goal in digest.history.goals]
-    head = _header(["trial", "status", *goals, "step", "seconds", "reason", *names], sorted_by=2 if goals else -1)
+    rules = digest.history.constraints
+    others = [name for name in dict.fromkeys(rule.metric for rule in rules) if name not in goals]
+    kept = [*others, "feasible"] if rules else []
+    columns = ["trial", "status", *goals, *kept, "step", "seconds", "reason", *names]
+    head = _header(columns, sorted_by=2 if goals else -1)
     causes = _Causes()
     rows = "".join(
         f'<tr id="t{trial.number}"><td class="num">{trial.number}</td>'
         f'<td><span class="badge st-{trial.status.value}">{icon(trial.status.value)}'
         f"{trial.status.value.replace('_', ' ')}</span></td>{_value_cells(trial)}"
+        f"{''.join(_value_cell(trial.metric(name)) for name in others)}{_feasible_cell(trial)}"
         f'<td class="num">{trial.step:,}</td>'
         f'<td class="num" data-v="{trial.seconds:.6g}">{short(trial.seconds, 3)}</td>'
         f'<td class="reason">{causes.cell(trial)}</td>{_parameter_cells(trial, names)}</tr>'
@@ -212,7 +218,7 @@ class _Causes:
 
     def cell(self, trial: TrialRecord) -> str:
         """Return the reason, and what there is to read about a failure."""
-        reason = clean(trial.reason)
+        reason = clean(trial.reason or trial.why)
         brief = escape(clipped(reason.splitlines()[0], 140)) if reason.strip() else ""
         if not trial.error and trial.status not in FAILURES:
             return brief
@@ -243,6 +249,10 @@ def _all_names(digest: Digest) -> list[str]:
         if not trial.params.keys() <= names.keys():
             names.update(dict.fromkeys(trial.params))
     return list(names)
+
+
+def _feasible_cell(trial: TrialRecord) -> str:
+    return f"<td>{feasible(trial)}</td>" if trial.constraints else ""
 
 
 def _value_cells(trial: TrialRecord) -> str:

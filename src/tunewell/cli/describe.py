@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from tunewell.analysis.standing import constrained, feasible, why_none_is_best
 from tunewell.cli.output import table
 from tunewell.console.text import (
     counts,
@@ -22,16 +23,22 @@ from tunewell.console.text import (
     words,
 )
 from tunewell.history import History, TrialRecord
+from tunewell.surrogate.incumbent import incumbent
 
 
 def print_study(name: str, history: History) -> None:
     """Print what a study is about and how far it is."""
     _line("study", name)
     _line("goal", goal(history))
+    for rule in history.constraints:
+        _line("constraint", str(rule))
     _line("trials", f"{len(history.trials)}: {counts(history)}")
-    if len(history.goals) == 1 and history.best is not None:
-        _line("best", f"{measured(history, history.best)} in trial {history.best.number}")
-        _line("", params(history.best.params))
+    best = incumbent(history) if len(history.goals) == 1 else None
+    if best is not None:
+        _line("best", f"{measured(history, best)} in trial {best.number}")
+        _line("", params(best.params))
+    elif history.constraints and any(trial.observed for trial in history.trials) and not history.pareto:
+        _line("best", why_none_is_best(history))
     _line("trained", f"{plural(history.steps_done, 'step')} in {duration(history.active_seconds)}")
     _line("created", moment(history.created))
     _line("last active", moment(max(history.created, history.last_time)))
@@ -43,28 +50,33 @@ def print_study(name: str, history: History) -> None:
         _line("space" if index == 0 else "", f"{parameter} = {law!r}")
     for config in history.queue:
         _line("first in line", params(config))
+    for belief in history.beliefs:
+        _line("belief", f"{params(belief.config)} ({belief.confidence} confidence)")
     for note in history.notes[-5:]:
         _line("note", (f"trial {note.trial}: " if note.trial is not None else "") + one_line(note.text))
 
 
 def print_trials(history: History, trials: Sequence[TrialRecord]) -> None:
     """Print a table with one row per trial."""
-    metrics = [each.metric for each in history.goals]
+    goals = [each.metric for each in history.goals]
+    metrics = list(dict.fromkeys([*goals, *(rule.metric for rule in history.constraints)]))
     names = list(dict.fromkeys([*history.space, *(name for trial in trials for name in trial.params)]))
     rows = [
         [
             str(trial.number),
             words(trial.status),
             *(_value(trial.metric(metric)) for metric in metrics),
+            *([feasible(trial)] if history.constraints else []),
             str(trial.step),
             duration(trial.seconds),
-            sparkline([value for _, value in trial.curve(metrics[0])], 12),
+            sparkline([value for _, value in trial.curve(goals[0])], 12),
             *(one_line(number(trial.params[name]), 24) if name in trial.params else "" for name in names),
         ]
         for trial in trials
     ]
     right = ["trial", *metrics, "step", "time"]
-    table(["trial", "status", *metrics, "step", "time", "curve", *names], rows, right=right)
+    kept = ["feasible"] if history.constraints else []
+    table(["trial", "status", *metrics, *kept, "step", "time", "curve", *names], rows, right=right)
 
 
 def print_trial(history: History, trial: TrialRecord, *, brief: bool) -> None:
@@ -73,8 +85,12 @@ def print_trial(history: History, trial: TrialRecord, *, brief: bool) -> None:
     _line("trial", f"{trial.number} {words(trial.status)}{f', {value}' if value else ''}")
     if brief:
         return
-    if trial.reason:
+    if trial.why:
+        _line("why", one_line(trial.why, 1000))
+    if trial.reason and trial.reason != trial.why:
         _line("reason", one_line(trial.reason, 1000))
+    if trial.constraints:
+        _line("feasible", f"{feasible(trial)}: {constrained(trial)}")
     for index, (name, chosen) in enumerate(trial.params.items()):
         _line("params" if index == 0 else "", f"{name} = {number(chosen)}")
     fork = f", forked from trial {trial.fork.trial} at step {trial.fork.step}" if trial.fork is not None else ""
@@ -109,9 +125,11 @@ def trial_data(history: History, trial: TrialRecord) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "status": trial.status.value,
+        "why": trial.why,
         "reason": trial.reason,
         "params": dict(trial.params),
         "values": {each.metric: trial.metric(each.metric) for each in history.goals},
+        **({"feasible": trial.feasible, "constraints": kept(trial)} if trial.constraints else {}),
         "step": trial.step,
         "seconds": trial.seconds,
         "origin": trial.origin,
@@ -123,6 +141,14 @@ def trial_data(history: History, trial: TrialRecord) -> dict[str, Any]:
         "log": str(trial.log),
         "error": trial.error,
     }
+
+
+def kept(trial: TrialRecord) -> list[dict[str, Any]]:
+    """Return how a trial stands to each constraint as plain data."""
+    return [
+        {"constraint": str(rule), "value": trial.metric(rule.metric), "violation": amount}
+        for rule, amount in zip(trial.constraints, trial.violations, strict=True)
+    ]
 
 
 def _curve(trial: TrialRecord, metric: str) -> None:

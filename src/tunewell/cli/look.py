@@ -22,7 +22,8 @@ from tunewell.cli.storage import (
 )
 
 if TYPE_CHECKING:
-    from tunewell.history import History, TrialRecord
+    from tunewell.surrogate.incumbent import incumbent
+from tunewell.history import History, TrialRecord
 
 
 def ls(
@@ -86,7 +87,7 @@ def show(
         return
     trials = list(reversed(history.trials))
     if by == "value":
-        trials.sort(key=lambda record: (not record.observed, record.loss if record.observed else 0.0, record.number))
+        trials.sort(key=_by_value)
     if json:
         shown = [] if quiet else [describe.trial_data(history, record) for record in trials[: limit or None]]
         as_json({**_about(stored.name, history), "settings": history.settings, "seed": history.seed, "trials": shown})
@@ -109,13 +110,16 @@ def best(
     """Print the best configuration; of several goals, all that no other beats. Exit status 1 when there is none."""
     from pprint import pformat
 
+    from tunewell.analysis.standing import constrained, why_none_is_best
     from tunewell.console.text import counts, measured, number
 
     stored = read(storage, study)
     history = stored.history
     found = _best_trials(history)
     if not found:
-        typer.echo(f"study {stored.name!r} has no trial with a value yet ({counts(history)})", err=True)
+        nothing = f"study {stored.name!r} has no trial with a value yet ({counts(history)})"
+        measured_at_all = any(trial.observed for trial in history.trials)
+        typer.echo(f"study {stored.name!r}: {why_none_is_best(history)}" if measured_at_all else nothing, err=True)
         raise typer.Exit(NO)
     if json:
         data = [_found(history, record) for record in found]
@@ -127,27 +131,35 @@ def best(
         elif python:
             typer.echo(pformat(dict(record.params), sort_dicts=False))
         else:
-            typer.echo(f"trial {record.number}: {measured(history, record)}")
+            kept = constrained(record)
+            typer.echo(f"trial {record.number}: {measured(history, record)}{f' ({kept})' if kept else ''}")
             for name, value in record.params.items():
                 typer.echo(f"  {name} = {number(value)}")
 
 
+def _by_value(record: TrialRecord) -> tuple[int, float, int]:
+    """Return what sorts trials: the feasible ones first, then by the first goal, those without a value last."""
+    if not record.observed or record.loss is None:
+        return 2, 0.0, record.number
+    return 0 if record.feasible else 1, record.loss, record.number
+
+
 def _best_trials(history: History) -> list[TrialRecord]:
     if len(history.goals) == 1:
-        return [history.best] if history.best is not None else []
-    from tunewell.numerics.pareto import non_dominated
-
-    observed = [trial for trial in history.trials if trial.observed]
-    front = non_dominated([trial.losses or () for trial in observed])
-    return [trial for trial, on_front in zip(observed, front, strict=True) if on_front]
+        best = incumbent(history)
+        return [best] if best is not None else []
+    return history.pareto
 
 
 def _found(history: History, record: TrialRecord) -> dict[str, Any]:
+    from tunewell.cli.describe import kept
+
     return {
         "study": history.name,
         "trial": record.number,
         "step": record.step,
         "values": {goal.metric: record.metric(goal.metric) for goal in history.goals},
+        **({"constraints": kept(record)} if history.constraints else {}),
         "params": dict(record.params),
     }
 
@@ -157,7 +169,8 @@ def _best_value(history: History) -> str:
 
     if len(history.goals) != 1:
         return f"{len(_best_trials(history))} unbeaten"
-    return number(history.best.value) if history.best is not None else "-"
+    best = incumbent(history)
+    return number(best.value) if best is not None else "-"
 
 
 def _active(history: History) -> float:
@@ -165,10 +178,11 @@ def _active(history: History) -> float:
 
 
 def _about(name: str, history: History) -> dict[str, Any]:
-    best = history.best if len(history.goals) == 1 else None
+    best = incumbent(history) if len(history.goals) == 1 else None
     return {
         "study": name,
         "goals": [{"metric": goal.metric, "mode": goal.mode} for goal in history.goals],
+        **({"constraints": [str(rule) for rule in history.constraints]} if history.constraints else {}),
         "trials": len(history.trials),
         "statuses": {status.value: n for status, n in history.counts.items() if n},
         "best": None if best is None else {"trial": best.number, "value": best.value, "params": dict(best.params)},

@@ -21,7 +21,7 @@ def delete(
         typer.echo("nothing was removed")
         raise typer.Exit(NO)
     with opened(storage):  # a storage that is there
-        from tunewell.study import delete as delete_study
+        from tunewell.storages import delete as delete_study
 
         delete_study(storage, study)
     if not quiet:

@@ -91,7 +91,7 @@ def read(storage: str, name: str | None) -> Stored:
 def read_from(database: SqlStorage, name: str) -> Stored:
     """Read one study of an open storage."""
     from tunewell.history import History
-    from tunewell.study import directory_of
+    from tunewell.storages import directory_of
 
     events = list(database.journal(name, create=False).read())
     history = History(events)

@@ -16,6 +16,7 @@ from tunewell.console.seen import Best
 from tunewell.console.text import duration, measured, one_line, params, plural, stamp, words
 from tunewell.events import (
     Adjusted,
+    Believed,
     CheckpointSaved,
     Ended,
     Enqueued,
@@ -59,6 +60,8 @@ def sentence(event: Event, history: History) -> str:
             return "sampler or scheduler were changed"
         case Enqueued():
             return f"first in line: {params(event.config)}"
+        case Believed():
+            return f"believed with {event.confidence} confidence: {params(event.config)}"
         case Noted():
             return f"note: {one_line(event.text)}"
     return ""

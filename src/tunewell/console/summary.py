@@ -7,8 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from tunewell.analysis.standing import constrained, why_none_is_best
 from tunewell.console.text import counts, duration, goal, measured, params, plural
 from tunewell.history import History
+from tunewell.surrogate.incumbent import incumbent
 
 
 def summary(history: History, storage: str | None, ended: str) -> list[str]:
@@ -40,8 +42,10 @@ def program() -> str:
 def _best(history: History) -> list[str]:
     if len(history.goals) > 1:
         return [f"goals: {goal(history)}; study.pareto holds the trials that no other beats"]
-    best = history.best
+    best = incumbent(history)
     if best is None:
-        return ["best: no trial has a value yet"]
+        measured_at_all = any(trial.observed for trial in history.trials)
+        return [f"best: {why_none_is_best(history)}" if measured_at_all else "best: no trial has a value yet"]
     at = f" at step {best.step}" if best.step else ""
-    return [f"best: {measured(history, best)} in trial {best.number}{at}", f"      {params(best.params)}"]
+    kept = f" ({constrained(best)})" if best.constraints else ""
+    return [f"best: {measured(history, best)} in trial {best.number}{at}{kept}", f"      {params(best.params)}"]

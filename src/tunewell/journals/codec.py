@@ -17,6 +17,7 @@ import msgspec
 
 from tunewell.events import (
     Adjusted,
+    Believed,
     CheckpointSaved,
     Ended,
     Enqueued,
@@ -37,6 +38,7 @@ KINDS: dict[str, tuple[type, int]] = {
     "space_changed": (SpaceChanged, 1),
     "settings_changed": (SettingsChanged, 1),
     "enqueued": (Enqueued, 1),
+    "believed": (Believed, 1),
     "trial_started": (TrialStarted, 1),
     "trial_resumed": (TrialResumed, 1),
     "reported": (Reported, 1),
@@ -173,7 +175,7 @@ def _tupled(value: Any) -> Any:
     return tuple(map(_tupled, value)) if isinstance(value, list | tuple) else value
 
 
-_WITH_CONFIG: dict[type, str] = {TrialStarted: "config", Enqueued: "config", Adjusted: "values"}
+_WITH_CONFIG: dict[type, str] = {TrialStarted: "config", Enqueued: "config", Believed: "config", Adjusted: "values"}
 _NAMES = {cls: _kind(name, version) for name, (cls, version) in KINDS.items()}
 _ENCODER = msgspec.json.Encoder(enc_hook=_to_plain)
 # Only the two kinds with metrics are read leniently ("nan" as a number): a choice "1" must stay a string.

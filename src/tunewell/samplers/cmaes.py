@@ -8,9 +8,11 @@ long curved valleys, and wherever the order of the losses can be trusted more th
 The whole state is rebuilt from the history. Trials that this sampler suggested make up generations in the order in
 which they first came to rest, so one slow trial never holds the others up; a new trial is drawn from the law after the
 last full generation. What counts is the loss a trial first rested with: later stretches of training do not rewrite the
-past. A trial that diverged, ran out of memory or time, or failed is the worst of its generation. Trials that were
-cancelled or are lost are left out, and so are those that others chose: they only decide, like the first design, where
-the first law starts. Several goals: trials are ordered by how many others beat them in every goal.
+past. Trials that keep the constraints come before those that do not, which are ordered by how far they are off (see
+:mod:`tunewell.numerics.feasibility`). A trial that diverged, ran out of memory or time, or failed is the worst of its
+generation. Trials that were cancelled or are lost are left out, and so are those that others chose: they only decide,
+like the first design, where the first law starts. Several goals: trials are ordered by how many others beat them in
+every goal.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ from tunewell.events import Status
 from tunewell.history import OBSERVED, History, TrialRecord
 from tunewell.numerics import cmaes
 from tunewell.numerics.cmaes import Normal, Places, Strategy
-from tunewell.samplers.observations import values_of
+from tunewell.numerics.feasibility import breach
 from tunewell.samplers.sobol import Sobol
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
+from tunewell.surrogate.observations import values_of
 
 _BAD = frozenset({Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED, Status.TIMED_OUT})
 _MOST_BINS = 1024  # with more, an integer is treated as a real number
@@ -178,12 +181,15 @@ class _Run:
         """Generations after which a best loss that has not moved means that the run is stuck."""
         return 10 + math.ceil(30 * self.strategy.dimension / self.population)
 
-    def after(self, plan: _Plan, units: Floats, losses: Floats, uniform: Floats) -> _Run:
-        """Return the run after a generation: rows of the unit cube and their losses, shape ``(λ, n_goals)``."""
+    def after(self, plan: _Plan, units: Floats, results: Sequence[_Result], uniform: Floats) -> _Run:
+        """Return the run after a generation: λ rows of the unit cube and their results."""
         s = self.strategy
-        units = units[_order(losses)]
+        losses, breaches = np.array([one.losses for one in results]), _breaches(results)
+        units = units[_order(losses, breaches)]
         law, learnt = self.law, self.probabilities
-        if np.not_equal(losses, losses[0]).any():  # a flat generation tells nothing
+        if (
+            np.not_equal(losses, losses[0]).any() or np.not_equal(breaches, breaches[0]).any()
+        ):  # a flat generation tells nothing
             if len(plan.numbers):
                 points = cmaes.latent(law, plan.edges, units[:, plan.numbers], uniform)
                 law = cmaes.update(law, s, points)
@@ -191,7 +197,7 @@ class _Run:
             kinds = len(plan.labels)
             learnt = tuple(cmaes.learn(q, s, plan.places(units, k), kinds) for k, q in enumerate(learnt))
         spent = (self.spent[0] + s.population * (not self.small), self.spent[1] + s.population * self.small)
-        best = (*self.best[1 - self.window :], float(losses[:, 0].min()))
+        best = (*self.best[1 - self.window :], float(losses[breaches == breaches.min(), 0].min()))
         return replace(self, law=law, probabilities=learnt, best=best, spent=spent)
 
     def stuck(self, plan: _Plan) -> bool:
@@ -213,9 +219,10 @@ class _Run:
 
 def _first(sampler: CMAES, space: Space, plan: _Plan, history: History, begun: list[_Begun]) -> _Run:
     """Return the run at the best point of the design and of what others chose before it, else at the default."""
-    known = [row for row in sorted(begun, key=lambda row: row.number) if np.isfinite(row.losses).all()]
+    known = [row for row in sorted(begun, key=lambda row: row.number) if np.isfinite(row.result.losses).all()]
     if known:
-        center = known[_order(np.array([row.losses for row in known]))[0]].unit
+        results = [row.result for row in known]
+        center = known[_order(np.array([one.losses for one in results]), _breaches(results))[0]].unit
     else:
         center = space.encode([space.default()])[0]
     return _started(sampler.sigma, sampler._population(plan), plan, center)
@@ -246,16 +253,40 @@ def _next(sampler: CMAES, plan: _Plan, run: _Run, rng: np.random.Generator) -> _
     return replace(fresh, number=run.number + 1, large=2 * run.large, spent=run.spent)
 
 
-def _order(losses: Floats) -> Places:
-    """Return the rows of losses, shape ``(λ, n_goals)``, from the best to the worst; equal ones keep their order."""
+def _breaches(results: Sequence[_Result]) -> Floats:
+    """Return by how much each result breaks the constraints, shape ``(λ,)``."""
+    return breach(np.array([one.margins for one in results]).reshape(len(results), -1))
+
+
+def _order(losses: Floats, breaches: Floats) -> Places:
+    """Return the rows of losses, shape ``(λ, n_goals)``, from the best to the worst; equal ones keep their order.
+
+    Whatever went wrong is the worst, whether it keeps the constraints or not.
+    """
+    wrong = ~np.isfinite(losses).all(axis=1)
+    return np.lexsort((_merit(losses), np.where(wrong, 0.0, breaches), wrong))
+
+
+def _merit(losses: Floats) -> Floats:
+    """Return a number for each row of losses, the smaller the better."""
     if losses.shape[1] == 1:
-        return np.argsort(losses[:, 0], kind="stable")
+        return losses[:, 0]
     beats = (losses[:, None] <= losses).all(axis=2) & (losses[:, None] < losses).any(axis=2)
     ranks = np.argsort(np.argsort(losses, axis=0, kind="stable"), axis=0, kind="stable")
-    return np.lexsort((ranks.sum(axis=1), beats.sum(axis=0)))
+    merit = np.empty(len(losses))
+    merit[np.lexsort((ranks.sum(axis=1), beats.sum(axis=0)))] = np.arange(len(losses))
+    return merit
 
 
 # --- the memo: the history, read once ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of a trial: its losses, infinite when it went wrong, and how far its metrics lie beyond the bounds."""
+
+    losses: tuple[float, ...]
+    margins: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +295,7 @@ class _Begun:
 
     number: int
     unit: Floats
-    losses: tuple[float, ...]
+    result: _Result
 
 
 @dataclass(eq=False)
@@ -280,7 +311,7 @@ class _Memo:
     seen: set[int] = field(default_factory=set)
     doubtful: list[int] = field(default_factory=list)  # at rest, but without a result so far
     units: list[Floats] = field(default_factory=list)  # results in the order of rest
-    losses: list[tuple[float, ...]] = field(default_factory=list)
+    results: list[_Result] = field(default_factory=list)
     begun: list[_Begun] = field(default_factory=list)  # what decides on the start
     used: int = 0
     run: _Run | None = None
@@ -292,7 +323,7 @@ class _Memo:
         while len(self.units) - self.used >= run.population:
             rows = slice(self.used, self.used + run.population)
             uniform = np.random.default_rng([history.seed, self.used]).random((run.population, len(plan.numbers)))
-            run = run.after(plan, np.array(self.units[rows]), np.array(self.losses[rows]), uniform)
+            run = run.after(plan, np.array(self.units[rows]), self.results[rows], uniform)
             self.used += run.population
             if sampler.restarts and run.stuck(plan):
                 run = _next(sampler, plan, run, np.random.default_rng([history.seed, run.number, self.used]))
@@ -307,28 +338,28 @@ class _Memo:
                     self.first_drawn = record.number
                 self.own.add(record.number)
         self.counted = len(history.trials)
-        fresh: list[tuple[TrialRecord, tuple[float, ...]]] = []
+        fresh: list[tuple[TrialRecord, _Result]] = []
         for number in history.rested[self.read :]:
             if number in self.seen:
                 continue
             self.seen.add(number)
             record = history.trials[number]
-            losses = _result(history, record)
-            if losses is None:
+            result = _result(history, record)
+            if result is None:
                 self.doubtful.append(number)
             elif number in self.own or number < self.first_drawn:
-                fresh.append((record, losses))
+                fresh.append((record, result))
         self.read = len(history.rested)
         units = _encoded(self.space, [record.params for record, _ in fresh])
-        for (record, losses), unit in zip(fresh, units, strict=True):
+        for (record, result), unit in zip(fresh, units, strict=True):
             if unit is None:
                 continue
             if record.number < self.first_drawn:
-                self.begun.append(_Begun(record.number, unit, losses))
+                self.begun.append(_Begun(record.number, unit, result))
                 self.run, self.used = None, 0  # the start itself has moved
             else:
                 self.units.append(unit)
-                self.losses.append(losses)
+                self.results.append(result)
 
 
 _MEMOS: WeakKeyDictionary[History, dict[tuple[CMAES, Space], _Memo]] = WeakKeyDictionary()
@@ -342,8 +373,8 @@ def _memo(sampler: CMAES, space: Space, history: History) -> _Memo:
     return memo
 
 
-def _result(history: History, record: TrialRecord) -> tuple[float, ...] | None:
-    """Return the losses a trial first rested with, infinite when it went wrong; None while they are not known.
+def _result(history: History, record: TrialRecord) -> _Result | None:
+    """Return what a trial first rested with; None while that is not known.
 
     Whatever happens to the trial later, the answer stays, but for None: reports of an earlier stretch of training
     come before the way it ended.
@@ -354,15 +385,22 @@ def _result(history: History, record: TrialRecord) -> tuple[float, ...] | None:
         ends = [stretch.end for stretch in record.stretches if stretch.end is not None]
         if reports and (end := next((end for end in ends if end >= reports[0].time), None)) is not None:
             newest = next(report for report in reversed(reports) if report.time <= end)
-            return _finite(tuple(goal.loss(newest.metrics[goal.metric]) for goal in goals))
+            losses = tuple(goal.loss(newest.metrics[goal.metric]) for goal in goals)
+            return _Result(_finite(losses), _margins_until(end, record))
     if record.status in _BAD:
-        return (math.inf,) * len(history.goals)
-    losses = record.losses if record.status in OBSERVED else None
-    return None if losses is None else _finite(losses)
+        return _Result((math.inf,) * len(history.goals), record.margins)
+    found = record.losses if record.status in OBSERVED else None
+    return None if found is None else _Result(_finite(found), record.margins)
 
 
 def _finite(losses: tuple[float, ...]) -> tuple[float, ...]:
     return losses if all(map(math.isfinite, losses)) else (math.inf,) * len(losses)
+
+
+def _margins_until(end: float, record: TrialRecord) -> tuple[float, ...]:
+    """Return how far each metric lay beyond its bound when a stretch of training ended, NaN where it was not known."""
+    known = {name: value for report in record.reports if report.time <= end for name, value in report.metrics.items()}
+    return tuple(rule.violation(known.get(rule.metric)) for rule in record.constraints)
 
 
 def _encoded(space: Space, configs: Sequence[Config]) -> list[Floats | None]:

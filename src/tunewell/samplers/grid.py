@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 
@@ -33,11 +34,25 @@ class Grid:
         """Return the next point of the grid: as many have been taken as the sampler has suggested before."""
         points = tuple(sorted(self.points.items())) if isinstance(self.points, Mapping) else self.points
         grid = _grid(space, points)
-        if history.suggested >= len(grid):
-            raise Exhausted(f"all {len(grid)} points of the grid have been tried")
-        return dict(grid[history.suggested])
+        config = grid.at(history.suggested)
+        if config is None:
+            raise Exhausted(f"all {len(grid.listed)} points of the grid have been tried")
+        return dict(config)
+
+
+class _Points:
+    """The points of a grid of any size, listed as far as they were asked for."""
+
+    def __init__(self, points: Iterator[Config]) -> None:
+        self.listed: list[Config] = []
+        self._rest = points
+
+    def at(self, place: int) -> Config | None:
+        """Return the point with a number, or None beyond the last."""
+        self.listed.extend(islice(self._rest, max(0, place + 1 - len(self.listed))))
+        return self.listed[place] if place < len(self.listed) else None
 
 
 @lru_cache(maxsize=8)
-def _grid(space: Space, points: int | tuple[tuple[str, int], ...]) -> Sequence[Config]:
-    return list(space.grid(dict(points) if isinstance(points, tuple) else points))
+def _grid(space: Space, points: int | tuple[tuple[str, int], ...]) -> _Points:
+    return _Points(space.grid(dict(points) if isinstance(points, tuple) else points))

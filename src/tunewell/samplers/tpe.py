@@ -19,7 +19,12 @@ belong to g, and so do those that still run, which keeps the suggestions of a ba
 quasi-random design, or draws from the priors where any are stated. Several goals: trials are ordered by front of
 non-dominated ones, within a front the lonelier (by crowding distance) first, and weighted by their place; a light form
 of what Ozaki et al., "Multiobjective tree-structured Parzen estimator" (2022), do with hypervolumes. At most 128 good
-trials and 512 others, evenly spaced, become kernels. The prior weighs as much as two trials, not one.
+trials and 512 others, evenly spaced, become kernels. The prior weighs as much as two trials, not one. Constraints:
+trials that keep them come before those that do not, which are ordered by how far they are off (see
+:mod:`tunewell.numerics.feasibility`) and weighted by their place; so l moves towards what is allowed first. Watanabe
+and Hutter, "c-TPE" (IJCAI 2023), model each constraint by densities of its own. Beliefs: each whole or partial
+configuration that a person named is a kernel in l, with the weight of the prior at first, which fades as ``design /
+(design + n)``.
 """
 
 from __future__ import annotations
@@ -30,23 +35,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tunewell.history import History
+from tunewell.numerics.feasibility import breach
+from tunewell.numerics.pareto import Places, crowded_order
 from tunewell.numerics.parzen import Axis, Parzen, neighbour_bandwidths
-from tunewell.protocols import Exhausted
-from tunewell.samplers.observations import Observations, observe, tried, values_of
 from tunewell.samplers.sobol import Sobol
+from tunewell.samplers.untried import noisy, untried
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
-
-Places = NDArray[np.intp]
+from tunewell.surrogate.observations import Observations, believed, observe, tried, values_of
 
 _MOST_BINS = 1024  # an integer with more is a real axis
 _MOST_GOOD = 128  # kernels in l
 _MOST_OTHERS = 512  # kernels in g
 _LEAVING = 0.3  # the bandwidth of labels
-_MOST_LISTED = 10_000  # a space of that size is searched for what has not been tried
 
 
 @dataclass(frozen=True)
@@ -90,58 +93,81 @@ class TPE:
         """
         seen = observe(space, history)
         plan = _plan(space)
-        model = self._model(plan, seen, history)
+        model = self._model(plan, seen, space, history)
         if model is None:
             proposals: Sequence[Config] = [self._first(plan, space, history, rng)]
         else:
             proposals = model.ranked(model.below.sample(self.candidates, rng), space)
-        if not plan.size < math.inf or _noisy(seen, space, history):
+        if not plan.size < math.inf or noisy(seen, space, history):
             return proposals[0]
         known = tried(space, history)
         for config in proposals:
             if values_of(space, config) not in known:
                 return config
-        left = _untried(space, plan, known, rng)
+        left = untried(space, history, rng)
         if not left:
             return proposals[0]
         return left[0] if model is None else model.ranked(space.encode(left), space)[0]
 
     def _first(self, plan: _Plan, space: Space, history: History, rng: np.random.Generator) -> Config:
-        """Return a point of the design: drawn from the priors where there are any, else quasi-random."""
-        if not plan.believes:
+        """Return a point of the design: drawn from the priors and beliefs where there are any, else quasi-random."""
+        beliefs = self._beliefs(plan, space, history, 0)
+        if not plan.believes and not len(beliefs.weights):
             return Sobol().suggest(space, history, rng)
-        belief = self._density(plan, np.empty((0, len(plan.axes))), np.empty(0), 0)
+        belief = self._density(plan, np.empty((0, len(plan.axes))), np.empty(0), 0, beliefs)
         return space.decode_one(belief.sample(1, rng)[0].tolist())
 
-    def _model(self, plan: _Plan, seen: Observations, history: History) -> _Model | None:
+    def _model(self, plan: _Plan, seen: Observations, space: Space, history: History) -> _Model | None:
         """Return the two densities, or None while the design lasts and before anything has worked."""
         finished = len(seen.losses) + len(seen.failed)
         worked = np.flatnonzero(np.isfinite(seen.losses).all(axis=1))
         if max(history.suggested, finished) < self.design or not len(worked):
             return None
         n_good = min(math.ceil(self.share * finished), _MOST_GOOD, len(worked))  # (1)
-        order = worked[_best(seen.losses[worked], n_good + 1)]
+        breaches = breach(seen.violations[worked])
+        places = _allowed_first(seen.losses[worked], breaches, n_good + 1)
+        order = worked[places]
         good = order[:n_good]
+        weights = _by_place(n_good) if breaches[places].any() else _improvements(seen.losses[order], n_good)
         rest = np.delete(np.arange(len(seen.losses)), good)
         others = np.concatenate([_thinned(seen.units[rest]), _thinned(seen.failed), seen.pending])
         n_others = len(rest) + len(seen.failed) + len(seen.pending)
         return _Model(
-            below=self._density(plan, seen.units[good], _improvements(seen.losses[order], n_good), n_good),
-            above=self._density(plan, others, np.ones(len(others)), n_others),
+            below=self._density(plan, seen.units[good], weights, n_good, self._beliefs(plan, space, history, finished)),
+            above=self._density(plan, others, np.ones(len(others)), n_others, _no_kernels(plan)),
             conditional=plan.conditional,
         )
 
-    def _density(self, plan: _Plan, centers: Floats, weights: Floats, total: float) -> Parzen:
-        """Return the mixture of the trials' kernels, of weight ``total`` together, and of the prior."""
+    def _beliefs(self, plan: _Plan, space: Space, history: History, finished: int) -> _Kernels:
+        """Return a kernel for each belief; NaN coordinates are those of the prior."""
+        if not history.beliefs:
+            return _no_kernels(plan)
+        centers, spreads = believed(space, history)
+        labels = np.array([not axis.ordered for axis in plan.axes])
+        fading = self.prior * self.design / (self.design + finished)
+        widened = spreads[:, None] * np.where(labels, 2.0, 1.0)  # of labels: b in (4) there
+        return _Kernels(centers, widened, np.full(len(centers), fading))
+
+    def _density(self, plan: _Plan, centers: Floats, weights: Floats, total: float, beliefs: _Kernels) -> Parzen:
+        """Return the mixture of the trials' kernels, of weight ``total`` together, of beliefs and of the prior."""
         bandwidths = neighbour_bandwidths(plan.axes, centers, self.narrowest, _LEAVING)
         says_nothing = np.full((1, len(plan.axes)), np.nan)
         scaled = weights * (total / weights.sum()) if len(weights) else weights
         return Parzen(
             plan.axes,
-            np.concatenate([centers, says_nothing]),
-            np.concatenate([bandwidths, says_nothing]),
-            np.append(scaled, self.prior),
+            np.concatenate([centers, beliefs.centers, says_nothing]),
+            np.concatenate([bandwidths, beliefs.bandwidths, says_nothing]),
+            np.concatenate([scaled, beliefs.weights, [self.prior]]),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Kernels:
+    """Some kernels of a mixture: centres and bandwidths, shape ``(b, d)``, and weights, shape ``(b,)``, in trials."""
+
+    centers: Floats
+    bandwidths: Floats
+    weights: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,10 +220,19 @@ class _Model:
 def _improvements(losses: Floats, n_good: int) -> Floats:
     """Return the weights of the good trials, shape ``(n_good,)``, from theirs and the next loss, the best first."""
     if losses.shape[1] > 1 or len(losses) == n_good:
-        return np.arange(n_good, 0.0, -1.0)
+        return _by_place(n_good)
     y = losses[:, 0] / (np.abs(losses).max() or 1.0)
     weights = y[-1] - y[:-1]  # (2)
     return weights if weights.sum() > 0.0 else np.ones(n_good)
+
+
+def _no_kernels(plan: _Plan) -> _Kernels:
+    nothing = np.empty((0, len(plan.axes)))
+    return _Kernels(nothing, nothing, np.empty(0))
+
+
+def _by_place(n_good: int) -> Floats:
+    return np.arange(n_good, 0.0, -1.0)
 
 
 def _thinned(rows: Floats) -> Floats:
@@ -207,43 +242,16 @@ def _thinned(rows: Floats) -> Floats:
     return rows[np.linspace(0, len(rows) - 1, _MOST_OTHERS).astype(np.intp)]
 
 
-# --- what has been tried ----------------------------------------------------------------------------------------------
-
-
-def _noisy(seen: Observations, space: Space, history: History) -> bool:
-    """Tell whether the same configuration has ended with different losses among the newest trials."""
-    if len(tried(space, history)) == len(history.trials):
-        return False
-    strong = np.flatnonzero(~seen.weak)[-1000:]
-    rows, losses = np.nan_to_num(seen.units[strong], nan=-1.0), seen.losses[strong]
-    order = np.lexsort(rows.T)
-    changes = np.abs(np.diff(rows[order], axis=0)).sum(axis=1)
-    differ = np.not_equal(losses[order][1:], losses[order][:-1])
-    return bool(differ[changes == 0.0].any())
-
-
-def _untried(space: Space, plan: _Plan, known: set[tuple[object, ...]], rng: np.random.Generator) -> list[Config]:
-    """Return some configurations that have not been tried: of a small space up to 512 random ones, else one or none.
-
-    Raises:
-        Exhausted: there are none.
-    """
-    if plan.size <= _MOST_LISTED:
-        left = [config for config in _listed(space) if values_of(space, config) not in known]
-        if not left:
-            raise Exhausted(f"all {len(_listed(space))} configurations of the space have been tried")
-        return [left[k] for k in rng.permutation(len(left))[:512].tolist()]
-    drawn = (space.sample(rng) for _ in range(100))
-    fresh = next((config for config in drawn if values_of(space, config) not in known), None)
-    return [] if fresh is None else [fresh]
-
-
-@lru_cache(maxsize=4)
-def _listed(space: Space) -> Sequence[Config]:
-    return list(space.grid({name: int(parameter.count) for name, parameter in space.items()}))
-
-
 # --- the order of the trials ------------------------------------------------------------------------------------------
+
+
+def _allowed_first(losses: Floats, breaches: Floats, count: int) -> Places:
+    """Return the rows that break no constraint, the best first, then the others, the least broken first."""
+    if not breaches.any():
+        return _best(losses, count)
+    kept, broken = np.flatnonzero(breaches == 0.0), np.flatnonzero(breaches)
+    rest = broken[np.lexsort((losses[broken, 0], breaches[broken]))]
+    return np.concatenate([kept[_best(losses[kept], count)], rest])[:count]
 
 
 def _best(losses: Floats, count: int) -> Places:
@@ -258,27 +266,10 @@ def _best(losses: Floats, count: int) -> Places:
 
 
 def _best_of_fronts(losses: Floats, count: int) -> Places:
-    """Return the best rows by non-dominated front, and within a front the lonelier first.
+    """Return the best rows by non-dominated front, and within a front the lonelier first, both in terms of ranks.
 
     Of long histories only the rows with the smallest sums of ranks, at least 512, are looked at.
     """
-    ranks = np.argsort(np.argsort(losses, axis=0, kind="stable"), axis=0, kind="stable").astype(np.float64)
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in losses.T], axis=1).astype(np.float64)
     few = np.argsort(ranks.sum(axis=1), kind="stable")[: max(512, count)]
-    points, ranks = losses[few], ranks[few]
-    beats: NDArray[np.bool_] = np.all(points[:, None] <= points, axis=2) & np.any(points[:, None] < points, axis=2)
-    left, chosen = np.ones(len(few), dtype=bool), np.empty(0, dtype=np.intp)
-    while len(chosen) < min(count, len(few)):
-        front = np.flatnonzero(left & ~beats[left].any(axis=0))
-        chosen = np.concatenate([chosen, front[np.argsort(-_loneliness(ranks[front]), kind="stable")]])
-        left[front] = False
-    return few[chosen[:count]]
-
-
-def _loneliness(ranks: Floats) -> Floats:
-    """Return the crowding distances of Deb et al. (2002) between rows of ranks, shape ``(n,)``."""
-    distances = np.zeros(len(ranks))
-    for column in ranks.T:
-        order = np.argsort(column, kind="stable")
-        distances[order[[0, -1]]] += 2.0 * len(ranks) * (1.0 + np.ptp(column))
-        distances[order[1:-1]] += column[order[2:]] - column[order[:-2]]
-    return distances
+    return few[crowded_order(ranks[few], count)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tunewell.events import Goal
+from tunewell.events import Believed, Constraint, Goal, StudyCreated
 from tunewell.history import History
-from tunewell.protocols import Exhausted, Sampler
+from tunewell.protocols import Exhausted, Sampler, Suggestion
 from tunewell.space import Choice, Config, Float, Int, Space
 from tunewell.testing.histories import mixed_space, random_events
 
@@ -35,9 +36,13 @@ class SamplerContract:
     def ask(sampler: Sampler, history: History, number: int) -> Config | None:
         """Return a suggestion, or None from an exhausted sampler."""
         try:
-            return sampler.suggest(history.space, history, np.random.default_rng([history.seed, number]))
+            answer = sampler.suggest(history.space, history, np.random.default_rng([history.seed, number]))
         except Exhausted:
             return None
+        suggestion = Suggestion.of(answer)
+        assert isinstance(suggestion.reason, str)
+        assert isinstance(suggestion.note, str)
+        return suggestion.config
 
     @pytest.mark.parametrize("name", SPACES)
     @pytest.mark.parametrize("trials", [0, 1, 7, 40])
@@ -67,6 +72,17 @@ class SamplerContract:
         goals = (Goal("loss"), Goal("accuracy", "max"))
         history = History(random_events(SPACES["mixed"], 15, goals=goals))
         config = self.ask(sampler, history, 15)
+        assert config is None or dict(config) == history.space.check(config)
+
+    def test_constraints_and_beliefs(self, sampler: Sampler) -> None:
+        """One constraint is kept by about half of the trials, of the other nothing is known."""
+        head, *rest = random_events(SPACES["mixed"], 25, pending=2)
+        assert isinstance(head, StudyCreated)
+        head = replace(head, constraints=(Constraint("loss", 0.5), Constraint("unheard_of", 1.0, ">=")))
+        hints = [Believed(0.0, {"learning_rate": 1e-3, "optimizer": "sgd"}), Believed(0.0, {"layers": 2}, "high")]
+        history, again = History([head, *hints, *rest]), History([head, *hints, *rest])
+        config = self.ask(sampler, history, 25)
+        assert config == self.ask(sampler, again, 25)
         assert config is None or dict(config) == history.space.check(config)
 
     def test_a_study_in_which_nothing_worked(self, sampler: Sampler) -> None:

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewell.events import Goal, Status
+from tunewell.events import Constraint, Goal, Status
 from tunewell.history import OBSERVED, History, TrialRecord
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
@@ -31,11 +31,13 @@ _MOST_PAIRS = 200  # trials that weak ones are compared with: the newest at the 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What is known, for d parameters and g goals. NaN coordinates belong to inactive parameters.
+    """What is known, for d parameters, g goals and c constraints. NaN coordinates belong to inactive parameters.
 
     Attributes:
         units: the configurations that have a loss, shape ``(n, d)``, in the order in which the losses became known.
         losses: to be minimised, shape ``(n, g)``; infinite in all columns where the trial diverged.
+        violations: how far the constrained metrics lie beyond their bounds, shape ``(n, c)``, in their own units: above
+            0 where the constraint is broken, below 0 where there is room to spare, NaN where it is not known.
         weak: which losses were extrapolated from fewer steps, shape ``(n,)``.
         failed: the configurations that ended without a loss (out of memory, timed out, failed), shape ``(m, d)``.
         pending: the configurations still in training, shape ``(p, d)``.
@@ -43,6 +45,7 @@ class Observations:
 
     units: Floats
     losses: Floats
+    violations: Floats
     weak: NDArray[np.bool_]
     failed: Floats
     pending: Floats
@@ -64,6 +67,18 @@ def tried(space: Space, history: History) -> set[tuple[object, ...]]:
 def values_of(space: Space, config: Config) -> tuple[object, ...]:
     """Return what tells a configuration from others: its values in the order of the space, None where inactive."""
     return tuple([config.get(name) for name in space])
+
+
+def believed(space: Space, history: History) -> tuple[Floats, Floats]:
+    """Return where a person believes that good values lie, and how sure that is.
+
+    Returns:
+        Points of the unit cube, shape ``(b, d)``, NaN on the axes that a belief says nothing about, and standard
+        deviations, shape ``(b,)``. A belief of an earlier space with a value that today's does not have is left out.
+    """
+    units, inside = _encode(space, [belief.config for belief in history.beliefs])
+    kept = inside & ~np.isnan(units).all(axis=1)
+    return units[kept], np.array([belief.std for belief in history.beliefs], dtype=np.float64)[kept]
 
 
 class _Kind(IntEnum):
@@ -104,6 +119,16 @@ def _losses_at(record: TrialRecord, goals: Sequence[Goal], step: int) -> list[fl
     return None
 
 
+def _violations_at(record: TrialRecord, rules: Sequence[Constraint], step: int) -> list[float]:
+    """Return how far each metric lay beyond its bound up to ``step``, or else what is known of it from later."""
+    found = []
+    for rule in rules:
+        reports = (report for report in reversed(record.reports) if report.step <= step)
+        value = next((report.metrics[rule.metric] for report in reports if rule.metric in report.metrics), None)
+        found.append(rule.violation(record.metric(rule.metric) if value is None else value))
+    return found
+
+
 def _curve(record: TrialRecord, goals: Sequence[Goal]) -> Floats:
     """Return the complete, finite reports as rows of step and losses, shape ``(k, 1 + g)``."""
     rows = [
@@ -115,11 +140,21 @@ def _curve(record: TrialRecord, goals: Sequence[Goal]) -> Floats:
     return curve[np.isfinite(curve).all(axis=1)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    """One trial in training, past the level: when it was there, and its row of each array."""
+
+    time: float
+    units: Floats
+    losses: Floats
+    violations: Floats
+
+
 class _Table:
     """One row for every trial that ever came to rest, in the order of the first rest."""
 
-    def __init__(self, space: Space, goals: Sequence[Goal]) -> None:
-        self.space, self.goals = space, goals
+    def __init__(self, space: Space, goals: Sequence[Goal], rules: Sequence[Constraint]) -> None:
+        self.space, self.goals, self.rules = space, goals, rules
         self.tried: set[tuple[object, ...]] = set()
         self._started = 0
         self._rested = 0
@@ -127,6 +162,7 @@ class _Table:
         self._size = 0
         self._units = np.empty((16, len(space)))
         self._losses = np.empty((16, len(goals)))
+        self._violations = np.empty((16, len(rules)))
         self._steps = np.empty(16, dtype=np.int64)
         self._times = np.empty(16)
         self._kinds = np.empty(16, dtype=np.int8)
@@ -155,12 +191,14 @@ class _Table:
         nothing = (np.inf,) * len(self.goals)
         found = [record.losses if record.observed else nothing for record in records]
         self._losses[rows] = np.array(found, dtype=np.float64).reshape(len(rows), len(self.goals))
+        if self.rules:
+            self._violations[rows] = [record.margins for record in records]
 
     def _grow(self, size: int) -> None:
         self._size = size
         extra = max(size, 2 * len(self._kinds)) - len(self._kinds)
         if size > len(self._kinds):
-            for name in ("_units", "_losses", "_steps", "_times", "_kinds", "_trials"):
+            for name in ("_units", "_losses", "_violations", "_steps", "_times", "_kinds", "_trials"):
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.empty((extra, *old.shape[1:]), dtype=old.dtype)]))
 
@@ -178,6 +216,7 @@ class _Table:
         return Observations(
             self._units[rows],
             self._losses[rows],
+            self._violations[rows],
             weak,
             self._units[:size][kinds == _Kind.FAILED],
             self._pending(running),
@@ -192,6 +231,7 @@ class _Table:
     ) -> Observations:
         size = self._size
         steps, times, losses = self._steps[:size], self._times[:size].copy(), self._losses[:size].copy()
+        violations = self._violations[:size].copy()
         observed = partial | (kinds == _Kind.COMPLETED)
         enough = min(len(self.space) + 1, _MOST_FOR_LEVEL, int(observed.sum()))
         level = int(np.partition(steps[observed], -enough)[-enough])
@@ -201,33 +241,37 @@ class _Table:
             if found is not None:
                 losses[row] = found if np.isfinite(found).all() else np.inf
                 times[row] = _time_of(record, level)
+                violations[row] = _violations_at(record, self.rules, level)
         weak = partial & (steps < level)
         strong = (observed & ~weak) | (kinds == _Kind.DIVERGED)
         known = self._extrapolate(history, np.flatnonzero(weak), np.flatnonzero(strong & observed), losses)
         rows = np.flatnonzero(strong | known)
         reached = [record for record in running if 0 < level <= record.step]
         extra = self._of_running(reached, level)
-        order = np.argsort(np.concatenate([times[rows], [time for time, _, _ in extra]]), kind="stable")
-        found_units = np.concatenate([self._units[rows], *[unit for _, unit, _ in extra]])
-        found_losses = np.concatenate([losses[rows], *[loss for _, _, loss in extra]])
+        order = np.argsort(np.concatenate([times[rows], [each.time for each in extra]]), kind="stable")
+        found_units = np.concatenate([self._units[rows], *[each.units for each in extra]])
+        found_losses = np.concatenate([losses[rows], *[each.losses for each in extra]])
+        found_violations = np.concatenate([violations[rows], *[each.violations for each in extra]])
         weak_rows = np.concatenate([weak[rows], np.zeros(len(extra), dtype=np.bool_)])
         return Observations(
             found_units[order],
             found_losses[order],
+            found_violations[order],
             weak_rows[order],
             self._units[:size][kinds == _Kind.FAILED],
             self._pending([record for record in running if record not in reached]),
         )
 
-    def _of_running(self, reached: Sequence[TrialRecord], level: int) -> list[tuple[float, Floats, Floats]]:
-        """Return time, coordinates and losses of the trials in training that have passed the level."""
+    def _of_running(self, reached: Sequence[TrialRecord], level: int) -> list[_Passing]:
+        """Return what the trials in training that have passed the level say there."""
         found = []
         for record in reached:
             units, inside = _encode(self.space, [record.params])
             losses = _losses_at(record, self.goals, level)
             if inside[0] and losses is not None:
                 row = np.array([losses]) if np.isfinite(losses).all() else np.full((1, len(losses)), np.inf)
-                found.append((_time_of(record, level), units, row))
+                violations = np.array([_violations_at(record, self.rules, level)]).reshape(1, len(self.rules))
+                found.append(_Passing(_time_of(record, level), units, row, violations))
         return found
 
     def _extrapolate(
@@ -295,6 +339,6 @@ _TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
 def _table(space: Space, history: History) -> _Table:
     table = _TABLES.get(history)
     if table is None or (table.space is not space and table.space != space):
-        table = _TABLES[history] = _Table(space, history.goals)
+        table = _TABLES[history] = _Table(space, history.goals, history.constraints)
     table.update(history)
     return table

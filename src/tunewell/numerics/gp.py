@@ -1,0 +1,300 @@
+"""Gaussian-process regression: fit by maximum a posteriori, predict, add points one at a time.
+
+======= ============================================================== =======================
+symbol  meaning                                                        shape
+======= ============================================================== =======================
+x       features of a configuration, see :mod:`.kernels`               ``(n, n_features)``
+y       losses, about standardised                                     ``(n,)``
+θ       log ℓ, log a, log odds of β, log η                             ``(2 d + 2,)``
+D       squared distances of pairs by column                           ``(d, n (n - 1) / 2)``
+η       noise variance over signal variance                            scalar
+w       extra noise of each point, in units of the signal variance     ``(n,)``
+A       kernel matrix plus diag(η + w)                                 ``(n, n)``
+m       constant mean, by generalised least squares                    scalar
+s²      signal variance, at its best given the rest                    scalar
+α       A⁻¹ (y - m)                                                    ``(n,)``
+======= ============================================================== =======================
+
+Up to a constant the log posterior of θ, with m at its best and s² integrated out under an inverse-gamma prior (p, q):
+
+    -(p + n/2) log(q + ½ (y - m)ᵀ α) - ½ log|A| + log p(θ)
+
+(Rasmussen and Williams 2006, eq. 5.8, with a Student-t in the place of the normal), and s² = (q + ½ (y - m)ᵀ α) /
+(p + n/2). The gradient follows from d/dA = ½ (α αᵀ / s² - A⁻¹).
+
+Priors, all normal in θ: log ℓ_j ~ N(√2 + ½ log d - 1.5, 3), which makes the joint part smoother the more parameters
+there are; log a_j ~ N(-0.5, 0.7²); log odds of β ~ N(0, 2²); log η ~ N(-12, 3²). The first is that of Hvarfner et al.
+2024 (arXiv:2402.02229, eq. 7) less 1.5, for here the second part of the kernel carries what is smooth. Another
+deviation: the output scale is not fixed at 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.optimize import minimize
+
+from tunewell.numerics.kernels import Columns, Indices, Kernel, matern52
+from tunewell.scales import Floats
+
+LOWEST_NOISE, HIGHEST_NOISE = 1e-8, 10.0
+SHAPE, RATE = 1.0, 1.0  # p and q
+_ROOT5 = np.sqrt(5.0)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Independent normal laws of θ and the box it is searched in, all of shape ``(2 d + 2,)``.
+
+    ``starts``, shape ``(k, 2 d + 2)``, are explanations of the data to begin with: smooth and almost without noise,
+    mostly noise, and rough.
+    """
+
+    center: Floats
+    std: Floats
+    low: Floats
+    high: Floats
+    starts: Floats
+
+
+@lru_cache(maxsize=64)
+def prior(d: int) -> Prior:
+    """Return the prior for d columns."""
+    joint = np.sqrt(2.0) + 0.5 * np.log(d)
+
+    def join(a: float, b: float, c: float, e: float) -> Floats:
+        return np.concatenate([np.full(d, a), np.full(d, b), [c, e]])
+
+    return Prior(
+        center=join(joint - 1.5, -0.5, 0.0, -12.0),
+        std=join(np.sqrt(3.0), 0.7, 2.0, 3.0),
+        low=join(np.log(0.02), np.log(0.02), -6.0, np.log(LOWEST_NOISE)),
+        high=join(np.log(1e3), np.log(1e3), 6.0, np.log(HIGHEST_NOISE)),
+        starts=np.stack(
+            [join(joint - 1.0, -0.5, 0.0, -9.0), join(joint - 1.0, -0.5, 0.0, -2.0), join(joint - 2.0, -0.5, 0.0, -9.0)]
+        ),
+    )
+
+
+@lru_cache(maxsize=256)
+def _pairs(n: int) -> tuple[Indices, Indices, Indices]:
+    """Return rows and columns above the diagonal, and their places in the flat matrix, each ``(n (n - 1) / 2,)``."""
+    rows, columns = np.triu_indices(n, 1)
+    return rows, columns, rows * n + columns
+
+
+class Evidence:
+    """The log posterior of θ given data, to be maximised."""
+
+    def __init__(self, columns: Columns, units: Floats, targets: Floats, extra_noise: Floats | float = 0.0) -> None:
+        """Take in ``units``, shape ``(n, d)``, ``targets`` y, shape ``(n,)``, and w."""
+        rows, others, self._above = _pairs(len(targets))
+        self._rows, self._others = rows, others
+        distances = columns.distances(columns.features(units), rows, others)
+        self._squared = distances * distances
+        distances *= -_ROOT5
+        self._roots = distances  # -√(5 D)
+        self._targets = targets
+        self._extra = np.zeros(len(targets)) + extra_noise
+        self._prior = prior(len(columns))
+        self._scratch = (np.empty_like(distances), np.empty_like(distances), np.empty_like(distances))
+
+    def value_and_gradient(self, theta: Floats) -> tuple[float, Floats]:
+        """Return the log posterior at θ and its gradient, shape ``(2 d + 2,)``."""
+        n, d = len(self._targets), len(self._squared)
+        weights, eta = np.exp(-2.0 * theta[:d]), np.exp(theta[-1])
+        beta = 1.0 / (1.0 + np.exp(-theta[-2]))
+        joint, joint_slope = matern52(weights @ self._squared)
+        single, single_slopes = self._additive(np.exp(-theta[d : 2 * d]))
+        matrix = np.zeros(n * n)
+        matrix[self._above] = (1.0 - beta) * joint + beta * single
+        matrix[:: n + 1] = 1.0 + eta + self._extra
+        factor, failed = lapack.dpotrf(matrix.reshape(n, n).T, lower=1, clean=0, overwrite_a=1)
+        if failed:
+            return -1e25, np.zeros(len(theta))
+        alpha, residual, _ = _residuals(factor, self._targets)
+        q = RATE + 0.5 * float(alpha @ residual)
+        value = -(SHAPE + 0.5 * n) * np.log(q) - np.log(np.diagonal(factor)).sum()
+        scale = q / (SHAPE + 0.5 * n)
+        inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+        inner = alpha[self._rows] * alpha[self._others]
+        inner /= scale
+        inner -= inverse.T.ravel()[self._above]
+        gradient = np.empty(len(theta))
+        gradient[:d] = (-2.0 * (1.0 - beta)) * weights * (self._squared @ (inner * joint_slope))
+        gradient[d : 2 * d] = (beta / (3.0 * d)) * (single_slopes @ inner)
+        gradient[-2] = beta * (1.0 - beta) * ((single - joint) @ inner)
+        gradient[-1] = 0.5 * eta * ((alpha @ alpha) / scale - np.trace(inverse))
+        away = (theta - self._prior.center) / self._prior.std
+        return float(value - 0.5 * away @ away), gradient - away / self._prior.std
+
+    def _additive(self, rates: Floats) -> tuple[Floats, Floats]:
+        """Return the mean over columns of M, shape ``(n_pairs,)``, and r² (1 + r) exp(-r), shape ``(d, n_pairs)``.
+
+        The second is three times the derivative of each M in its log a. Written over three buffers: this is where
+        the time goes.
+        """
+        r, decay, slope = self._scratch
+        np.multiply(self._roots, rates[:, None], out=r)  # -r
+        np.exp(r, out=decay)
+        np.subtract(1.0, r, out=slope)
+        slope *= decay
+        r *= r
+        decay *= r
+        ones = np.full(len(rates), 1.0 / len(rates))
+        single = ones @ slope + (ones / 3.0) @ decay
+        slope *= r
+        return single, slope
+
+
+def _residuals(factor: Floats, targets: Floats) -> tuple[Floats, Floats, float]:
+    """Return α and y - m, both of shape ``(n,)``, and m = 1ᵀA⁻¹y / 1ᵀA⁻¹1."""
+    solved, _ = lapack.dpotrs(factor, np.stack([targets, np.ones(len(targets))], axis=1), lower=1)
+    mean = solved[:, 0].sum() / solved[:, 1].sum()
+    return solved[:, 0] - mean * solved[:, 1], targets - mean, float(mean)
+
+
+def fit(evidence: Evidence, d: int, evaluations: int) -> tuple[Floats, float]:
+    """Climb by L-BFGS-B from the best of the prior's starts; return the best θ and its log posterior."""
+    law = prior(d)
+
+    def down(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = evidence.value_and_gradient(theta)
+        return -value, -gradient
+
+    found = minimize(
+        down,
+        min(law.starts, key=lambda start: down(start)[0]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=np.stack([law.low, law.high], axis=1),
+        options={"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-7, "gtol": 1e-3},
+    )
+    return np.asarray(found.x, dtype=np.float64), -float(found.fun)
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """A process given data; see the table above.
+
+    Attributes:
+        kernel: the kernel.
+        inputs: features, shape ``(n, n_features)``.
+        targets: y, shape ``(n,)``.
+        factor: the lower Cholesky factor of A, shape ``(n, n)``.
+        alpha: α, shape ``(n,)``.
+        mean: m.
+        variance: s².
+        noise: η.
+        extra: w, shape ``(n,)``.
+    """
+
+    kernel: Kernel
+    inputs: Floats
+    targets: Floats
+    factor: Floats
+    alpha: Floats
+    mean: float
+    variance: float
+    noise: float
+    extra: Floats
+
+    @classmethod
+    def of(
+        cls, columns: Columns, theta: Floats, units: Floats, targets: Floats, extra_noise: Floats | float = 0.0
+    ) -> GaussianProcess:
+        """Return the process with hyperparameters θ given ``units``, shape ``(n, d)``, ``targets`` and w."""
+        d, n = len(columns), len(targets)
+        share, eta = float(1.0 / (1.0 + np.exp(-theta[-2]))), float(np.exp(theta[-1]))
+        kernel = Kernel(columns, np.exp(theta[:d]), np.exp(theta[d : 2 * d]), share)
+        inputs = columns.features(units)
+        extra = np.zeros(n) + extra_noise
+        matrix = kernel.square(inputs)
+        matrix[np.arange(n), np.arange(n)] = 1.0 + eta + extra
+        factor = _cholesky(matrix)
+        alpha, residual, mean = _residuals(factor, targets)
+        variance = float((RATE + 0.5 * alpha @ residual) / (SHAPE + 0.5 * n))
+        return cls(kernel, inputs, targets, factor, alpha, mean, variance, eta, extra)
+
+    @property
+    def reached(self) -> Floats:
+        """The posterior means at the points themselves, shape ``(n,)``: y - (η + w) α, for K α = (A - diag(η + w)) α."""
+        return self.targets - (self.noise + self.extra) * self.alpha
+
+    @property
+    def skill(self) -> float:
+        """The share of the variance of y that is explained when each point is left out in turn; 0 for the mean's skill.
+
+        Rasmussen and Williams (2006), eq. 5.12: y_i - μ_i = α_i / (A⁻¹)_ii.
+        """
+        inverse, _ = lapack.dpotri(self.factor, lower=1)
+        left = self.alpha / np.diagonal(inverse)
+        n = len(self.targets)
+        around = (self.targets - self.targets.mean()) * (n / (n - 1))  # the mean, too, leaves the point out
+        return 1.0 - float(left @ left) / max(float(around @ around), 1e-300)
+
+    def predict(self, units: Floats) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation without noise at ``units``, shape ``(m, d)``, both ``(m,)``."""
+        k = self.kernel.matrix(self.kernel.columns.features(units), self.inputs)
+        root, _ = lapack.dtrtrs(self.factor, k.T, lower=1)
+        shrunk = np.maximum(1.0 - np.einsum("ij,ij->j", root, root), 1e-12)
+        return self.mean + k @ self.alpha, np.sqrt(self.variance * shrunk)
+
+    def predict_with_slopes(self, units: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return mean, standard deviation and their gradients in the coordinates, ``(m,), (m,), (m, d), (m, d)``."""
+        features = self.kernel.columns.features(units)
+        k = self.kernel.matrix(features, self.inputs)
+        solved, _ = lapack.dpotrs(self.factor, k.T, lower=1)
+        std = np.sqrt(self.variance * np.maximum(1.0 - np.einsum("ij,ji->i", k, solved), 1e-12))
+        weights = [np.broadcast_to(self.alpha, k.shape), solved.T]
+        of_mean, of_shrink = self.kernel.slopes(units, features, self.inputs, weights)
+        return self.mean + k @ self.alpha, std, of_mean, of_shrink * (-self.variance / std)[:, None]
+
+    def sample(self, units: Floats, rng: np.random.Generator, draws: int) -> Floats:
+        """Draw the function's values at ``units``, shape ``(m, d)``, jointly, ``draws`` times: ``(draws, m)``."""
+        features = self.kernel.columns.features(units)
+        k = self.kernel.matrix(features, self.inputs)
+        root, _ = lapack.dtrtrs(self.factor, k.T, lower=1)
+        covariance = self.variance * (self.kernel.matrix(features, features) - root.T @ root)
+        drawn: Floats = self.mean + k @ self.alpha + rng.standard_normal((draws, len(units))) @ _cholesky(covariance).T
+        return drawn
+
+    def append(self, units: Floats, targets: Floats | None = None, extra_noise: float = 0.0) -> GaussianProcess:
+        """Return the process with k more points, ``units`` of shape ``(k, d)``, in O(k n²).
+
+        Without targets the points are believed to have the posterior mean ("kriging believer", Ginsbourger et al.
+        2010): the mean stays the same everywhere, the deviation shrinks. The new rows of the factor are (L⁻¹K)ᵀ and the
+        factor of what is left of their covariance. Mean m and variance s² of the process stay as they are.
+        """
+        x = self.kernel.columns.features(units)
+        across = self.kernel.matrix(x, self.inputs)
+        root, _ = lapack.dtrtrs(self.factor, across.T, lower=1)
+        n, k = len(self.targets), len(x)
+        left = self.kernel.matrix(x, x) - root.T @ root
+        left[np.arange(k), np.arange(k)] += self.noise + extra_noise
+        factor = np.zeros((n + k, n + k), order="F")
+        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, root.T, _cholesky(left)
+        believed = self.mean + across @ self.alpha if targets is None else targets
+        joined = np.concatenate([self.targets, believed])
+        alpha, _ = lapack.dpotrs(factor, joined - self.mean, lower=1)
+        return replace(
+            self,
+            inputs=np.concatenate([self.inputs, x]),
+            targets=joined,
+            factor=factor,
+            alpha=alpha,
+            extra=np.append(self.extra, np.full(k, extra_noise)),
+        )
+
+
+def _cholesky(matrix: Floats) -> Floats:
+    """Return the lower factor; the diagonal is raised, from 1e-10 of its mean on, tenfold until there is one."""
+    jitter = 0.0
+    while True:
+        factor, failed = lapack.dpotrf(matrix + jitter * np.eye(len(matrix)), lower=1, clean=1)
+        if not failed:
+            return np.asarray(factor)
+        jitter = max(10.0 * jitter, 1e-10 * float(np.trace(matrix)) / len(matrix), 1e-300)

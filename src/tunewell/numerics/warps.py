@@ -1,0 +1,53 @@
+"""Monotone transformations of losses under which a Gaussian process fits them better."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tunewell.scales import Floats
+
+_HUGE = 1e300
+
+
+def soften(losses: Floats) -> Floats:
+    """Return losses, shape ``(n,)``, with a softened bad tail, mean 0 and deviation 1; infinite ones become the worst.
+
+    With the unit e = median - minimum, losses up to one e above the median are left as they are and what is beyond,
+    x e, becomes 1 + log x: what matters near the optimum keeps its shape, and a loss of 1e300 does not flatten it. An
+    infinite loss lies half a unit above the worst finite one. As the half-rank warp of Vizier (arXiv:2408.11527) it
+    acts on one side only; it keeps the distances between bad losses in order of magnitude, which ranks forget.
+    """
+    finite = np.isfinite(losses)
+    if not finite.any():
+        return np.zeros(len(losses))
+    known = np.clip(losses[finite], -_HUGE, _HUGE)
+    middle = float(np.median(known))
+    unit = middle / 2.0 - float(known.min()) / 2.0  # halves: the difference may overflow
+    if not unit > 0.0:  # half of the losses are the best one
+        above = known[known > middle]
+        unit = float(np.median(above / 2.0 - middle / 2.0)) if len(above) else 1.0
+    units = np.full(len(losses), np.inf)
+    with np.errstate(over="ignore"):  # of an infinite ratio the logarithm is taken at 1e308
+        units[finite] = (known / 2.0 - middle / 2.0) / max(unit, 1e-300)
+    soft = np.where(units > 1.0, 1.0 + np.log(np.clip(units, 1.0, 1e308)), units)
+    soft = np.where(finite, soft, soft[finite].max() + 0.5)
+    return standardise(np.maximum(soft, -1e9))
+
+
+def standardise(values: Floats) -> Floats:
+    """Return values with mean 0 and standard deviation 1; constant ones as zeros."""
+    centred = values - values.mean()
+    spread = float(values.std())
+    return (
+        centred / spread if spread > 1e-12 * (1.0 + float(np.abs(values).max(initial=0.0))) else np.zeros(len(values))
+    )
+
+
+def scalarise(values: Floats, weights: Floats) -> Floats:
+    """Return one number for each row of ``values``, shape ``(n, g)``: the augmented Tchebycheff norm of ParEGO.
+
+    Each column is scaled to [0, 1] first; max_j w_j v_j + 0.05 Σ_j w_j v_j (Knowles 2006, eq. 2).
+    """
+    low, high = values.min(axis=0), values.max(axis=0)
+    weighted = weights * (values - low) / np.where(high > low, high - low, 1.0)
+    return np.asarray(weighted.max(axis=1) + 0.05 * weighted.sum(axis=1))

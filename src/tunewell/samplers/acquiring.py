@@ -1,0 +1,198 @@
+"""Where an acquisition function is largest: its terms, and the search of the cube.
+
+An acquisition is a sum of terms: how much a configuration promises, that it works, that it keeps the constraints, that
+somebody believes in it. The search begins with random points and local mutations of the best configurations, climbs
+from the best of them by gradients along the axes that have any, and mutates what it arrives at once more, which moves
+the other axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tunewell.history import History
+from tunewell.numerics import acquisition, gp
+from tunewell.samplers.sobol import Sobol
+from tunewell.samplers.untried import untried
+from tunewell.scales import Floats
+from tunewell.space import Config, Space
+from tunewell.surrogate.beliefs import components
+from tunewell.surrogate.cube import Cube
+from tunewell.surrogate.observations import tried, values_of
+
+_LISTED = 1000  # spaces up to this size are searched in full
+_CLIMBERS = (3, 2)  # from the best points of all, and from the best ones far from what was tried
+_CLIMBS = 15
+_DRAWS = 200  # until one is new
+
+
+class Term(Protocol):
+    """A part of an acquisition function, to be maximised."""
+
+    def value(self, units: Floats) -> Floats:
+        """Return the term at coordinates, shape ``(m, d)`` to ``(m,)``."""
+        ...
+
+    def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
+        """Return the term and its gradient, ``(m,)`` and ``(m, d)``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A term that depends on a process's mean and deviation only."""
+
+    cube: Cube
+    model: gp.GaussianProcess
+    measure: acquisition.Measure
+
+    def value(self, units: Floats) -> Floats:
+        """Return the term at coordinates, shape ``(m, d)`` to ``(m,)``."""
+        return self.measure(*self.model.predict(units[:, self.cube.free]))[0]
+
+    def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
+        """Return the term and its gradient, ``(m,)`` and ``(m, d)``."""
+        mean, std, of_mean, of_std = self.model.predict_with_slopes(units[:, self.cube.free])
+        value, by_mean, by_std = self.measure(mean, std)
+        slopes = np.zeros(units.shape)
+        slopes[:, self.cube.free] = by_mean[:, None] * of_mean + by_std[:, None] * of_std
+        return value, slopes
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """The sum of terms."""
+
+    terms: Sequence[Term]
+
+    def value(self, units: Floats) -> Floats:
+        """Return the sum at coordinates, shape ``(m, d)`` to ``(m,)``."""
+        total: Floats = np.sum([term.value(units) for term in self.terms], axis=0)
+        return total
+
+    def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
+        """Return the sum and its gradient, ``(m,)`` and ``(m, d)``."""
+        found = [term.value_and_slopes(units) for term in self.terms]
+        return np.sum([value for value, _ in found], axis=0), np.sum([slopes for _, slopes in found], axis=0)
+
+
+def best_units(
+    cube: Cube, target: Term, top: Floats, candidates: int, rng: np.random.Generator, believed: Floats | None = None
+) -> Floats:
+    """Return coordinates where ``target`` is large, shape ``(k, d)``, the largest first.
+
+    Args:
+        cube: the space.
+        target: what to maximise.
+        top: good configurations to mutate, shape ``(n, d)``.
+        candidates: points to begin with, half of them near ``top``.
+        rng: draws them.
+        believed: points that follow a belief, which stand for some of the random ones.
+    """
+    d, half = len(cube.counts), candidates // 2
+    world = rng.random((half, d))
+    if believed is not None:
+        world[: len(believed)] = believed[:half]
+    near = cube.mutate(top[rng.integers(len(top), size=candidates - half)], rng, (-3.0, -0.5), 5)
+    units = cube.snap(np.concatenate([world, near]))
+    value = target.value(units)
+    order = np.argsort(-value, kind="stable")
+    begin = units[np.concatenate([order[: _CLIMBERS[0]], order[order < half][: _CLIMBERS[1]]])]
+    free = cube.smooth & ~np.isnan(begin)
+    climbed = cube.snap(np.nan_to_num(acquisition.climb(target.value_and_slopes, begin, free, _CLIMBS), nan=0.5))
+    found = target.value(climbed)
+    best = climbed[np.argsort(-found, kind="stable")[:2]]
+    fine = cube.snap(cube.mutate(best[rng.integers(len(best), size=48)], rng, (-4.0, -1.5), 3))
+    units = np.concatenate([climbed, fine, units[order[:32]]])
+    value = np.concatenate([found, target.value(fine), value[order[:32]]])
+    return units[np.argsort(-value, kind="stable")]
+
+
+def largest(
+    cube: Cube,
+    space: Space,
+    history: History,
+    target: Term,
+    top: Floats,
+    candidates: int,
+    rng: np.random.Generator,
+) -> Config:
+    """Return the configuration with the largest acquisition found that has not been tried.
+
+    Raises:
+        Exhausted: everything has been tried.
+    """
+    done = tried(space, history)
+    if cube.size <= _LISTED:
+        units = space.encode(untried(space, history, rng))
+        units = units[np.argsort(-target.value(units), kind="stable")]
+    else:
+        follow = drawn(cube, space, history, candidates // 4, rng)
+        units = best_units(cube, target, top, candidates, rng, follow)
+    for unit in units:
+        config = space.decode_one(np.nan_to_num(unit, nan=0.5).tolist())
+        if values_of(space, config) not in done:
+            return config
+    return anything_new(space, history, rng)
+
+
+def first(cube: Cube, space: Space, history: History, rng: np.random.Generator) -> Config:
+    """Return a configuration to begin with: the middle of the ranges, then a scrambled Sobol sequence.
+
+    Where something is believed, it begins there, and every other one follows the belief.
+
+    Raises:
+        Exhausted: everything has been tried.
+    """
+    config: Config
+    believed = drawn(cube, space, history, 1, rng)
+    if believed is not None and history.suggested % 2 == 0:
+        config = space.decode_one(believed[0].tolist())
+    elif not history.trials:
+        config = space.decode_one([0.5] * len(space))
+    else:
+        config = Sobol().suggest(space, history, rng)
+    return config if values_of(space, config) not in tried(space, history) else anything_new(space, history, rng)
+
+
+def drawn(cube: Cube, space: Space, history: History, n: int, rng: np.random.Generator) -> Floats | None:
+    """Return n points that follow what is believed, shape ``(n, d)``, or None where nothing is.
+
+    Before the first trial the very centre.
+    """
+    centers, stds = components(cube, space, history)
+    if not len(centers):
+        return None
+    which = rng.integers(len(centers), size=n)
+    said = ~np.isnan(centers[which])
+    units = np.where(said, centers[which], 0.5 if not history.trials else rng.random((n, centers.shape[1])))
+    if not history.trials:
+        return units
+    moved = units + stds[which] * rng.standard_normal(units.shape)
+    moved = np.abs(moved)  # reflected at the ends of the range
+    moved = np.clip(np.where(moved > 1.0, 2.0 - moved, moved), 0.0, 1.0)
+    another = rng.random(units.shape) < stds[which]  # of an unordered choice
+    moved = np.where(cube.categorical, np.where(another, rng.random(units.shape), units), moved)
+    return np.where(said, moved, units)
+
+
+def anything_new(space: Space, history: History, rng: np.random.Generator) -> Config:
+    """Return a random configuration that has not been tried, if one is found.
+
+    Raises:
+        Exhausted: everything has been tried.
+    """
+    done = tried(space, history)
+    for config in _draws(space, rng):
+        if values_of(space, config) not in done:
+            return config
+    left = untried(space, history, rng) if space.size < np.inf else []
+    return left[0] if left else config
+
+
+def _draws(space: Space, rng: np.random.Generator) -> Iterator[Config]:
+    return (space.sample(rng) for _ in range(_DRAWS))

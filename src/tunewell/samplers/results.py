@@ -1,0 +1,172 @@
+"""What became of the trials, each once and for good: the record from which evolution reads its generations.
+
+A population that is rebuilt from the history must not change its past when a trial trains on. So what counts is the
+loss a trial *first* rested with, and its place is that of its first rest. A trial that diverged, ran out of memory or
+time, or failed has infinite losses, the worst there are. Trials that were cancelled or are lost have no result.
+
+Constraints order as in constrained domination (Deb et al. 2002, section VI): what keeps them is better than what breaks
+them, and of two that break them the one that breaks them less.
+
+The arrays are kept in a memo and grow with the history, which changes the time it takes and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewell.events import Status
+from tunewell.history import OBSERVED, History, TrialRecord
+from tunewell.numerics.feasibility import breach
+from tunewell.numerics.pareto import Places, crowding_distance, fronts
+from tunewell.scales import Floats
+from tunewell.space import Config, Space
+
+_BAD = frozenset({Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED, Status.TIMED_OUT})
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Results:
+    """The trials with a result, in the order of their first rest, for d parameters, g goals and c constraints.
+
+    Attributes:
+        units: their configurations, shape ``(n, d)``; NaN where a parameter was not active or did not exist.
+        losses: to be minimised, shape ``(n, g)``; infinite in all columns where something went wrong.
+        violations: how far metrics lie beyond their bounds, shape ``(n, c)``; NaN where that is not known.
+        numbers: of the trials, shape ``(n,)``.
+    """
+
+    units: Floats
+    losses: Floats
+    violations: Floats
+    numbers: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+def results(space: Space, history: History) -> Results:
+    """Return what became of the trials whose configurations ``space`` can hold."""
+    tables = _TABLES.setdefault(history, {})
+    table = tables.get(space)
+    if table is None or table.outdated(history):
+        table = tables[space] = _Table(space, history)
+    return table.read(history)
+
+
+def places(losses: Floats, violations: Floats) -> Places:
+    """Return the place of every row, shape ``(n,)``: 0 for the best, the same for rows that nothing tells apart.
+
+    By front, and within a front by crowding distance, the lonelier first; but what keeps the constraints comes before
+    what breaks them, in the order of how far it does, and what went wrong comes last.
+
+    Args:
+        losses: shape ``(n, n_goals)``.
+        violations: shape ``(n, n_constraints)``.
+    """
+    wrong = ~np.isfinite(losses).all(axis=1)
+    breaches = np.where(wrong, 0.0, breach(violations))
+    keys = np.column_stack([wrong, breaches, np.zeros(len(losses)), np.zeros(len(losses))])
+    for group in (np.flatnonzero(~wrong & (breaches == 0.0)), np.flatnonzero(breaches > 0.0)):
+        front = fronts(losses[group])
+        keys[group, 2] = front
+        if losses.shape[1] > 1:
+            for number in range(int(front.max(initial=-1)) + 1):
+                rows = group[front == number]
+                keys[rows, 3] = -crowding_distance(losses[rows])
+    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    losses: tuple[float, ...]
+    violations: tuple[float, ...]
+
+
+def _first_result(history: History, record: TrialRecord) -> _Result | None:
+    """Return what a trial first rested with, infinite when it went wrong; None while that is not known.
+
+    Whatever happens to the trial later, the answer stays, but for None: reports of an earlier stretch of training
+    come before the way it ended.
+    """
+    goals = history.goals
+    if len(record.stretches) > 1 or record.status is Status.PAUSED:
+        reports = [report for report in record.reports if all(goal.metric in report.metrics for goal in goals)]
+        ends = [stretch.end for stretch in record.stretches if stretch.end is not None]
+        if reports and (end := next((end for end in ends if end >= reports[0].time), None)) is not None:
+            known: dict[str, float] = {}
+            for report in record.reports:
+                if report.time <= end:
+                    known.update(report.metrics)
+            losses = tuple(goal.loss(known[goal.metric]) for goal in goals)
+            violations = tuple(rule.violation(known.get(rule.metric)) for rule in history.constraints)
+            return _Result(_finite(losses), violations)
+    if record.status in _BAD:
+        return _Result((math.inf,) * len(goals), record.margins)
+    found = record.losses if record.status in OBSERVED else None
+    return None if found is None else _Result(_finite(found), record.margins)
+
+
+def _encoded(space: Space, configs: Sequence[Config]) -> list[Floats | None]:
+    """Return rows of the unit cube, None for what the space, changed since, no longer holds."""
+    try:
+        return list(space.encode(configs))
+    except ValueError:
+        return [None] if len(configs) == 1 else [row for config in configs for row in _encoded(space, [config])]
+
+
+def _finite(losses: tuple[float, ...]) -> tuple[float, ...]:
+    return losses if all(map(math.isfinite, losses)) else (math.inf,) * len(losses)
+
+
+class _Table:
+    """The results so far. Rows are only ever added: a history that adds to its past gets a new table."""
+
+    def __init__(self, space: Space, history: History) -> None:
+        self.space = space
+        self.found = Results(
+            units=np.empty((0, len(space))),
+            losses=np.empty((0, len(history.goals))),
+            violations=np.empty((0, len(history.constraints))),
+            numbers=np.empty(0, dtype=np.int64),
+        )
+        self._read = 0  # entries of history.rested
+        self._seen: set[int] = set()
+        self._doubtful: list[int] = []  # at rest, but without a result so far
+
+    def outdated(self, history: History) -> bool:
+        """Tell whether a trial that rested without a result has one now, which belongs further up."""
+        return any(_first_result(history, history.trials[number]) for number in self._doubtful)
+
+    def read(self, history: History) -> Results:
+        """Take in the trials that came to rest since the last call; return all results."""
+        fresh: list[tuple[TrialRecord, _Result]] = []
+        for number in history.rested[self._read :]:
+            if number in self._seen:
+                continue
+            self._seen.add(number)
+            found = _first_result(history, history.trials[number])
+            if found is None:
+                self._doubtful.append(number)
+            else:
+                fresh.append((history.trials[number], found))
+        self._read = len(history.rested)
+        units = _encoded(self.space, [record.params for record, _ in fresh])
+        kept = [(unit, *pair) for unit, pair in zip(units, fresh, strict=True) if unit is not None]
+        if kept:
+            old = self.found
+            self.found = Results(
+                np.concatenate([old.units, [unit for unit, _, _ in kept]]),
+                np.concatenate([old.losses, [result.losses for _, _, result in kept]]),
+                np.concatenate([old.violations, [result.violations for _, _, result in kept]]),
+                np.append(old.numbers, [record.number for _, record, _ in kept]),
+            )
+        return self.found
+
+
+_TABLES: WeakKeyDictionary[History, dict[Space, _Table]] = WeakKeyDictionary()

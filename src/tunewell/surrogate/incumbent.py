@@ -1,0 +1,67 @@
+"""The best trial when losses are noisy: best by what a process expects of it, not by luck.
+
+The smallest of many noisy losses is small for two reasons, and one of them does not come back. So where repeats of the
+same configuration have ended differently, which is proof of noise, a Gaussian process is fitted to all losses, and the
+configuration with the smallest posterior mean is the best. Of its trials the one with the median loss stands for it.
+Without such proof the best trial is the one with the smallest loss.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from tunewell.history import History, TrialRecord
+
+_MOST_CANDIDATES = 500
+_BEST: WeakKeyDictionary[History, tuple[int, TrialRecord | None]] = WeakKeyDictionary()
+
+
+def incumbent(history: History) -> TrialRecord | None:
+    """Return the best trial of a history with one goal, None while none has a value and keeps the constraints."""
+    known = _BEST.get(history)
+    if known is None or known[0] != len(history):
+        known = _BEST[history] = (len(history), _incumbent(history))
+    return known[1]
+
+
+def _incumbent(history: History) -> TrialRecord | None:
+    luckiest = history.best
+    if luckiest is None or len(history.goals) != 1 or not _repeated(history):
+        return luckiest
+    return _expected(history, luckiest)
+
+
+def _repeated(history: History) -> bool:
+    """Tell whether two trials had the same configuration."""
+    configs = {tuple(sorted((name, repr(value)) for name, value in trial.params.items())) for trial in history.trials}
+    return len(configs) < len(history.trials)
+
+
+def _expected(history: History, luckiest: TrialRecord) -> TrialRecord:
+    """Return the best trial by the posterior mean, or ``luckiest`` where repeats never differed."""
+    import numpy as np  # here, for a terminal command about a study without repeats need not wait for it
+
+    from tunewell.surrogate import processes
+    from tunewell.surrogate.cube import cube_of
+    from tunewell.surrogate.noise import repeats
+    from tunewell.surrogate.observations import observe
+
+    space = history.space
+    cube, seen = cube_of(space), observe(space, history)
+    if not repeats(seen).differ or not len(cube.free):
+        return luckiest
+    candidates = sorted(
+        (trial for trial in history.trials if trial.observed and trial.feasible), key=lambda trial: trial.loss or 0.0
+    )[:_MOST_CANDIDATES]
+    try:
+        units = space.encode([trial.params for trial in candidates])
+    except ValueError:  # the space has changed since
+        return luckiest
+    weights = np.ones(1)
+    with processes.one_thread():
+        targets = processes.targets_of(seen.losses, weights)
+        rows = processes.subset(seen.units[:, cube.free], targets)
+        means, _ = processes.of_losses(cube, seen, seen.losses, weights, rows).predict(units[:, cube.free])
+    same = np.flatnonzero(means <= means.min() + 1e-12)
+    losses = np.array([candidates[row].loss for row in same], dtype=np.float64)
+    return candidates[int(same[np.argmin(np.abs(losses - np.median(losses)))])]

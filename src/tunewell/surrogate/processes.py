@@ -1,0 +1,124 @@
+"""Gaussian processes on the losses of a history: which trials they are given, and when hyperparameters are fitted.
+
+The cost is bounded: of many trials a process is given the best ones, those near the best one and an even sample of the
+rest. Hyperparameters are fitted at fixed numbers of losses, on the losses up to there and from fixed starts, so they
+are a function of the history; the memo of fits only saves time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from tunewell.numerics import gp, warps
+from tunewell.numerics.kernels import Columns, Indices
+from tunewell.scales import Floats
+from tunewell.surrogate.cube import Cube
+from tunewell.surrogate.observations import Observations
+
+EVALUATIONS = 20  # of the log posterior in a fit
+_MOST_POINTS = 300  # that a process is given
+_MOST_FITTED = (64, 140)  # that hyperparameters are fitted to: in high and in low dimensions
+_FIT_SIZE = 80_000  # numbers in the distances by column of a fit, about
+_MOST_LABELS = 100  # of each kind
+_LABEL_NOISE = 0.01
+_WEAK_NOISE = 0.1  # of losses extrapolated from fewer steps, in units of the signal variance
+
+
+def targets_of(losses: Floats, weights: Floats) -> Floats:
+    """Return what a process is fitted to, shape ``(n,)``, from losses of shape ``(n, g)``.
+
+    Several goals are made one by the augmented Tchebycheff norm with ``weights``, shape ``(g,)``.
+    """
+    if losses.shape[1] == 1:
+        return warps.soften(losses[:, 0])
+    soft = np.stack([warps.soften(column) for column in losses.T], axis=1)
+    return warps.standardise(warps.scalarise(soft, weights))
+
+
+def of_losses(
+    cube: Cube, seen: Observations, losses: Floats, weights: Floats, rows: Indices, evaluations: int = EVALUATIONS
+) -> gp.GaussianProcess:
+    """Return a process on the ``rows`` of ``losses``, shape ``(n, g)``, of what was seen."""
+    units = seen.units[:, cube.free]
+    strong = np.flatnonzero(~seen.weak)
+    strong = strong[: refit_at(len(strong))]
+    theta = hyperparameters(cube.columns, units[strong], targets_of(losses[strong], weights), evaluations)
+    noise = np.where(seen.weak[rows], _WEAK_NOISE, 0.0)
+    return gp.GaussianProcess.of(cube.columns, theta, units[rows], targets_of(losses, weights)[rows], noise)
+
+
+def of_failures(
+    cube: Cube, seen: Observations, broken: Indices | None = None, evaluations: int = EVALUATIONS
+) -> gp.GaussianProcess | None:
+    """Return a process on labels, 1 for what went wrong and 0 for what worked, or None while nothing went wrong.
+
+    Wrong is what failed, diverged, ran out of memory or time; and the rows ``broken``.
+    """
+    diverged = np.flatnonzero(~np.isfinite(seen.losses).all(axis=1))
+    wrong = np.isin(np.arange(len(seen.losses)), diverged if broken is None else np.union1d(diverged, broken))
+    bad = np.concatenate([seen.failed, seen.units[wrong]])[-_MOST_LABELS:, cube.free]
+    good = seen.units[~wrong][-_MOST_LABELS:, cube.free]
+    if not len(bad):
+        return None
+    units = np.concatenate([bad, good])
+    labels = np.concatenate([np.ones(len(bad)), np.zeros(len(good))])
+    theta = hyperparameters(cube.columns, units, labels, evaluations)
+    return gp.GaussianProcess.of(cube.columns, theta, units, labels, _LABEL_NOISE)
+
+
+def hyperparameters(columns: Columns, units: Floats, targets: Floats, evaluations: int = EVALUATIONS) -> Floats:
+    """Return the hyperparameters for data of any size: ``units`` of shape ``(n, d)``, ``targets`` of shape ``(n,)``."""
+    most = int(np.clip(np.sqrt(_FIT_SIZE / len(columns)), *_MOST_FITTED))
+    rows = subset(units, targets, most)
+    return _fitted(columns, units[rows].tobytes(), targets[rows].tobytes(), evaluations)
+
+
+@lru_cache(maxsize=64)
+def _fitted(columns: Columns, units: bytes, targets: bytes, evaluations: int) -> Floats:
+    """Return the hyperparameters for data given as bytes, so that the memo compares contents."""
+    y = np.frombuffer(targets)
+    evidence = gp.Evidence(columns, np.frombuffer(units).reshape(len(y), len(columns)), y)
+    theta, _ = gp.fit(evidence, len(columns), evaluations)
+    return theta
+
+
+def refit_at(n: int) -> int:
+    """Return the largest number up to ``n`` at which hyperparameters are fitted: all to 47, then 24 an octave."""
+    step = 1 << max(0, (n // 24).bit_length() - 1)
+    return n - n % step
+
+
+def subset(units: Floats, targets: Floats, most: int = _MOST_POINTS) -> Indices:
+    """Return at most ``most`` rows, in order: a third the best, a third near the best one, an even sample of the rest.
+
+    Those near are chosen without regard to their losses: under noise, the best alone would look better than they are.
+    """
+    n = len(targets)
+    if n <= most:
+        return np.arange(n)
+    chosen = np.zeros(n, dtype=np.bool_)
+    third = most // 3
+    chosen[np.argpartition(targets, third)[:third]] = True
+    away = np.nansum((units - units[int(np.argmin(targets))]) ** 2, axis=1)
+    away[chosen] = np.inf
+    chosen[np.argpartition(away, third)[:third]] = True
+    rest = np.flatnonzero(~chosen)
+    chosen[rest[np.linspace(0, len(rest) - 1, most - 2 * third).astype(np.int64)]] = True
+    return np.flatnonzero(chosen)
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep linear algebra on one thread: for matrices this small more threads cost ten times more than they save."""
+    with _controller().limit(limits=1):
+        yield
