@@ -15,8 +15,9 @@ from tunewell.events import Constraint, Ended, Goal, Status, StudyCreated
 from tunewell.history import History
 from tunewell.numerics.variation import mirrored
 from tunewell.protocols import Exhausted
-from tunewell.samplers import observations, results
+from tunewell.samplers import results
 from tunewell.samplers.evolution import DE, Evolution, Perturb
+from tunewell.surrogate import observations
 from tunewell.testing.histories import created, mixed_space
 from tunewell.testing.samplers import SamplerContract
 

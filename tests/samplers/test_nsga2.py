@@ -10,8 +10,9 @@ import tunewell as tw
 from tunewell.events import Constraint, Ended, Goal, Status, StudyCreated
 from tunewell.history import History
 from tunewell.protocols import Exhausted
-from tunewell.samplers import nsga2, observations, results
+from tunewell.samplers import nsga2, results
 from tunewell.samplers.nsga2 import NSGA2
+from tunewell.surrogate import observations
 from tunewell.testing.histories import created, mixed_space
 from tunewell.testing.samplers import SamplerContract
 

@@ -8,9 +8,9 @@ import tunewell as tw
 from tunewell.events import Believed
 from tunewell.history import History
 from tunewell.protocols import Exhausted
-from tunewell.surrogate.observations import observe
 from tunewell.samplers.offspring import founder, stepped
 from tunewell.samplers.untried import fresh, noisy, untried
+from tunewell.surrogate.observations import observe
 from tunewell.testing.histories import created
 
 SPACE = tw.Space(n=tw.Int(1, 9), c=tw.Choice(["a", "b"]))

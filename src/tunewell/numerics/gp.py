@@ -42,6 +42,7 @@ from tunewell.scales import Floats
 
 LOWEST_NOISE, HIGHEST_NOISE = 1e-8, 10.0
 SHAPE, RATE = 1.0, 1.0  # p and q
+_SAME = 0.25  # in every coordinate of θ
 _ROOT5 = np.sqrt(5.0)
 
 
@@ -158,22 +159,41 @@ def _residuals(factor: Floats, targets: Floats) -> tuple[Floats, Floats, float]:
 
 
 def fit(evidence: Evidence, d: int, evaluations: int) -> tuple[Floats, float]:
-    """Climb by L-BFGS-B from the best of the prior's starts; return the best θ and its log posterior."""
-    law = prior(d)
+    """Climb by L-BFGS-B from the best of the prior's starts; return the θ found and its log posterior."""
+    start = max(prior(d).starts, key=lambda theta: evidence.value_and_gradient(theta)[0])
+    return _climb(evidence, d, start, evaluations)
 
+
+def fit_modes(evidence: Evidence, d: int, evaluations: int) -> list[tuple[Floats, float]]:
+    """Climb from each of the prior's starts; return the different θ found with their log posteriors, the best first."""
+    found = [_climb(evidence, d, start, evaluations) for start in prior(d).starts]
+    modes: list[tuple[Floats, float]] = []
+    for theta, value in sorted(found, key=lambda mode: -mode[1]):
+        if all(_differ(theta, other) for other, _ in modes):
+            modes.append((theta, value))
+    return modes
+
+
+def _climb(evidence: Evidence, d: int, start: Floats, evaluations: int) -> tuple[Floats, float]:
     def down(theta: Floats) -> tuple[float, Floats]:
         value, gradient = evidence.value_and_gradient(theta)
         return -value, -gradient
 
+    law = prior(d)
     found = minimize(
         down,
-        min(law.starts, key=lambda start: down(start)[0]),
+        start,
         jac=True,
         method="L-BFGS-B",
         bounds=np.stack([law.low, law.high], axis=1),
         options={"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-7, "gtol": 1e-3},
     )
     return np.asarray(found.x, dtype=np.float64), -float(found.fun)
+
+
+def _differ(theta: Floats, other: Floats) -> bool:
+    """Tell whether two sets of hyperparameters explain the data in different ways."""
+    return bool(np.abs(theta - other).max() > _SAME)
 
 
 @dataclass(frozen=True)
@@ -221,7 +241,7 @@ class GaussianProcess:
 
     @property
     def reached(self) -> Floats:
-        """The posterior means at the points themselves, shape ``(n,)``: y - (η + w) α, for K α = (A - diag(η + w)) α."""
+        """The posterior means at the points themselves, shape ``(n,)``: y - (η + w) α, for A α = y - m."""
         return self.targets - (self.noise + self.extra) * self.alpha
 
     @property

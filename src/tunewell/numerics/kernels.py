@@ -94,18 +94,23 @@ class Columns:
         for j, place in self.wide:
             count = self.categories[j]
             if count:
-                code = np.eye(count)
-                if count > _MOST_UNIT_VECTORS:
+                if count <= _MOST_UNIT_VECTORS:
+                    code = np.eye(count)
+                else:
                     code = np.random.default_rng(count).standard_normal((count, _MOST_UNIT_VECTORS))
                     code /= np.linalg.norm(code, axis=1, keepdims=True)
                 found.append((j, place, np.concatenate([code / np.sqrt(2.0), np.zeros((1, code.shape[1]))])))
         return found
 
     def features(self, units: Floats) -> Floats:
-        """Return the features, shape ``(n, n_features)``, of coordinates, shape ``(n, d)``, NaN where inactive."""
+        """Return the features, shape ``(n, n_features)``, of coordinates, shape ``(n, d)``, NaN where inactive.
+
+        In an ordered column without gaps NaN, which a trial has that was started before there was such a parameter,
+        stands for the middle.
+        """
         found = np.empty((len(units), len(self.owner)))
         columns, places = self.plain
-        found[:, places] = units[:, columns]
+        found[:, places] = np.nan_to_num(units[:, columns], nan=0.5)
         columns, places = self._arcs
         if len(columns):
             angle = _ARC * units[:, columns]

@@ -26,7 +26,7 @@ from tunewell.surrogate.observations import tried, values_of
 
 _LISTED = 1000  # spaces up to this size are searched in full
 _CLIMBERS = (3, 2)  # from the best points of all, and from the best ones far from what was tried
-_CLIMBS = 15
+_CLIMBS = 10
 _DRAWS = 200  # until one is new
 
 
@@ -78,6 +78,31 @@ class Sum:
         """Return the sum and its gradient, ``(m,)`` and ``(m, d)``."""
         found = [term.value_and_slopes(units) for term in self.terms]
         return np.sum([value for value, _ in found], axis=0), np.sum([slopes for _, slopes in found], axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """The log of the mean of terms that are logs, with the logs of their shares."""
+
+    terms: Sequence[Term]
+    log_shares: Sequence[float]
+
+    def value(self, units: Floats) -> Floats:
+        """Return the log mean at coordinates, shape ``(m, d)`` to ``(m,)``."""
+        if len(self.terms) == 1:
+            return self.terms[0].value(units)
+        parts = [term.value(units) + share for term, share in zip(self.terms, self.log_shares, strict=True)]
+        total: Floats = np.logaddexp.reduce(parts, axis=0)
+        return total
+
+    def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
+        """Return the log mean and its gradient, ``(m,)`` and ``(m, d)``."""
+        if len(self.terms) == 1:
+            return self.terms[0].value_and_slopes(units)
+        values, slopes = (np.array(each) for each in zip(*[t.value_and_slopes(units) for t in self.terms], strict=True))
+        values = values + np.array(self.log_shares)[:, None]
+        total = np.logaddexp.reduce(values, axis=0)
+        return total, np.einsum("km,kmd->md", np.exp(values - total), slopes)
 
 
 def best_units(

@@ -23,6 +23,7 @@ from tunewell.samplers.acquiring import first
 from tunewell.samplers.ehvi import EHVI
 from tunewell.samplers.gp import GP
 from tunewell.samplers.tpe import TPE
+from tunewell.samplers.view import look
 from tunewell.space import Space
 from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
@@ -45,7 +46,7 @@ class Auto:
             return EHVI().suggest(space, history, rng)
         process = GP()
         with processes.one_thread():
-            view = process.look(space, history, rng)
+            view = look(space, history, process.initial, process.evaluations, rng)
             if view is None:
                 return Suggestion(first(cube_of(space), space, history, rng), "to begin with")
             again = view.to_repeat(space, history)

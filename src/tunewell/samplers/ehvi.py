@@ -37,10 +37,10 @@ from tunewell.numerics.pareto import non_dominated
 from tunewell.protocols import Suggestion
 from tunewell.samplers.acquiring import Sum, Term, first, largest
 from tunewell.samplers.gp import GP
+from tunewell.samplers.view import conditions
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate import processes
-from tunewell.surrogate.beliefs import belief
 from tunewell.surrogate.cube import Cube, cube_of
 from tunewell.surrogate.observations import Observations, observe
 
@@ -80,8 +80,8 @@ class EHVI:
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return the configuration with the largest acquisition found; raise Exhausted when all have been tried."""
-        single = GP(initial=self.initial or GP.initial, candidates=self.candidates, evaluations=self.evaluations)
         if not 1 < len(history.goals) <= _MOST_GOALS:
+            single = GP(initial=self.initial or GP.initial, candidates=self.candidates, evaluations=self.evaluations)
             return single.suggest(space, history, rng)
         with processes.one_thread():
             cube, seen = cube_of(space), observe(space, history)
@@ -92,8 +92,8 @@ class EHVI:
             behind = _behind(np.stack([warps.soften(column) for column in seen.losses.T], axis=1))
             rows = processes.subset(seen.units[:, cube.free], behind)
             growth = self._growth(cube, seen, rows, broken, rng)
-            conditions = single._conditions(cube, seen, rows, belief(cube, space, history, seen.units, behind))
-            terms: list[Term] = conditions if conditions and broken[rows].all() else [growth, *conditions]
+            others = conditions(cube, space, history, seen, behind, rows, self.evaluations)
+            terms: list[Term] = others if others and broken[rows].all() else [growth, *others]
             config = largest(cube, space, history, Sum(terms), growth.top, self.candidates, rng)
             chance = 100.0 * float(growth.chance(space.encode([config]))[0])
         return Suggestion(config, f"expected hypervolume: new on the front with a chance of {chance:.2g} %")
@@ -102,13 +102,13 @@ class EHVI:
         self, cube: Cube, seen: Observations, rows: Indices, broken: NDArray[np.bool_], rng: np.random.Generator
     ) -> Growth:
         """Fit the processes, find the front and return what its volume is expected to grow by."""
-        goals, units = seen.losses.shape[1], seen.units[rows][:, cube.free]
+        goals = seen.losses.shape[1]
         margin, width = np.exp(rng.uniform(*np.log(_MARGIN[goals]))), _WIDEST[goals] ** rng.random()
         models = [
             processes.of_losses(cube, seen, seen.losses[:, [goal]], np.ones(1), rows, self.evaluations)
             for goal in range(goals)
         ]
-        reached = np.stack([model.predict(units)[0] for model in models], axis=1)
+        reached = np.stack([model.reached for model in models], axis=1)
         if len(seen.pending):
             models = [model.append(seen.pending[:, cube.free]) for model in models]
             believed = np.stack([model.targets[-len(seen.pending) :] for model in models], axis=1)

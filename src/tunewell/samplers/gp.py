@@ -5,6 +5,8 @@ acquisition is by default log expected improvement over the best posterior mean 
 Around it:
 
 * Losses are warped: the bad tail is softened, diverged trials count as worse than all.
+* While losses are few, the acquisition is averaged over the different ways in which a process explains them (smooth,
+  rough, or smooth with noise), each with its share of the posterior.
 * Trials still running are believed to reach the posterior mean, so that parallel suggestions keep apart. So are those
   that failed: where nothing comes back, there is nothing to be learnt about losses.
 * What failed, diverged, ran out of memory or time teaches a second process where that happens; the log of the
@@ -31,29 +33,18 @@ import numpy as np
 from scipy.special import ndtr
 
 from tunewell.history import History
-from tunewell.numerics import acquisition, gp
-from tunewell.numerics.feasibility import breach
-from tunewell.numerics.kernels import Indices
+from tunewell.numerics import acquisition
 from tunewell.protocols import Suggestion
-from tunewell.samplers.acquiring import Measured, Sum, Term, first, largest
-from tunewell.scales import Floats
+from tunewell.samplers.acquiring import Measured, Mixture, Sum, Term, first, largest
+from tunewell.samplers.view import View, look
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes
-from tunewell.surrogate.beliefs import belief
-from tunewell.surrogate.cube import Cube, cube_of
-from tunewell.surrogate.noise import Repeats, repeats
-from tunewell.surrogate.observations import Observations, observe
+from tunewell.surrogate.cube import cube_of
 
 Acquisition = Literal["log_ei", "noisy_log_ei", "ei", "ucb", "pi", "thompson"]
 
-_WORTH = 1e-3  # of the way from the median to the best loss: what counts as a gain
-_MARGIN = 0.03  # of that way: what is looked for when nothing was gained
-_NOISY = 1e-3  # noise variance over signal variance from which on a repeat is worth its price
-_FIRST_REPEAT = 12  # losses before it
-_REPEAT_EVERY = 8
 _DRAWS = 8  # of the best value, for the noisy acquisition
 _THOMPSON_POINTS = 256
-_MOST_FAILED = 100  # failed trials, the newest, that are believed in
 _KNOWN = 0.1  # of the signal deviation: less is close to what is known
 
 
@@ -97,78 +88,36 @@ class GP:
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return the configuration with the largest acquisition found; raise Exhausted when all have been tried."""
         with processes.one_thread():
-            view = self.look(space, history, rng)
+            view = look(space, history, self.initial, self.evaluations, rng)
             if view is None:
-                config = first(cube_of(space), space, history, rng)
-                return Suggestion(config, "to begin with")
-            again = view.to_repeat(space, history)
-            if again is not None:
-                return again
-            return self.next(view, space, history, rng)
+                return Suggestion(first(cube_of(space), space, history, rng), "to begin with")
+            return view.to_repeat(space, history) or self.next(view, space, history, rng)
 
     def next(self, view: View, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return what the acquisition function says, given what the processes see."""
-        promise = _drawn(view, rng) if self.acquisition == "thompson" else self._promise(view, history.suggested, rng)
-        terms = view.conditions if view.none_allowed and view.conditions else [promise, *view.conditions]
+        terms = [self._promise(view, history.suggested, rng), *view.conditions]
+        if view.none_allowed and view.conditions:  # first find out where the constraints are kept
+            terms = view.conditions
         config = largest(view.cube, space, history, Sum(terms), view.top, self.candidates, rng)
         return Suggestion(config, self._reason(view, space, config, history.suggested))
 
-    def look(self, space: Space, history: History, rng: np.random.Generator) -> View | None:
-        """Fit the processes and return what they see, or None while there is too little to fit them to."""
-        cube, seen = cube_of(space), observe(space, history)
-        finite = np.isfinite(seen.losses).all(axis=1)
-        if len(seen.losses) < self.initial or not finite.any() or not len(cube.free):
-            return None
-        weights = rng.dirichlet(np.ones(seen.losses.shape[1]))
-        targets = processes.targets_of(seen.losses, weights)
-        broken = breach(seen.violations) > 0.0
-        rows = processes.subset(seen.units[:, cube.free], np.where(broken, targets + np.ptp(targets), targets))
-        model = processes.of_losses(cube, seen, seen.losses, weights, rows, self.evaluations)
-        kept = ~broken[rows]
-        if len(seen.failed):
-            model = model.append(seen.failed[-_MOST_FAILED:, cube.free])
-        if len(seen.pending):
-            model = model.append(seen.pending[:, cube.free])
-            kept = np.append(kept, np.ones(len(seen.pending), dtype=np.bool_))
-        allowed = np.flatnonzero(kept) if kept[: len(rows)].any() else np.arange(len(kept))
-        reached = model.reached
-        top = allowed[np.argsort(reached[allowed], kind="stable")]
-        points = np.concatenate([seen.units[rows], seen.pending])
-        return View(
-            cube=cube,
-            seen=seen,
-            targets=targets,
-            model=model,
-            best=float(reached[top[0]]),
-            top=points[top[:8]],
-            conditions=self._conditions(cube, seen, rows, belief(cube, space, history, seen.units, targets)),
-            none_allowed=not kept[: len(rows)].any(),
-            repeats=repeats(seen),
-        )
-
-    def _conditions(self, cube: Cube, seen: Observations, rows: Indices, belief: Term | None) -> list[Term]:
-        """Return the terms that do not depend on how promising a point is."""
-        terms: list[Term] = [] if belief is None else [belief]
-        failures = processes.of_failures(cube, seen, evaluations=self.evaluations)
-        if failures is not None:
-            terms.append(Measured(cube, failures, acquisition.log_works))
-        for column in seen.violations.T:
-            known = rows[np.isfinite(column[rows])]
-            if len(known) >= self.initial:
-                terms.append(Measured(cube, _of_constraint(cube, seen, column, known), acquisition.log_kept))
-        return terms
-
     def _promise(self, view: View, suggested: int, rng: np.random.Generator) -> Term:
         """Return the term that says how promising a point is."""
-        model, best = view.model, view.best
+        cube, model, best = view.cube, view.model, view.best
         if self.acquisition == "ucb":
-            return Measured(view.cube, model, acquisition.bounding(self.width))
+            return Measured(cube, model, acquisition.bounding(self.width))
         if self.acquisition == "pi":
-            return Measured(view.cube, model, acquisition.improving(best))
+            return Measured(cube, model, acquisition.improving(best))
+        if self.acquisition == "thompson":
+            return _drawn(view, rng)
         if self.acquisition == "noisy_log_ei":
-            drawn = model.sample(view.top[:, view.cube.free], rng, _DRAWS).min(axis=1)
-            return Measured(view.cube, model, acquisition.averaging([acquisition.expecting(each) for each in drawn]))
-        return Measured(view.cube, model, acquisition.expecting(best - view.margin(suggested)))
+            drawn = model.sample(view.top[:, cube.free], rng, _DRAWS).min(axis=1)
+            return Measured(cube, model, acquisition.averaging([acquisition.expecting(each) for each in drawn]))
+        margin = view.margin(suggested)
+        return Mixture(
+            [Measured(cube, each.model, acquisition.expecting(each.best - margin)) for each in view.explanations],
+            [each.log_share for each in view.explanations],
+        )
 
     def _reason(self, view: View, space: Space, config: Config, suggested: int) -> str:
         """Say in words why this configuration."""
@@ -177,73 +126,6 @@ class GP:
         known = "close to what is known" if std < _KNOWN * np.sqrt(view.model.variance) else "little is known there"
         aim = "; the last trials brought no gain worth having, so it looks farther" if view.margin(suggested) else ""
         return f"Gaussian process: better than the best with a chance of {better:.2g} %, {known}{aim}"
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """What the processes see in a history.
-
-    Attributes:
-        cube: the space.
-        seen: what they were given.
-        targets: the warped losses, shape ``(n,)``.
-        model: the process on losses.
-        best: the smallest posterior mean of a point that was tried and keeps the constraints, if any does.
-        top: the points with the smallest posterior means, shape ``(k, d)``.
-        conditions: failure, constraints, beliefs, as terms of the acquisition.
-        none_allowed: whether no trial keeps the constraints yet.
-        repeats: what trials of the same configuration say about noise.
-    """
-
-    cube: Cube
-    seen: Observations
-    targets: Floats
-    model: gp.GaussianProcess
-    best: float
-    top: Floats
-    conditions: list[Term]
-    none_allowed: bool
-    repeats: Repeats
-
-    @property
-    def noisy(self) -> bool:
-        """Whether the process finds more noise than can be neglected, and no repeat says otherwise."""
-        return self.model.noise > _NOISY and not self.repeats.deterministic
-
-    @property
-    def unit(self) -> float:
-        """The way from the median to the best loss, in warped units."""
-        return max(0.0, float(np.median(self.targets)) - self.best)
-
-    @property
-    def stalled(self) -> bool:
-        """Whether the last results have brought nothing worth having."""
-        last = min(len(self.cube.free), 10) + 2
-        if len(self.targets) < 2 * last or self.noisy:
-            return False
-        gained = float(self.targets[:-last].min() - self.targets[-last:].min())
-        return gained <= _WORTH * self.unit
-
-    def margin(self, suggested: int) -> float:
-        """Return how much better than the best a point should be, given the number of suggestions so far."""
-        return _MARGIN * self.unit if suggested % 3 and self.stalled else 0.0
-
-    def to_repeat(self, space: Space, history: History) -> Suggestion | None:
-        """Return a trial to be repeated, if it is time for that."""
-        early = len(self.targets) < _FIRST_REPEAT or len(self.seen.pending) > 0
-        if not self.noisy or early or history.suggested % _REPEAT_EVERY:
-            return None
-        config = space.decode_one(np.nan_to_num(self.top[0], nan=0.5).tolist())
-        return Suggestion(config, "once more, for the losses seem noisy: so far the most promising configuration")
-
-
-def _of_constraint(cube: Cube, seen: Observations, column: Floats, rows: Indices) -> gp.GaussianProcess:
-    """Return a process on how far a metric is beyond its bound, in units in which the bound stays at 0."""
-    scale = float(np.median(np.abs(column[rows]))) or 1.0
-    values = np.arcsinh(column / scale)
-    units = seen.units[:, cube.free]
-    theta = processes.hyperparameters(cube.columns, units[rows], values[rows])
-    return gp.GaussianProcess.of(cube.columns, theta, units[rows], values[rows])
 
 
 def _drawn(view: View, rng: np.random.Generator) -> Term:

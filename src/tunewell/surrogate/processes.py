@@ -25,6 +25,8 @@ _MOST_POINTS = 300  # that a process is given
 _MOST_FITTED = (64, 140)  # that hyperparameters are fitted to: in high and in low dimensions
 _FIT_SIZE = 80_000  # numbers in the distances by column of a fit, about
 _MOST_LABELS = 100  # of each kind
+_SURE = 80  # losses from which on the best explanation is alone
+_LEAST_SHARE = 0.1
 _LABEL_NOISE = 0.01
 _WEAK_NOISE = 0.1  # of losses extrapolated from fewer steps, in units of the signal variance
 
@@ -44,12 +46,39 @@ def of_losses(
     cube: Cube, seen: Observations, losses: Floats, weights: Floats, rows: Indices, evaluations: int = EVALUATIONS
 ) -> gp.GaussianProcess:
     """Return a process on the ``rows`` of ``losses``, shape ``(n, g)``, of what was seen."""
-    units = seen.units[:, cube.free]
+    fitted = _until_refit(cube, seen, losses, weights)
+    theta = hyperparameters(cube.columns, *fitted, evaluations)
+    return _with(theta, cube, seen, targets_of(losses, weights), rows)
+
+
+def explanations(
+    cube: Cube, seen: Observations, losses: Floats, weights: Floats, rows: Indices, evaluations: int = EVALUATIONS
+) -> list[tuple[float, gp.GaussianProcess]]:
+    """Return processes as :func:`of_losses` does, but all that explain the losses well, with the logs of their shares.
+
+    Few losses can be explained in several ways: smooth, rough, or smooth with noise. To choose one is to be sure too
+    early, so each has the share of its posterior among them (Bayesian model averaging over modes). The best is first;
+    with enough losses it is alone.
+    """
+    fitted = _until_refit(cube, seen, losses, weights)
+    modes = _modes(cube.columns, *_thinned(cube.columns, *fitted), evaluations)
+    values = np.array([value for _, value in modes])
+    shares = np.exp(values - np.logaddexp.reduce(values))
+    kept = [k for k in range(len(modes)) if k == 0 or (shares[k] > _LEAST_SHARE and len(losses) < _SURE)]
+    targets = targets_of(losses, weights)
+    return [(float(np.log(shares[k])), _with(modes[k][0], cube, seen, targets, rows)) for k in kept]
+
+
+def _until_refit(cube: Cube, seen: Observations, losses: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return coordinates and targets of the exact losses up to the last number at which there is a fit."""
     strong = np.flatnonzero(~seen.weak)
     strong = strong[: refit_at(len(strong))]
-    theta = hyperparameters(cube.columns, units[strong], targets_of(losses[strong], weights), evaluations)
+    return seen.units[strong][:, cube.free], targets_of(losses[strong], weights)
+
+
+def _with(theta: Floats, cube: Cube, seen: Observations, targets: Floats, rows: Indices) -> gp.GaussianProcess:
     noise = np.where(seen.weak[rows], _WEAK_NOISE, 0.0)
-    return gp.GaussianProcess.of(cube.columns, theta, units[rows], targets_of(losses, weights)[rows], noise)
+    return gp.GaussianProcess.of(cube.columns, theta, seen.units[rows][:, cube.free], targets[rows], noise)
 
 
 def of_failures(
@@ -73,18 +102,30 @@ def of_failures(
 
 def hyperparameters(columns: Columns, units: Floats, targets: Floats, evaluations: int = EVALUATIONS) -> Floats:
     """Return the hyperparameters for data of any size: ``units`` of shape ``(n, d)``, ``targets`` of shape ``(n,)``."""
+    return _fitted(columns, *_thinned(columns, units, targets), evaluations)
+
+
+def _thinned(columns: Columns, units: Floats, targets: Floats) -> tuple[bytes, bytes]:
+    """Return as many rows as a fit is given, as bytes, so that memos compare contents."""
     most = int(np.clip(np.sqrt(_FIT_SIZE / len(columns)), *_MOST_FITTED))
     rows = subset(units, targets, most)
-    return _fitted(columns, units[rows].tobytes(), targets[rows].tobytes(), evaluations)
+    return units[rows].tobytes(), targets[rows].tobytes()
 
 
 @lru_cache(maxsize=64)
 def _fitted(columns: Columns, units: bytes, targets: bytes, evaluations: int) -> Floats:
-    """Return the hyperparameters for data given as bytes, so that the memo compares contents."""
-    y = np.frombuffer(targets)
-    evidence = gp.Evidence(columns, np.frombuffer(units).reshape(len(y), len(columns)), y)
-    theta, _ = gp.fit(evidence, len(columns), evaluations)
+    theta, _ = gp.fit(_evidence(columns, units, targets), len(columns), evaluations)
     return theta
+
+
+@lru_cache(maxsize=64)
+def _modes(columns: Columns, units: bytes, targets: bytes, evaluations: int) -> list[tuple[Floats, float]]:
+    return gp.fit_modes(_evidence(columns, units, targets), len(columns), evaluations)
+
+
+def _evidence(columns: Columns, units: bytes, targets: bytes) -> gp.Evidence:
+    y = np.frombuffer(targets)
+    return gp.Evidence(columns, np.frombuffer(units).reshape(len(y), len(columns)), y)
 
 
 def refit_at(n: int) -> int:

@@ -1,0 +1,187 @@
+"""What Gaussian processes see in a history, for samplers to act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunewell.history import History
+from tunewell.numerics import acquisition, gp
+from tunewell.numerics.feasibility import breach
+from tunewell.numerics.kernels import Indices
+from tunewell.protocols import Suggestion
+from tunewell.samplers.acquiring import Measured, Term
+from tunewell.scales import Floats
+from tunewell.space import Space
+from tunewell.surrogate import processes
+from tunewell.surrogate.beliefs import belief
+from tunewell.surrogate.cube import Cube, cube_of
+from tunewell.surrogate.noise import Repeats, repeats
+from tunewell.surrogate.observations import Observations, observe
+
+_WORTH = 1e-3  # of the way from the median to the best loss: what counts as a gain
+_MARGIN = 0.03  # of that way: what is looked for when nothing was gained
+_NOISY = 1e-3  # noise variance over signal variance from which on a repeat is worth its price
+_FIRST_REPEAT = 12  # losses before it
+_REPEAT_EVERY = 8
+_TOP = 8
+_MOST_FAILED = 100  # failed trials, the newest, that are believed in
+_FEWEST_KNOWN = 3  # values of a constrained metric before a process is fitted to them
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One way to explain the losses.
+
+    Attributes:
+        log_share: the log of how likely it is among those that are considered.
+        model: a process on losses.
+        best: its smallest posterior mean at a point that was tried and keeps the constraints, if any does.
+    """
+
+    log_share: float
+    model: gp.GaussianProcess
+    best: float
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the processes see in a history.
+
+    Attributes:
+        cube: the space.
+        seen: what they were given.
+        targets: the warped losses, shape ``(n,)``.
+        explanations: the most likely one first.
+        top: the points with the smallest posterior means, the best first, shape ``(k, d)``.
+        conditions: failure, constraints, beliefs, as terms of the acquisition.
+        none_allowed: whether no trial keeps the constraints yet.
+        repeats: what trials of the same configuration say about noise.
+    """
+
+    cube: Cube
+    seen: Observations
+    targets: Floats
+    explanations: list[Explanation]
+    top: Floats
+    conditions: list[Term]
+    none_allowed: bool
+    repeats: Repeats
+
+    @property
+    def model(self) -> gp.GaussianProcess:
+        """The most likely process on losses."""
+        return self.explanations[0].model
+
+    @property
+    def best(self) -> float:
+        """The smallest posterior mean of that process at a point that was tried."""
+        return self.explanations[0].best
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the process finds more noise than can be neglected, and no repeat says otherwise."""
+        return self.model.noise > _NOISY and not self.repeats.deterministic
+
+    @property
+    def unit(self) -> float:
+        """The way from the median to the best loss, in warped units."""
+        return max(0.0, float(np.median(self.targets)) - self.best)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the last results have brought nothing worth having."""
+        last = min(len(self.cube.free), 10) + 2
+        if len(self.targets) < 2 * last or self.noisy:
+            return False
+        gained = float(self.targets[:-last].min() - self.targets[-last:].min())
+        return gained <= _WORTH * self.unit
+
+    def margin(self, suggested: int) -> float:
+        """Return how much better than the best a point should be, given the number of suggestions so far."""
+        return _MARGIN * self.unit if suggested % 3 and self.stalled else 0.0
+
+    def to_repeat(self, space: Space, history: History) -> Suggestion | None:
+        """Return a trial to be repeated, if it is time for that."""
+        early = len(self.targets) < _FIRST_REPEAT or len(self.seen.pending) > 0
+        if not self.noisy or early or history.suggested % _REPEAT_EVERY:
+            return None
+        config = space.decode_one(np.nan_to_num(self.top[0], nan=0.5).tolist())
+        return Suggestion(config, "once more, for the losses seem noisy: so far the most promising configuration")
+
+
+def look(space: Space, history: History, initial: int, evaluations: int, rng: np.random.Generator) -> View | None:
+    """Fit processes to a history, or return None while there are fewer than ``initial`` losses to fit them to.
+
+    ``rng`` draws the weights that make several goals one; ``evaluations`` are those of a fit's log posterior.
+    """
+    cube, seen = cube_of(space), observe(space, history)
+    if len(seen.losses) < initial or not np.isfinite(seen.losses).all(axis=1).any() or not len(cube.free):
+        return None
+    weights = rng.dirichlet(np.ones(seen.losses.shape[1]))
+    targets = processes.targets_of(seen.losses, weights)
+    broken = breach(seen.violations) > 0.0
+    rows = processes.subset(seen.units[:, cube.free], np.where(broken, targets + np.ptp(targets), targets))
+    failed = seen.failed[-_MOST_FAILED:]
+    kept = ~broken[rows]
+    allowed = np.concatenate(
+        [kept if kept.any() else ~kept, np.zeros(len(failed), np.bool_), np.ones(len(seen.pending), np.bool_)]
+    )
+    believed = np.concatenate([failed, seen.pending])[:, cube.free]
+    explanations = []
+    for log_share, model in processes.explanations(cube, seen, seen.losses, weights, rows, evaluations):
+        whole = model.append(believed) if len(believed) else model
+        explanations.append(Explanation(log_share, whole, float(whole.reached[allowed].min())))
+    reached = np.where(allowed, explanations[0].model.reached, np.inf)
+    points = np.concatenate([seen.units[rows], failed, seen.pending])
+    return View(
+        cube=cube,
+        seen=seen,
+        targets=targets,
+        explanations=explanations,
+        top=points[np.argsort(reached, kind="stable")[: min(_TOP, int(allowed.sum()))]],
+        conditions=conditions(cube, space, history, seen, targets, rows, evaluations),
+        none_allowed=not kept.any(),
+        repeats=repeats(seen),
+    )
+
+
+def conditions(
+    cube: Cube,
+    space: Space,
+    history: History,
+    seen: Observations,
+    targets: Floats,
+    rows: Indices,
+    evaluations: int = processes.EVALUATIONS,
+) -> list[Term]:
+    """Return the terms that do not depend on how promising a point is: belief, failure, constraints.
+
+    Args:
+        cube, space, history, seen: the study.
+        targets: what the belief is judged by, smaller for better, shape ``(n,)``.
+        rows: those whose constrained metrics are modelled.
+        evaluations: of the log posterior in a fit.
+    """
+    terms: list[Term] = []
+    favour = belief(cube, space, history, seen.units, targets)
+    if favour is not None:
+        terms.append(favour)
+    failures = processes.of_failures(cube, seen, evaluations=evaluations)
+    if failures is not None:
+        terms.append(Measured(cube, failures, acquisition.log_works))
+    for column in seen.violations.T:
+        known = rows[np.isfinite(column[rows])]
+        if len(known) >= _FEWEST_KNOWN:
+            terms.append(Measured(cube, _of_constraint(cube, seen, column, known), acquisition.log_kept))
+    return terms
+
+
+def _of_constraint(cube: Cube, seen: Observations, column: Floats, rows: Indices) -> gp.GaussianProcess:
+    """Return a process on how far a metric is beyond its bound, in units in which the bound stays at 0."""
+    scale = float(np.median(np.abs(column[rows]))) or 1.0
+    values = np.arcsinh(column / scale)
+    units = seen.units[:, cube.free]
+    theta = processes.hyperparameters(cube.columns, units[rows], values[rows])
+    return gp.GaussianProcess.of(cube.columns, theta, units[rows], values[rows])
