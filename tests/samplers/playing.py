@@ -9,6 +9,7 @@ import numpy as np
 import tunewell as tw
 from tunewell.events import Ended, Goal, Status, TrialStarted
 from tunewell.history import History
+from tunewell.protocols import Suggestion
 from tunewell.testing.histories import created
 
 LOSS = (Goal("loss"),)
@@ -31,7 +32,8 @@ def begin(history, config, origin="sampler"):
 
 def ask(sampler, history):
     """Start the trial that the sampler suggests; return its number."""
-    config = sampler.suggest(history.space, history, np.random.default_rng([history.seed, len(history.trials)]))
+    answer = sampler.suggest(history.space, history, np.random.default_rng([history.seed, len(history.trials)]))
+    config = Suggestion.of(answer).config
     assert dict(config) == history.space.check(config)
     return begin(history, config)
 

@@ -34,7 +34,7 @@ from scipy.special import ndtr
 
 from tunewell.history import History
 from tunewell.numerics import acquisition
-from tunewell.protocols import Suggestion
+from tunewell.protocols import Exhausted, Suggestion
 from tunewell.samplers.acquiring import Measured, Mixture, Sum, Term, first, largest
 from tunewell.samplers.view import View, look
 from tunewell.space import Config, Space
@@ -98,7 +98,15 @@ class GP:
         terms = [self._promise(view, history.suggested, rng), *view.conditions]
         if view.none_allowed and view.conditions:  # first find out where the constraints are kept
             terms = view.conditions
-        config = largest(view.cube, space, history, Sum(terms), view.top, self.candidates, rng)
+        target = Sum(terms)
+        try:
+            config = largest(view.cube, space, history, target, view.top, self.candidates, rng)
+        except Exhausted:
+            if not view.noisy:
+                raise
+            again = view.top[int(np.argmax(target.value(view.top)))]
+            config = space.decode_one(np.nan_to_num(again, nan=0.5).tolist())
+            return Suggestion(config, "once more, for the losses are noisy and everything has been tried")
         return Suggestion(config, self._reason(view, space, config, history.suggested))
 
     def _promise(self, view: View, suggested: int, rng: np.random.Generator) -> Term:

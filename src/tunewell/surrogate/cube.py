@@ -54,9 +54,10 @@ class Cube:
         ]
 
     def snap(self, units: Floats) -> Floats:
-        """Return the coordinates of the configurations that ``units``, shape ``(n, d)`` without NaN, decode to.
+        """Return the coordinates of the configurations nearest to ``units``, shape ``(n, d)`` without NaN.
 
-        Inactive parameters become NaN.
+        Inactive parameters become NaN. On a logarithmic scale of whole numbers what is nearest may be the neighbour of
+        what ``units`` decode to.
         """
         units = units.copy()
         for j, table in self._tables:

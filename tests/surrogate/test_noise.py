@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+
+from tunewell.surrogate.noise import Repeats, repeats
+from tunewell.surrogate.observations import Observations
+
+
+def seen(units, losses, weak=None):
+    units, losses = np.array(units, dtype=float), np.array(losses, dtype=float)
+    n, d = units.shape
+    weak = np.zeros(n, dtype=np.bool_) if weak is None else np.array(weak)
+    nothing = np.zeros((0, d))
+    return Observations(units, losses.reshape(n, -1), np.zeros((n, 0)), weak, nothing, nothing)
+
+
+def test_no_repeat_says_nothing():
+    found = repeats(seen([[0.1, 0.2], [0.2, 0.1]], [1.0, 1.0]))
+    assert found == Repeats(0, False)
+    assert not found.deterministic
+
+
+def test_equal_losses_say_deterministic_and_others_noise():
+    units = [[0.1], [0.2], [0.1], [0.3], [0.1]]
+    assert repeats(seen(units, [1.0, 2.0, 1.0, 3.0, 1.0])) == Repeats(2, False)
+    assert repeats(seen(units, [1.0, 2.0, 1.0, 3.0, 1.0])).deterministic
+    noisy = repeats(seen(units, [1.0, 2.0, 1.0, 3.0, 1.1]))
+    assert noisy == Repeats(2, True)
+    assert not noisy.deterministic
+
+
+def test_inactive_parameters_are_equal():
+    nan = np.nan
+    assert repeats(seen([[0.1, nan], [0.1, nan]], [1.0, 1.0])).deterministic
+    assert repeats(seen([[0.1, nan], [0.1, 0.5]], [1.0, 2.0])) == Repeats(0, False)
+
+
+def test_one_goal_that_differs_is_enough():
+    assert repeats(seen([[0.1], [0.1]], [[1.0, 2.0], [1.0, 3.0]])).differ
+
+
+def test_extrapolated_losses_do_not_count():
+    assert repeats(seen([[0.1], [0.1]], [1.0, 2.0], weak=[False, True])) == Repeats(0, False)
+
+
+def test_diverging_twice_is_deterministic():
+    assert repeats(seen([[0.1], [0.1]], [np.inf, np.inf])).deterministic
