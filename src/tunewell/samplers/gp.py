@@ -55,7 +55,8 @@ class GP:
     Attributes:
         acquisition: what to maximise: ``"log_ei"`` and ``"ei"``, expected improvement over the best posterior mean;
             ``"noisy_log_ei"``, averaged over what the best value may truly be; ``"ucb"``, a confidence bound;
-            ``"pi"``, the probability of improvement; ``"thompson"``, the best point of a drawn function.
+            ``"pi"``, the probability of an improvement worth having, 3 % as above; ``"thompson"``, the best point of a
+            drawn function.
         initial: configurations before the first fit: the middle of the ranges, then quasi-random ones.
         candidates: random points that the search for the next configuration begins with; the accuracy of the
             suggestion against its cost.
@@ -115,7 +116,7 @@ class GP:
         if self.acquisition == "ucb":
             return Measured(cube, model, acquisition.bounding(self.width))
         if self.acquisition == "pi":
-            return Measured(cube, model, acquisition.improving(best))
+            return Measured(cube, model, acquisition.improving(best - view.worthwhile))
         if self.acquisition == "thompson":
             return _drawn(view, rng)
         if self.acquisition == "noisy_log_ei":

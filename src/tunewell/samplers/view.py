@@ -98,9 +98,14 @@ class View:
         gained = float(self.targets[:-last].min() - self.targets[-last:].min())
         return gained <= _WORTH * self.unit
 
+    @property
+    def worthwhile(self) -> float:
+        """An improvement that is worth a trial, in warped units."""
+        return _MARGIN * self.unit
+
     def margin(self, suggested: int) -> float:
         """Return how much better than the best a point should be, given the number of suggestions so far."""
-        return _MARGIN * self.unit if suggested % 3 and self.stalled else 0.0
+        return self.worthwhile if suggested % 3 and self.stalled else 0.0
 
     def to_repeat(self, space: Space, history: History) -> Suggestion | None:
         """Return a trial to be repeated, if it is time for that."""

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from playing import ask, bowl, configs, cube, play, tell
+
+import tunewell as tw
+from tunewell.events import Goal
+from tunewell.history import History
+from tunewell.numerics.gp import GaussianProcess
+from tunewell.protocols import Exhausted, Suggestion
+from tunewell.samplers.auto import Auto
+from tunewell.testing.histories import mixed_space, random_events
+from tunewell.testing.samplers import SamplerContract
+
+
+class TestAuto(SamplerContract):
+    @pytest.fixture
+    def sampler(self):
+        return Auto()
+
+
+def why(history):
+    """Return what the sampler says about the next trial."""
+    rng = np.random.default_rng([history.seed, len(history.trials)])
+    return Suggestion.of(Auto().suggest(history.space, history, rng)).reason
+
+
+def told(study, objective, trials):
+    """Ask and tell; return the records."""
+    for _ in range(trials):
+        trial = study.ask()
+        study.tell(trial, objective(trial.params))
+    return study.trials
+
+
+def test_it_is_the_default():
+    study = tw.Study(cube(2), metric="loss", seed=0)
+    told(study, bowl, 5)
+    assert study.history.settings["sampler"] == {"name": "auto"}
+    assert study.trials[0].params == {"x0": 0.5, "x1": 0.5}
+
+
+def test_it_beats_chance_on_a_smooth_function():
+    ours = [play(Auto(), cube(3), bowl, 25, seed).best.loss for seed in range(2)]
+    random = [play(tw.samplers.Random(), cube(3), bowl, 25, seed).best.loss for seed in range(9)]
+    assert max(ours) < 0.1 * np.median(random)
+
+
+def test_it_begins_with_what_is_believed():
+    study = tw.Study(cube(2), metric="loss", sampler="auto", seed=0)
+    study.believe({"x1": 0.7})
+    assert told(study, lambda params: 1.0, 1)[0].params == pytest.approx({"x0": 0.5, "x1": 0.7})
+
+
+def test_it_begins_with_the_default_where_one_is_stated():
+    study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0, default=0.2), y=tw.Float(0.0, 1.0)), metric="loss", seed=0)
+    assert told(study, lambda params: 1.0, 1)[0].params == {"x": 0.2, "y": 0.5}
+
+
+def test_a_smooth_deterministic_objective_is_never_asked_the_same_twice():
+    study = tw.Study(cube(2), metric="loss", sampler="auto", seed=0)
+    records = told(study, bowl, 40)
+    assert len({tuple(record.params.values()) for record in records}) == 40
+    assert not any("once more" in record.why for record in records)
+
+
+def test_under_noise_some_configurations_are_repeated_and_that_is_said():
+    noise = np.random.default_rng(0)
+    study = tw.Study(cube(2), metric="loss", sampler="auto", seed=0)
+    records = told(study, lambda params: bowl(params) + 0.3 * noise.standard_normal(), 40)
+    known, again = set(), []
+    for record in records:
+        values = tuple(record.params.values())
+        if values in known:
+            again.append(record)
+        known.add(values)
+    assert 2 <= len(again) <= 8
+    assert all("once more, for the losses seem noisy" in record.why for record in again)
+
+
+def test_a_rough_objective_is_repeated_once_and_then_known_to_be_deterministic():
+    """What looks like noise is not: the first repeat tells."""
+
+    def rough(params):
+        return math.sin(1e4 * params["x0"]) + math.sin(1e4 * params["x1"])
+
+    study = tw.Study(cube(2), metric="loss", sampler="auto", seed=0)
+    records = told(study, rough, 45)
+    assert sum("once more" in record.why for record in records) == 1
+    assert len({tuple(record.params.values()) for record in records}) == 44
+
+
+def test_where_the_process_cannot_predict_every_other_suggestion_is_a_parzen_estimators(monkeypatch):
+    history = play(Auto(), cube(2), bowl, 22)
+    assert not any("Parzen" in reason for reason in next_reasons(history))
+    monkeypatch.setattr(GaussianProcess, "skill", 0.0)
+    assert ["Parzen" in reason for reason in next_reasons(history)] == [False, True, False, True]
+    few = play(Auto(), cube(2), bowl, 12)
+    assert not any("Parzen" in reason for reason in next_reasons(few))
+
+
+def next_reasons(history):
+    reasons = []
+    for _ in range(4):
+        reasons.append(why(history))
+        tell(history, ask(Auto(), history), bowl(history.trials[-1].params))
+    return reasons
+
+
+def test_several_goals_are_decided_by_the_hypervolume():
+    goals = (Goal("loss"), Goal("cost", "max"))
+    history = play(Auto(), cube(2), lambda c: (c["x0"] + c["x1"], c["x0"] - c["x1"]), 14, goals=goals)
+    assert "hypervolume" in why(history)
+    many = History(random_events(mixed_space(), 20, goals=tuple(Goal(name) for name in "abcde")))
+    assert "hypervolume" not in why(many)
+
+
+def test_choices_are_exhausted():
+    space = tw.Space(a=tw.Choice(["x", "y", "z"]), b=tw.Int(1, 3), c=tw.Choice([0, 1], when={"a": "x"}))
+    history = play(Auto(), space, lambda config: config["b"], 12)
+    assert len({tuple(config.items()) for config in configs(history)}) == 12
+    with pytest.raises(Exhausted, match="all 12 configurations"):
+        ask(Auto(), history)
+
+
+def test_eight_asks_before_a_tell_are_distinct():
+    study = tw.Study(mixed_space(), metric="loss", sampler="auto", seed=0)
+    for _ in range(3):
+        batch = [study.ask() for _ in range(8)]
+        assert len({tuple(trial.params.items()) for trial in batch}) == 8
+        for trial in batch:
+            study.tell(trial, abs(math.log10(trial.params["learning_rate"]) + 3.0))
+    assert len({tuple(record.params.items()) for record in study.trials}) == 24
+
+
+def test_it_suggests_the_same_from_a_copy_of_the_history():
+    events = random_events(mixed_space(), 50, pending=2)
+    kept = History(events[:60])
+    ask_before = why(kept)
+    assert ask_before == why(History(events[:60]))
+    for event in events[60:]:
+        kept.apply(event)
+    rng, copy = np.random.default_rng(5), np.random.default_rng(5)
+    assert Auto().suggest(kept.space, kept, rng) == Auto().suggest(kept.space, History(events), copy)
+
+
+def test_a_run_closes_in():
+    """By the public names, with parallel workers' worth of history in one process."""
+    study = tw.Study(cube(3), metric="loss", seed=1)
+    study.run(lambda trial: bowl(trial.params), trials=25, workers=1, executor="inline", progress=False)
+    assert study.best.value < 0.01
