@@ -1,11 +1,14 @@
-"""All benchmarks, one after another: ``python -m benchmarks [--quick]``."""
+"""All benchmarks of cost, one after another: ``python -m benchmarks [--quick]``.
+
+What is found, and not what it costs, is measured by ``python -m benchmarks.search``: with all peers that takes hours.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-NAMES = ("imports", "storage", "driver", "executors")
+NAMES = ("imports", "storage", "driver", "executors", "search.cost")
 
 
 def main() -> int:

@@ -184,6 +184,7 @@ class Page:
     given: argparse.Namespace
     parts: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    how: str = "interleaved; median (smallest–largest)"
 
     def text(self, *paragraphs: str) -> None:
         """Add paragraphs."""
@@ -214,7 +215,7 @@ class Page:
         head = [
             f"# {self.title}",
             f"`{about['command']}` on {about['date']}: {about['machine']}, Python {about['python']}, {said}; "
-            f"seed {about['seed']}; {about['rounds']} round(s), interleaved; median (smallest–largest).",
+            f"seed {about['seed']}; {about['rounds']} round(s), {self.how}.",
         ]
         page = "\n\n".join([*head, *self.parts]) + "\n"
         folder = SCRATCH if self.given.quick else RESULTS

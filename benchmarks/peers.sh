@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes .venv-peers in the repository root: the libraries the benchmarks compare with, apart from Tunewell's own
-# environment, in the versions that the committed results were measured with.
+# Makes the libraries the benchmarks compare with, apart from Tunewell's own environment, in the versions that the
+# committed results were measured with: .venv-peers for the benchmarks of cost, which is all without arguments, and
+# environments of their own for more methods in benchmarks.search: benchmarks/peers.sh main nevergrad ax smac hebo
 set -eu
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python3}"
@@ -8,7 +9,37 @@ python="${PYTHON:-python3}"
     echo "expected Python 3.11 or newer, got $("$python" --version): say which, PYTHON=python3.12 benchmarks/peers.sh" >&2
     exit 1
 }
-"$python" -m venv .venv-peers
-.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
-    "optuna==5.0.0" "SQLAlchemy==2.1.9" "ray[tune]==2.60.0"
-.venv-peers/bin/python -c 'import optuna, ray; print("optuna", optuna.__version__, "ray", ray.__version__)'
+
+# The environment's name, then packages; torch comes first and alone, so that a CPU build at hand is taken.
+make_environment() {
+    folder="$1"
+    shift
+    [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
+    case " $* " in *" torch=="*)
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "torch==2.13.0" ;;
+    esac
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+for which in ${*:-main}; do
+    echo "making the environment: $which"
+    case "$which" in
+    main) # Optuna, Ray Tune, hyperopt; PyTorch for Optuna's Gaussian process, Matplotlib for the charts
+        make_environment .venv-peers "torch==2.13.0" "optuna==5.0.0" "SQLAlchemy==2.1.9" "ray[tune]==2.60.0" \
+            "cmaes==0.13.1" "scipy==1.17.1" "hyperopt==0.3.0" "matplotlib==3.11.2" ;;
+    nevergrad) # its metamodel fails with NumPy 2.4
+        make_environment .venv-peers-nevergrad "numpy==2.3.5" "nevergrad==1.0.12" ;;
+    ax) # with BoTorch
+        make_environment .venv-peers-ax "torch==2.13.0" "ax-platform==1.3.1" "botorch==0.18.1" ;;
+    smac)
+        make_environment .venv-peers-smac "smac==2.4.1" ;;
+    hebo) # asks for pymoo 0.6.0, which has no wheel for this Python; 0.6.1 does
+        make_environment .venv-peers-hebo "torch==2.13.0" "numpy==1.24.4" "scipy==1.11.4" "scikit-learn==1.3.2" \
+            "pandas==2.0.3" "pymoo==0.6.1" "gpytorch==1.11" "GPy==1.13.2" "catboost==1.2.8" \
+            "matplotlib==3.8.4" "disjoint-set==0.9.0"
+        .venv-peers-hebo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "hebo==0.3.6" ;;
+    *)
+        echo "expected main, nevergrad, ax, smac or hebo, got $which" >&2
+        exit 1 ;;
+    esac
+done

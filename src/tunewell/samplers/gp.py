@@ -72,7 +72,7 @@ class GP:
 
     acquisition: Acquisition = "log_ei"
     initial: int = 3
-    candidates: int = 256
+    candidates: int = 224
     evaluations: int = processes.EVALUATIONS
     width: float = 2.0
 

@@ -21,7 +21,7 @@ from tunewell.surrogate.cube import Cube
 from tunewell.surrogate.observations import Observations
 
 EVALUATIONS = 20  # of the log posterior in a fit
-_MOST_POINTS = 300  # that a process is given
+_MOST_POINTS = 256  # that a process is given
 _MOST_FITTED = (64, 140)  # that hyperparameters are fitted to: in high and in low dimensions
 _FIT_SIZE = 80_000  # numbers in the distances by column of a fit, about
 _MOST_LABELS = 100  # of each kind
