@@ -22,8 +22,7 @@ from tunewell.cli.storage import (
 )
 
 if TYPE_CHECKING:
-    from tunewell.surrogate.incumbent import incumbent
-from tunewell.history import History, TrialRecord
+    from tunewell.history import History, TrialRecord
 
 
 def ls(
@@ -145,6 +144,8 @@ def _by_value(record: TrialRecord) -> tuple[int, float, int]:
 
 
 def _best_trials(history: History) -> list[TrialRecord]:
+    from tunewell.surrogate.incumbent import incumbent
+
     if len(history.goals) == 1:
         best = incumbent(history)
         return [best] if best is not None else []
@@ -166,6 +167,7 @@ def _found(history: History, record: TrialRecord) -> dict[str, Any]:
 
 def _best_value(history: History) -> str:
     from tunewell.console.text import number
+    from tunewell.surrogate.incumbent import incumbent
 
     if len(history.goals) != 1:
         return f"{len(_best_trials(history))} unbeaten"
@@ -178,6 +180,8 @@ def _active(history: History) -> float:
 
 
 def _about(name: str, history: History) -> dict[str, Any]:
+    from tunewell.surrogate.incumbent import incumbent
+
     best = incumbent(history) if len(history.goals) == 1 else None
     return {
         "study": name,
