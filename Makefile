@@ -43,4 +43,4 @@ bench: .venv/.ready  ## the benchmarks, side by side with peers (makes .venv-pee
 	$(PY) -m benchmarks
 
 clean:  ## remove what the targets made
-	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis tunewell-demo
+	rm -rf .venv .venv-peers* .mypy_cache .ruff_cache .pytest_cache .hypothesis tunewell-demo
