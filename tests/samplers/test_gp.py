@@ -229,6 +229,21 @@ def test_a_region_that_goes_wrong_is_visited_less_and_less(status):
     assert late < early
 
 
+def test_an_optimum_at_the_edge_of_what_runs_out_of_memory_is_not_fought_for_with_failures():
+    space = tw.Space(x=tw.Float(0, 1), y=tw.Float(0, 1), z=tw.Float(0, 1))
+    study, failed = tw.Study(space, sampler="gp", seed=0), 0
+    for _ in range(40):
+        trial = study.ask()
+        x, y, z = trial.params.values()
+        if x + y > 1.2:
+            study.tell(trial, status="out_of_memory")
+            failed += 1
+        else:
+            study.tell(trial, (z - 0.3) ** 2 - x - y)
+    assert failed <= 20  # without a price of failing it is three quarters
+    assert study.best.value < -1.15
+
+
 def test_trials_that_return_nan_are_avoided():
     history = play(GP(), cube(4), lambda c: math.nan if c["x0"] > 0.5 else bowl(c), 30)
     assert np.mean([config["x0"] > 0.5 for config in configs(history)[15:]]) <= 0.2

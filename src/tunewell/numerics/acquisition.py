@@ -110,6 +110,16 @@ def log_works(mean: Floats, std: Floats) -> tuple[Floats, Floats, Floats]:
     return value, by_mean, by_spread * std / spread
 
 
+def times(factor: float, measure: Measure) -> Measure:
+    """Return a measure ``factor`` times as large."""
+
+    def scaled(mean: Floats, std: Floats) -> tuple[Floats, Floats, Floats]:
+        value, by_mean, by_std = measure(mean, std)
+        return factor * value, factor * by_mean, factor * by_std
+
+    return scaled
+
+
 def log_kept(mean: Floats, std: Floats) -> tuple[Floats, Floats, Floats]:
     """Return log P[y < 0], that a constraint whose bound lies at 0 is kept, and its derivatives in μ and σ."""
     return log_probability_of_improvement(mean, std, 0.0)

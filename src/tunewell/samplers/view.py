@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunewell.history import History
+from tunewell.events import Status
+from tunewell.history import OBSERVED, History
 from tunewell.numerics import acquisition, gp
 from tunewell.numerics.feasibility import breach
 from tunewell.numerics.kernels import Indices
@@ -27,6 +28,9 @@ _FIRST_REPEAT = 12  # losses before it
 _REPEAT_EVERY = 8
 _TOP = 8
 _MOST_FAILED = 100  # failed trials, the newest, that are believed in
+_WRONG = frozenset({Status.DIVERGED, Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT})
+_NEWEST = 10  # trials whose failures set the price of one more
+_DEAREST = 200.0
 _FEWEST_KNOWN = 3  # values of a constrained metric before a process is fitted to them
 
 
@@ -175,12 +179,23 @@ def conditions(
         terms.append(favour)
     failures = processes.of_failures(cube, seen, evaluations=evaluations)
     if failures is not None:
-        terms.append(Measured(cube, failures, acquisition.log_works))
+        terms.append(Measured(cube, failures, acquisition.times(_price(history), acquisition.log_works)))
     for column in seen.violations.T:
         known = rows[np.isfinite(column[rows])]
         if len(known) >= _FEWEST_KNOWN:
             terms.append(Measured(cube, _of_constraint(cube, seen, column, known), acquisition.log_kept))
     return terms
+
+
+def _price(history: History) -> float:
+    """Return how many times the log of the probability that a trial works counts: once and more, the more have failed.
+
+    By the expected improvement alone a search that has little left to gain on the safe side would try its luck on the
+    other side again and again. So the newest trials' share of failures sets the price of one more.
+    """
+    newest = [history.trials[number] for number in history.rested[-_NEWEST:]]
+    wrong = sum(trial.status in _WRONG or (trial.status in OBSERVED and not trial.observed) for trial in newest)
+    return 1.0 + _DEAREST * wrong / _NEWEST
 
 
 def _of_constraint(cube: Cube, seen: Observations, column: Floats, rows: Indices) -> gp.GaussianProcess:
