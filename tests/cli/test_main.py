@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -135,7 +136,11 @@ def test_ctrl_c_is_130(storage: Path) -> None:
         while "files:" not in process.stdout.readline():
             pass
         time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        for _ in range(5):  # on a busy machine the first may fall into an import, where it is lost
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                assert process.wait(3) == 130
+                break
+        assert process.returncode == 130
         assert process.stderr.read() == ""
     assert run(*COMMAND, "ls", "-q", "lab.db").stdout.splitlines()[0] == "digits"
