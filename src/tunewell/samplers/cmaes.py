@@ -25,17 +25,16 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tunewell.events import Status
-from tunewell.history import OBSERVED, History, TrialRecord
+from tunewell.history import History, TrialRecord
 from tunewell.numerics import cmaes
 from tunewell.numerics.cmaes import Normal, Places, Strategy
 from tunewell.numerics.feasibility import breach
+from tunewell.samplers.results import Result, encoded, first_result
 from tunewell.samplers.sobol import Sobol
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
 from tunewell.surrogate.observations import values_of
 
-_BAD = frozenset({Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED, Status.TIMED_OUT})
 _MOST_BINS = 1024  # with more, an integer is treated as a real number
 _DRAWS = 10  # until one is new; after that an old one will do
 _TOL_X = 1e-10  # a law narrower than this, in the unit cube, has converged
@@ -181,7 +180,7 @@ class _Run:
         """Generations after which a best loss that has not moved means that the run is stuck."""
         return 10 + math.ceil(30 * self.strategy.dimension / self.population)
 
-    def after(self, plan: _Plan, units: Floats, results: Sequence[_Result], uniform: Floats) -> _Run:
+    def after(self, plan: _Plan, units: Floats, results: Sequence[Result], uniform: Floats) -> _Run:
         """Return the run after a generation: λ rows of the unit cube and their results."""
         s = self.strategy
         losses, breaches = np.array([one.losses for one in results]), _breaches(results)
@@ -253,7 +252,7 @@ def _next(sampler: CMAES, plan: _Plan, run: _Run, rng: np.random.Generator) -> _
     return replace(fresh, number=run.number + 1, large=2 * run.large, spent=run.spent)
 
 
-def _breaches(results: Sequence[_Result]) -> Floats:
+def _breaches(results: Sequence[Result]) -> Floats:
     """Return by how much each result breaks the constraints, shape ``(λ,)``."""
     return breach(np.array([one.margins for one in results]).reshape(len(results), -1))
 
@@ -281,21 +280,13 @@ def _merit(losses: Floats) -> Floats:
 # --- the memo: the history, read once ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Result:
-    """What came of a trial: its losses, infinite when it went wrong, and how far its metrics lie beyond the bounds."""
-
-    losses: tuple[float, ...]
-    margins: tuple[float, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class _Begun:
     """A result from before the first generation."""
 
     number: int
     unit: Floats
-    result: _Result
+    result: Result
 
 
 @dataclass(eq=False)
@@ -311,7 +302,7 @@ class _Memo:
     seen: set[int] = field(default_factory=set)
     doubtful: list[int] = field(default_factory=list)  # at rest, but without a result so far
     units: list[Floats] = field(default_factory=list)  # results in the order of rest
-    results: list[_Result] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
     begun: list[_Begun] = field(default_factory=list)  # what decides on the start
     used: int = 0
     run: _Run | None = None
@@ -338,19 +329,19 @@ class _Memo:
                     self.first_drawn = record.number
                 self.own.add(record.number)
         self.counted = len(history.trials)
-        fresh: list[tuple[TrialRecord, _Result]] = []
+        fresh: list[tuple[TrialRecord, Result]] = []
         for number in history.rested[self.read :]:
             if number in self.seen:
                 continue
             self.seen.add(number)
             record = history.trials[number]
-            result = _result(history, record)
+            result = first_result(history, record)
             if result is None:
                 self.doubtful.append(number)
             elif number in self.own or number < self.first_drawn:
                 fresh.append((record, result))
         self.read = len(history.rested)
-        units = _encoded(self.space, [record.params for record, _ in fresh])
+        units = encoded(self.space, [record.params for record, _ in fresh])
         for (record, result), unit in zip(fresh, units, strict=True):
             if unit is None:
                 continue
@@ -368,44 +359,6 @@ _MEMOS: WeakKeyDictionary[History, dict[tuple[CMAES, Space], _Memo]] = WeakKeyDi
 def _memo(sampler: CMAES, space: Space, history: History) -> _Memo:
     memos = _MEMOS.setdefault(history, {})
     memo = memos.get((sampler, space))
-    if memo is None or any(_result(history, history.trials[number]) for number in memo.doubtful):
+    if memo is None or any(first_result(history, history.trials[number]) for number in memo.doubtful):
         memo = memos[sampler, space] = _Memo(space)
     return memo
-
-
-def _result(history: History, record: TrialRecord) -> _Result | None:
-    """Return what a trial first rested with; None while that is not known.
-
-    Whatever happens to the trial later, the answer stays, but for None: reports of an earlier stretch of training
-    come before the way it ended.
-    """
-    if len(record.stretches) > 1 or record.status is Status.PAUSED:
-        goals = history.goals
-        reports = [report for report in record.reports if all(goal.metric in report.metrics for goal in goals)]
-        ends = [stretch.end for stretch in record.stretches if stretch.end is not None]
-        if reports and (end := next((end for end in ends if end >= reports[0].time), None)) is not None:
-            newest = next(report for report in reversed(reports) if report.time <= end)
-            losses = tuple(goal.loss(newest.metrics[goal.metric]) for goal in goals)
-            return _Result(_finite(losses), _margins_until(end, record))
-    if record.status in _BAD:
-        return _Result((math.inf,) * len(history.goals), record.margins)
-    found = record.losses if record.status in OBSERVED else None
-    return None if found is None else _Result(_finite(found), record.margins)
-
-
-def _finite(losses: tuple[float, ...]) -> tuple[float, ...]:
-    return losses if all(map(math.isfinite, losses)) else (math.inf,) * len(losses)
-
-
-def _margins_until(end: float, record: TrialRecord) -> tuple[float, ...]:
-    """Return how far each metric lay beyond its bound when a stretch of training ended, NaN where it was not known."""
-    known = {name: value for report in record.reports if report.time <= end for name, value in report.metrics.items()}
-    return tuple(rule.violation(known.get(rule.metric)) for rule in record.constraints)
-
-
-def _encoded(space: Space, configs: Sequence[Config]) -> list[Floats | None]:
-    """Return rows of the unit cube, None for what the space, changed since, no longer holds."""
-    try:
-        return list(space.encode(configs))
-    except ValueError:
-        return [None] if len(configs) == 1 else [row for config in configs for row in _encoded(space, [config])]

@@ -83,12 +83,14 @@ def places(losses: Floats, violations: Floats) -> Places:
 
 
 @dataclass(frozen=True, slots=True)
-class _Result:
+class Result:
+    """What came of a trial: its losses, infinite when it went wrong, and how far its metrics lie beyond the bounds."""
+
     losses: tuple[float, ...]
-    violations: tuple[float, ...]
+    margins: tuple[float, ...]
 
 
-def _first_result(history: History, record: TrialRecord) -> _Result | None:
+def first_result(history: History, record: TrialRecord) -> Result | None:
     """Return what a trial first rested with, infinite when it went wrong; None while that is not known.
 
     Whatever happens to the trial later, the answer stays, but for None: reports of an earlier stretch of training
@@ -105,19 +107,19 @@ def _first_result(history: History, record: TrialRecord) -> _Result | None:
                     known.update(report.metrics)
             losses = tuple(goal.loss(known[goal.metric]) for goal in goals)
             violations = tuple(rule.violation(known.get(rule.metric)) for rule in history.constraints)
-            return _Result(_finite(losses), violations)
+            return Result(_finite(losses), violations)
     if record.status in _BAD:
-        return _Result((math.inf,) * len(goals), record.margins)
+        return Result((math.inf,) * len(goals), record.margins)
     found = record.losses if record.status in OBSERVED else None
-    return None if found is None else _Result(_finite(found), record.margins)
+    return None if found is None else Result(_finite(found), record.margins)
 
 
-def _encoded(space: Space, configs: Sequence[Config]) -> list[Floats | None]:
+def encoded(space: Space, configs: Sequence[Config]) -> list[Floats | None]:
     """Return rows of the unit cube, None for what the space, changed since, no longer holds."""
     try:
         return list(space.encode(configs))
     except ValueError:
-        return [None] if len(configs) == 1 else [row for config in configs for row in _encoded(space, [config])]
+        return [None] if len(configs) == 1 else [row for config in configs for row in encoded(space, [config])]
 
 
 def _finite(losses: tuple[float, ...]) -> tuple[float, ...]:
@@ -141,29 +143,29 @@ class _Table:
 
     def outdated(self, history: History) -> bool:
         """Tell whether a trial that rested without a result has one now, which belongs further up."""
-        return any(_first_result(history, history.trials[number]) for number in self._doubtful)
+        return any(first_result(history, history.trials[number]) for number in self._doubtful)
 
     def read(self, history: History) -> Results:
         """Take in the trials that came to rest since the last call; return all results."""
-        fresh: list[tuple[TrialRecord, _Result]] = []
+        fresh: list[tuple[TrialRecord, Result]] = []
         for number in history.rested[self._read :]:
             if number in self._seen:
                 continue
             self._seen.add(number)
-            found = _first_result(history, history.trials[number])
+            found = first_result(history, history.trials[number])
             if found is None:
                 self._doubtful.append(number)
             else:
                 fresh.append((history.trials[number], found))
         self._read = len(history.rested)
-        units = _encoded(self.space, [record.params for record, _ in fresh])
+        units = encoded(self.space, [record.params for record, _ in fresh])
         kept = [(unit, *pair) for unit, pair in zip(units, fresh, strict=True) if unit is not None]
         if kept:
             old = self.found
             self.found = Results(
                 np.concatenate([old.units, [unit for unit, _, _ in kept]]),
                 np.concatenate([old.losses, [result.losses for _, _, result in kept]]),
-                np.concatenate([old.violations, [result.violations for _, _, result in kept]]),
+                np.concatenate([old.violations, [result.margins for _, _, result in kept]]),
                 np.append(old.numbers, [record.number for _, record, _ in kept]),
             )
         return self.found
