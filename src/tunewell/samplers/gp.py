@@ -11,8 +11,8 @@ Around it:
   that failed: where nothing comes back, there is nothing to be learnt about losses.
 * What failed, diverged, ran out of memory or time teaches a second process where that happens; the log of the
   probability that it does not is added to the acquisition, the more times the more of the newest trials failed, or a
-  search with little left to gain would try its luck again and again. So is that of keeping each outcome constraint, which has a
-  process of its own (Gardner et al. 2014, "Bayesian optimization with inequality constraints").
+  search with little left to gain would try its luck again and again. So is that of keeping each outcome constraint,
+  which has a process of its own (Gardner et al. 2014, "Bayesian optimization with inequality constraints").
 * What is believed counts as in πBO, and is dropped when it misleads (:mod:`tunewell.surrogate.beliefs`).
 * When the last results have brought nothing worth having, two of three suggestions look for an improvement of at
   least 3 % of the way from the median to the best loss: no budget goes into the sixth digit while another basin may be
