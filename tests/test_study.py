@@ -988,7 +988,7 @@ def test_a_trial_that_takes_too_long_is_timed_out():
         def __init__(self):
             self.jobs, self.halted = {}, []
 
-        def start(self, objective, workers): ...
+        def start(self, objective, workers, since=0.0): ...
         def clock(self):
             return time.time()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tunewell.events import Origin, Reported
+from tunewell.events import Origin, Reported, RunStarted
 from tunewell.history import History
 from tunewell.protocols import (
     Action,
@@ -47,13 +47,21 @@ class Budget:
                 kind = "a whole number" if whole else "a number"
                 raise ValueError(f"run expected {name}= to be {kind} above 0, got {value!r}")
 
-    def spent(self, history: History, seconds: float) -> str:
-        """Return why nothing may train on, or an empty string; ``seconds`` are those of the study so far."""
-        if self.steps is not None and history.steps_done >= self.steps:
-            return counted(history.steps_done, "step")
+    def spent(self, history: History, seconds: float, steps: int = 0) -> str:
+        """Return why no further step may be trained, or an empty string.
+
+        ``seconds`` are those of the study so far, ``steps`` those in training now, which the total has to pay for.
+        """
+        if self.steps is not None and history.steps_done + steps >= self.steps:
+            return counted(self.steps, "step")
         if self.seconds is not None and seconds >= self.seconds:
             return f"{self.seconds:g} seconds are spent"
         return ""
+
+
+def same_limits(last: RunStarted | None, run: RunStarted) -> bool:
+    """Whether a run has the limits of the last one."""
+    return last is not None and replace(last, time=run.time, driver=run.driver) == run
 
 
 def counted(number: int, what: str) -> str:
@@ -92,11 +100,10 @@ def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: 
     whatever the scheduler says; ``may_start=False`` leaves only trials that are there already.
     """
     rng, seed = generator(history.seed, len(history.trials)), trial_seed(history.seed, len(history.trials))
-    if may_start and history.queue:
-        return Chosen(Start(), history.queue[0], "enqueued", seed)
-    if may_start and history.settings.get("default_first") and not history.default_started:
-        return Chosen(Start(), history.space.default(), "default", seed)
     action = scheduler.next_action(history.space, history, rng)
+    if may_start and (first := _first_in_line(history)):
+        group = action.group if isinstance(action, Start) else ""  # it takes the place of what would have started
+        return Chosen(Start(group=group), first[0], first[1], seed)
     if isinstance(action, Fork):
         return Chosen(action, _checked(history.space, action.config, scheduler), "scheduler", seed)
     if not isinstance(action, Start):
@@ -111,6 +118,14 @@ def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: 
         return Chosen(Done(str(exhausted)), {})
     start = replace(action, reason="; ".join(filter(None, (action.reason, suggested.reason))))
     return Chosen(start, _checked(history.space, suggested.config, sampler), "sampler", seed, suggested.note)
+
+
+def _first_in_line(history: History) -> tuple[Config, Origin] | None:
+    if history.queue:
+        return history.queue[0], "enqueued"
+    if history.settings.get("default_first") and not history.default_started:
+        return history.space.default(), "default"
+    return None
 
 
 def _checked(space: Space, config: Config, author: Any) -> Config:

@@ -13,14 +13,13 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from tunewell.checkpoints import remove_unneeded, step_on_disk
-from tunewell.decisions import Budget, choose, counted
+from tunewell.decisions import Budget, choose, counted, same_limits
 from tunewell.events import (
     CheckpointSaved,
     Ended,
@@ -28,6 +27,7 @@ from tunewell.events import (
     Noted,
     Paused,
     Reported,
+    RunStarted,
     Status,
     TrialResumed,
     TrialStarted,
@@ -84,6 +84,7 @@ class Driver:
     _housekeeping: dict[int, None] = field(default_factory=dict)  # trials with checkpoints to look through
     _done: str = ""
     _taking_up: bool = False
+    _announced: bool = False
     _listener: Listener = field(default_factory=Listener)
 
     def run(self) -> str:
@@ -118,18 +119,41 @@ class Driver:
             reason = self._over()
             if reason:
                 return reason
+            self._announce()
             idle = self._employ(worker)
             if idle is not None:
                 return idle
         return ""
 
-    def _over(self) -> str:
-        return self.interrupted or self._failure or self.budget.spent(self.ledger.history, self._study_seconds())
+    def _announce(self) -> None:
+        """Write down this run's limits before its first decision, unless the last run had the same."""
+        if self._announced:
+            return
+        self._announced = True
+        limits, now = self.budget, self.executor.clock()
+        mine = RunStarted(
+            time=now,
+            driver=self.identity,
+            workers=len(self.executor.free_workers()),
+            max_steps=self.max_steps,
+            trials=limits.trials,
+            seconds=limits.seconds,
+            steps=limits.steps,
+            trial_seconds=limits.trial_seconds,
+        )
+        decided = self.ledger.commit(lambda history: [] if same_limits(history.run, mine) else [mine])
+        self._heard(decided)
+
+    def _over(self, deciding: int | None = None) -> str:
+        """Return why nothing more may train, where every running trial but the one ``deciding`` trains a step."""
+        history = self.ledger.history
+        steps = len(history.running) if deciding is None else len(history.running) - 1
+        return self.interrupted or self._failure or self.budget.spent(history, self._study_seconds(), steps)
 
     def _employ(self, worker: int) -> str | None:
         """Begin one job; return None, or in words why there is none (empty: not now)."""
         self._done = ""
-        busy = set(self.executor.busy_trials())
+        busy = self.executor.busy_trials()
         while decided := self.ledger.commit(lambda history: self._next_events(history, worker, busy)):
             self._heard(decided)
             trial = self.ledger.history.trials[_begun(decided)]
@@ -146,13 +170,13 @@ class Driver:
         """Whether a trial taken up again may have missed the verdict on its last step, which is not told twice."""
         return self._taking_up and bool(trial.reports) and trial.step == trial.saved
 
-    def _next_events(self, history: History, worker: int, busy: set[int]) -> Sequence[Event]:
+    def _next_events(self, history: History, worker: int, busy: Collection[int]) -> Sequence[Event]:
         now = self.executor.clock()
         self._taking_up = False
         for number in history.unfinished:
             if number not in busy:
                 self._taking_up = True
-                step = step_on_disk(history.trials[number])
+                step = self.executor.saved_step(history.trials[number])
                 reason = "taken up again" if step else "taken up again from the beginning"
                 return [TrialResumed(now, number, step, reason, self.identity, worker)]
         number = len(history.trials)
@@ -162,14 +186,23 @@ class Driver:
         if isinstance(action, Resume):
             if action.trial in busy:  # still winding down after its pause
                 return []
-            step = step_on_disk(history.trials[action.trial])
+            step = self.executor.saved_step(history.trials[action.trial])
             return [TrialResumed(now, action.trial, step, action.reason, self.identity, worker)]
         if isinstance(action, Done | Wait):
             self._done = action.reason if may_start else counted(self.budget.trials or 0, "trial")
             return []
         fork = ForkPoint(action.trial, action.step) if isinstance(action, Fork) else None
         started = TrialStarted(
-            now, number, chosen.config, chosen.seed, chosen.origin, action.reason, fork, self.identity, worker
+            time=now,
+            trial=number,
+            config=chosen.config,
+            seed=chosen.seed,
+            origin=chosen.origin,
+            reason=action.reason,
+            fork=fork,
+            driver=self.identity,
+            worker=worker,
+            group=action.group,
         )
         return [Noted(now, chosen.note), started] if chosen.note else [started]
 
@@ -230,7 +263,7 @@ class Driver:
                 return []
             _, scheduler = self.deciders(history)
             verdict = scheduler.decide(history, report) if report is not None else Continue()
-            over = self._over()
+            over = self._over(deciding=trial)
             record = history.trials[trial]
             now = self.executor.clock()
             match verdict:
@@ -312,6 +345,8 @@ class Driver:
         return 0.0 if reason else POLL_SECONDS / 4
 
     def _stop_overdue(self) -> None:
+        if self.budget.trial_seconds is None:
+            return
         for trial in [trial for trial in self._jobs if self._is_overdue(trial)]:
             self.executor.halt(trial)
             self._ended(self._time_out(trial))
@@ -362,7 +397,7 @@ class Driver:
                 if driver not in gone:
                     gone[driver] = is_gone(driver)
                 if gone[driver]:
-                    remove_unneeded(history, trial.number)
+                    self.executor.remove_unneeded(history, trial.number)
 
     def _running_elsewhere(self, history: History) -> Iterator[TrialRecord]:
         for number in history.running:
@@ -401,7 +436,7 @@ class Driver:
         self.ledger.flush()
         self._flushed = time.monotonic()
         for trial in self._housekeeping:
-            remove_unneeded(self.ledger.history, trial)
+            self.executor.remove_unneeded(self.ledger.history, trial)
         self._housekeeping.clear()
 
     def _heard(self, events: Sequence[Event]) -> None:

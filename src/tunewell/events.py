@@ -138,6 +138,23 @@ class SettingsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run began to look after the study, with these limits; what hangs on the budget is decided by the newest.
+
+    ``workers`` is how many trials it trains at a time; the limits are as in :meth:`tunewell.Study.run`.
+    """
+
+    time: float
+    driver: str
+    workers: int
+    max_steps: int | None = None
+    trials: int | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    trial_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Enqueued:
     """A person put a configuration first in line."""
 
@@ -167,7 +184,8 @@ class TrialStarted:
     """A configuration began to train.
 
     ``origin`` says where the configuration came from, ``driver`` which process looks after the trial (empty when the
-    trial was asked for and will be told), ``worker`` which of that driver's workers runs it.
+    trial was asked for and will be told), ``worker`` which of that driver's workers runs it. ``group`` is the
+    scheduler's name for the trials it compares with each other, such as a bracket.
     """
 
     time: float
@@ -179,6 +197,7 @@ class TrialStarted:
     fork: Fork | None = None
     driver: str = ""
     worker: int = 0
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +210,15 @@ class TrialResumed:
     reason: str = ""
     driver: str = ""
     worker: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A trial said how many steps it means to train in all."""
+
+    time: float
+    trial: int
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,5 +293,5 @@ class Noted:
     trial: int | None = None
 
 
-TrialEvent: TypeAlias = TrialStarted | TrialResumed | Reported | CheckpointSaved | Adjusted | Paused | Ended
-Event: TypeAlias = StudyCreated | SpaceChanged | SettingsChanged | Enqueued | Believed | TrialEvent | Noted
+TrialEvent: TypeAlias = TrialStarted | TrialResumed | Planned | Reported | CheckpointSaved | Adjusted | Paused | Ended
+Event: TypeAlias = StudyCreated | SpaceChanged | SettingsChanged | RunStarted | Enqueued | Believed | TrialEvent | Noted

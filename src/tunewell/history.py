@@ -25,7 +25,9 @@ from tunewell.events import (
     Goal,
     Noted,
     Paused,
+    Planned,
     Reported,
+    RunStarted,
     SettingsChanged,
     SpaceChanged,
     Status,
@@ -53,6 +55,8 @@ class History:
         queue: configurations a person put first in line.
         beliefs: where a person thinks that good values lie, oldest first.
         rested: the numbers of the trials in the order in which they came to rest; once more for each further rest.
+        groups: the numbers of the trials by the group that the scheduler started them in.
+        run: the newest run's limits, None before the first.
         steps_done: steps trained and reported, over all trials.
         active_seconds: the time during which at least one trial was running.
     """
@@ -68,6 +72,8 @@ class History:
         self.unfinished: dict[int, None] = {}
         self.queue: deque[Config] = deque()
         self.beliefs: list[Believed] = []
+        self.groups: dict[str, list[int]] = {}
+        self.run: RunStarted | None = None
         self.notes: list[Noted] = []
         self.adjustments: list[Adjusted] = []
         self.steps_done = 0
@@ -81,17 +87,20 @@ class History:
         self._about = About(files=files or Path())
         self._lost_for_good = 0
         self._forks: dict[int, list[TrialRecord]] = {}
-        self._rungs: dict[int, Rung] = {}
+        self._rungs: dict[tuple[int, str | None], Rung] = {}
+        self._planned = 0
         self._length = 0
         self.last_time = 0.0  # of the newest event
         self._apply: dict[type, Callable[[Any], None]] = {
             StudyCreated: self._created,
             SpaceChanged: self._space_changed,
             SettingsChanged: self._settings_changed,
+            RunStarted: self._run_started,
             Enqueued: self._enqueued,
             Believed: self._believed,
             TrialStarted: self._started,
             TrialResumed: self._resumed,
+            Planned: self._plan,
             Reported: self._reported,
             CheckpointSaved: self._saved,
             Adjusted: self._adjusted,
@@ -160,11 +169,21 @@ class History:
             return None
         return known[int(np.argmin(breach(np.array([trial.margins for trial in known]))))]
 
-    def rung(self, step: int) -> Rung:
-        """Return all trials at ``step``. The first call looks at every trial; from then on it is kept up to date."""
-        rung = self._rungs.get(step)
+    @property
+    def horizon(self) -> int | None:
+        """The steps of a full training: what the run allows, or else the most that a trial said it means to train."""
+        limit = self.run.max_steps if self.run is not None else None
+        return limit or self._planned or None
+
+    def rung(self, step: int, group: str | None = None) -> Rung:
+        """Return all trials at ``step``, or those of a group.
+
+        The first call looks at every trial; from then on it is kept up to date.
+        """
+        rung = self._rungs.get((step, group))
         if rung is None:
-            rung = self._rungs[step] = Rung(step, self.trials)
+            trials = self.trials if group is None else [self.trials[n] for n in self.groups.get(group, ())]
+            rung = self._rungs[step, group] = Rung(step, trials)
         return rung
 
     def needed_checkpoints(self, trial: int) -> set[int]:
@@ -204,6 +223,9 @@ class History:
     def _settings_changed(self, event: SettingsChanged) -> None:
         self.settings = event.settings
 
+    def _run_started(self, event: RunStarted) -> None:
+        self.run = event
+
     def _enqueued(self, event: Enqueued) -> None:
         self.queue.append(event.config)
 
@@ -213,6 +235,7 @@ class History:
     def _started(self, event: TrialStarted) -> None:
         record = TrialRecord(event, self._about)
         self.trials.append(record)
+        self.groups.setdefault(event.group, []).append(event.trial)
         self.running[event.trial] = None
         self.counts[Status.RUNNING] += 1
         if event.origin == "sampler":
@@ -232,9 +255,11 @@ class History:
         record.saved = min(record.saved, event.step)  # smaller where the checkpoint was not to be found
         self._set_status(record, Status.RUNNING, event.reason)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
-        rung = self._rungs.get(record.step)
-        if rung is not None:
+        for rung in self._rungs_of(record, record.step):
             rung.leave(record.number)
+
+    def _plan(self, event: Planned) -> None:
+        self._planned = max(self._planned, event.steps)
 
     def _reported(self, event: Reported) -> None:
         record = self.trials[event.trial]
@@ -244,8 +269,7 @@ class History:
             self.furthest_step = event.step
         reports.append(event)
         self._look(record, event.metrics)
-        rung = self._rungs.get(event.step)
-        if rung is not None:
+        for rung in self._rungs_of(record, event.step):
             rung.add(record, event)
 
     def _saved(self, event: CheckpointSaved) -> None:
@@ -299,9 +323,13 @@ class History:
         stretch = record.stretches[-1]
         record.stretches[-1] = Stretch(stretch.driver, stretch.worker, stretch.begin, time)
         self.rested.append(record.number)
-        rung = self._rungs.get(record.step)
-        if rung is not None:
+        for rung in self._rungs_of(record, record.step):
             rung.rest(record)
+
+    def _rungs_of(self, record: TrialRecord, step: int) -> list[Rung]:
+        """Return the rungs at a step that a trial belongs to and that somebody has asked for."""
+        rungs = self._rungs
+        return [rungs[key] for key in ((step, None), (step, record.group)) if key in rungs] if rungs else []
 
     def _look(self, record: TrialRecord, metrics: Mapping[str, float]) -> None:
         goal, rules = self._about.goals[0], self._about.constraints
@@ -317,8 +345,8 @@ class History:
     def _forget_after(self, record: TrialRecord, step: int) -> None:
         while record.reports and record.reports[-1].step > step:
             report = record.reports.pop()
-            if report.step in self._rungs:
-                self._rungs[report.step].remove(record.number)
+            for rung in self._rungs_of(record, report.step):
+                rung.remove(record.number)
             self.steps_done += record.step - report.step
 
 

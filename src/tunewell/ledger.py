@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from tunewell.events import CheckpointSaved, Ended, Event, Paused, Reported
+from tunewell.events import CheckpointSaved, Ended, Event, Paused, Planned, Reported
 from tunewell.history import History
 from tunewell.protocols import Conflict, Journal, JournalError
 
@@ -150,7 +150,7 @@ class Ledger:
 
 def still_true(event: Event, history: History) -> bool:
     """Whether a fact about a trial is news: the trial still runs, and the step has not been told before."""
-    if not isinstance(event, Reported | CheckpointSaved | Paused | Ended):
+    if not isinstance(event, Planned | Reported | CheckpointSaved | Paused | Ended):
         return True
     if event.trial not in history.running:
         return False

@@ -6,7 +6,7 @@ and answer. Executor and journal are the only ones that do I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from tunewell.events import Event, Reported
-from tunewell.history import History
+from tunewell.history import History, TrialRecord
 from tunewell.space import Config, Space
 
 # --- what a scheduler answers -----------------------------------------------------------------------------------------
@@ -22,10 +22,14 @@ from tunewell.space import Config, Space
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a new trial; without a configuration the sampler is asked for one."""
+    """Start a new trial; without a configuration the sampler is asked for one.
+
+    ``group`` names the trials that it will be compared with, such as a bracket: see :meth:`History.rung`.
+    """
 
     config: Config | None = None
     reason: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,13 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Start a new trial from the checkpoint that another trial saved at ``step``."""
+    """Start a new trial from the checkpoint that another trial saved at ``step``; ``group`` as in :class:`Start`."""
 
     trial: int
     step: int
     config: Config
     reason: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +177,11 @@ class Executor(Protocol):
     Facts reach the study through the ``observe`` given to :meth:`poll`, always from the thread that polls.
     """
 
-    def start(self, objective: Objective | None, workers: int | None) -> None:
-        """Get ready to run ``objective`` on ``workers`` workers (None: as many as the executor thinks fit)."""
+    def start(self, objective: Objective | None, workers: int | None, since: float = 0.0) -> None:
+        """Get ready to run ``objective`` on ``workers`` workers (None: as many as the executor thinks fit).
+
+        ``since`` is the time of the newest event of the study, from which a virtual clock goes on.
+        """
         ...
 
     def clock(self) -> float:
@@ -184,7 +192,7 @@ class Executor(Protocol):
         """Return the numbers of the idle workers, counted from 0."""
         ...
 
-    def busy_trials(self) -> Sequence[int]:
+    def busy_trials(self) -> Collection[int]:
         """Return the trials whose worker is not free yet, among them those that wind down after a pause or stop."""
         ...
 
@@ -195,6 +203,14 @@ class Executor(Protocol):
 
     def halt(self, trial: int) -> None:
         """Kill the trial's process now; nothing more is observed of it. Unknown trials are ignored."""
+        ...
+
+    def saved_step(self, trial: TrialRecord) -> int:
+        """Return the step of the checkpoint that a trial can go on from, 0 where there is none to be found."""
+        ...
+
+    def remove_unneeded(self, history: History, trial: int) -> None:
+        """Remove the checkpoints of a trial that nothing needs; called when ``history`` is in the journal."""
         ...
 
     def poll(self, observe: Observe, seconds: float) -> None:

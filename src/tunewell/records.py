@@ -49,6 +49,7 @@ class TrialRecord:
         reports: each with ``step``, ``metrics`` and ``time``, in the order of steps.
         metrics: what the objective returned.
         saved: the step of its newest checkpoint, 0 when there is none.
+        group: the scheduler's name for the trials it is compared with, such as a bracket.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class TrialRecord:
         "error",
         "fork",
         "fresh_losses",
+        "group",
         "metrics",
         "number",
         "origin",
@@ -78,6 +80,7 @@ class TrialRecord:
         self.seed = event.seed
         self.origin: Origin = event.origin
         self.fork: Fork | None = event.fork
+        self.group = event.group
         self.status = Status.RUNNING
         self.reason = event.reason
         self.why = event.reason

@@ -30,6 +30,8 @@ class Registry:
     def describe(self, choice: Any) -> dict[str, Any]:
         """Return a name or an instance as plain data: the name and the options that differ from their defaults.
 
+        An option that is itself an algorithm of this kind, as of one that wraps another, is described in the same way.
+
         An algorithm of the user's own is described by its class; only its owner can make it again.
         """
         if isinstance(choice, str):
@@ -44,7 +46,8 @@ class Registry:
             for field in dataclasses.fields(choice)
             if getattr(choice, field.name) != field.default
         }
-        return {"name": names[0] if names else home, **options}
+        inner = {name: self.describe(option) for name, option in options.items() if callable_by(option, self._method)}
+        return {"name": names[0] if names else home, **options, **inner}
 
     def make(self, choice: Any) -> Any:
         """Return the algorithm for a name, a description or an instance (which is returned as it is).
@@ -56,9 +59,9 @@ class Registry:
         if isinstance(choice, str):
             return self._class(self._known(choice))()
         if isinstance(choice, Mapping):
-            options = dict(choice)
+            options = {key: self._inner(value) for key, value in choice.items()}
             return self._class(self._known(options.pop("name")))(**options)
-        if isinstance(choice, type) or not callable(getattr(choice, self._method, None)):
+        if isinstance(choice, type) or not callable_by(choice, self._method):
             hint = f"write {choice.__name__}()" if isinstance(choice, type) else f"e.g. {self.names()[0]!r}"
             raise TypeError(f"expected a {self._kind}, by name or as an instance, got {choice!r}: {hint}")
         return choice
@@ -70,6 +73,10 @@ class Registry:
                 module, _, attribute = home.partition(":")
                 return getattr(import_module(module), attribute)
         raise AttributeError(f"there is no {self._kind} class {name!r}")
+
+    def _inner(self, option: Any) -> Any:
+        described = isinstance(option, Mapping) and "name" in option
+        return self.make(option) if described else option
 
     def _class(self, name: str) -> Any:
         module, _, attribute = self._homes[name].partition(":")
@@ -87,3 +94,8 @@ class Registry:
         near = difflib.get_close_matches(name, self.names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(self.names())}"
         raise ValueError(f"expected the name of a {self._kind}, got {name!r}: {hint}")
+
+
+def callable_by(choice: Any, method: str) -> bool:
+    """Whether an object can do what ``method`` names; a class, which has yet to be called, cannot."""
+    return not isinstance(choice, type) and callable(getattr(choice, method, None))

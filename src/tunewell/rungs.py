@@ -1,38 +1,50 @@
-"""How trials rank at one step: the index from which promotions, stops and comparisons at equal training are decided."""
+"""How trials rank at one step: the index from which promotions, stops and comparisons at equal training are decided.
+
+What breaks a constraint ranks behind everything that breaks none, the less it breaks the better. Among the others one
+goal ranks by its loss, and NaN counts as infinitely bad, so a diverged trial ranks last. Several goals rank by
+non-dominated front, within a front the lonelier first (Deb et al. 2002; as in Schmucker et al. 2021, arXiv:2106.12639,
+"Multi-objective asynchronous successive halving"). Ties go to the older trial.
+"""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 
 from tunewell.events import Reported, Status
 from tunewell.records import TrialRecord
 
+Losses = tuple[float, ...]
+_Place = tuple[float, float, int]  # breach, loss, number
+
 
 class Rung:
-    """All trials at one step: how they rank there, who rests there, how many went on.
-
-    Losses are those of the first goal; NaN counts as infinitely bad, so a diverged trial ranks last.
-    """
+    """All trials, or those of one group, at one step: how they rank there, who rests there, how many went on."""
 
     def __init__(self, step: int, trials: Iterable[TrialRecord]) -> None:
         self.step = step
-        self._losses: dict[int, float] = {}
-        self._ranked: list[tuple[float, int]] = []
-        self._waiting: list[tuple[float, int]] = []  # heap; entries may be stale
+        self._losses: dict[int, Losses] = {}
+        self._breaches: dict[int, float] = {}
+        self._ranked: list[_Place] = []
+        self._stale = False  # with several goals the order is made anew when it is asked for
+        self._places: dict[int, int] = {}  # with several goals: the ranks, counted from 1
+        self._waiting: dict[int, None] = {}  # paused here by the scheduler, perhaps no longer
+        self._first: list[_Place] = []  # with one goal: a heap of the waiting; entries may be stale
         self._resting: set[int] = set()
         for trial in trials:
             for report in trial.reports:
                 if report.step == step:
-                    self._losses[trial.number] = _rankable(trial, report)
+                    self.add(trial, report)
                     if trial.step == step and trial.status is not Status.RUNNING:
                         self.rest(trial)
-        self._ranked = sorted((loss, number) for number, loss in self._losses.items())
 
     def __len__(self) -> int:
         return len(self._losses)
+
+    def __contains__(self, trial: int) -> bool:
+        return trial in self._losses
 
     @property
     def moved_on(self) -> int:
@@ -40,53 +52,111 @@ class Rung:
         return len(self._losses) - len(self._resting)
 
     def rank(self, trial: int) -> int:
-        """The trial's place among all that reported here, 1 the best; ties go to the older trial."""
-        return bisect_left(self._ranked, (self._losses[trial], trial)) + 1
+        """The trial's place among all that reported here, 1 the best."""
+        if self._several:
+            self._sort()
+            return self._places[trial]
+        return bisect_left(self._ranked, self._place(trial)) + 1
 
     def loss(self, trial: int) -> float:
-        """The loss that the trial reported at this step."""
-        return self._losses[trial]
+        """The loss of the first goal that the trial reported at this step."""
+        return self._losses[trial][0]
 
     def losses(self) -> Sequence[float]:
-        """All losses at this step, best first, shape ``(n_trials,)``."""
-        return [loss for loss, _ in self._ranked]
+        """The losses of the first goal of all trials at this step, best rank first, shape ``(n_trials,)``."""
+        return [self._losses[number][0] for number in self.ranked()]
+
+    def ranked(self) -> Sequence[int]:
+        """All trials at this step, best first."""
+        self._sort()
+        return [number for _, _, number in self._ranked]
 
     def best_waiting(self, trials: Sequence[TrialRecord]) -> int | None:
         """The best trial that the scheduler paused here and that still waits, or None."""
-        while self._waiting:
-            number = self._waiting[0][1]
-            trial = trials[number]
-            if trial.status is Status.PAUSED and trial.paused_by == "scheduler" and trial.step == self.step:
+        if self._several:
+            waiting = [number for number in self._waiting if self._waits(trials[number])]
+            return min(waiting, key=self.rank, default=None)
+        while self._first:
+            number = self._first[0][2]
+            if self._waits(trials[number]):
                 return number
-            heappop(self._waiting)
+            heappop(self._first)
         return None
 
     def add(self, trial: TrialRecord, report: Reported) -> None:
         """Take in a new result."""
-        loss = _rankable(trial, report)
-        self._losses[trial.number] = loss
-        insort(self._ranked, (loss, trial.number))
+        number = trial.number
+        self._losses[number] = tuple(_rankable(report.metrics.get(g.metric, math.nan), g.loss) for g in trial.goals)
+        self._breaches[number] = _breach(trial, report) if trial.constraints else 0.0
+        if self._several:
+            self._stale = True
+        else:
+            insort(self._ranked, self._place(number))
 
     def remove(self, trial: int) -> None:
         """Forget a result that is void; a trial without one here is ignored."""
-        loss = self._losses.pop(trial, None)
-        if loss is not None:
-            del self._ranked[bisect_left(self._ranked, (loss, trial))]
-            self._resting.discard(trial)
+        if trial not in self._losses:
+            return
+        if self._several:
+            self._stale = True
+        else:
+            del self._ranked[bisect_left(self._ranked, self._place(trial))]
+        del self._losses[trial], self._breaches[trial]
+        self._resting.discard(trial)
 
     def leave(self, trial: int) -> None:
         """Note that a trial that rested here goes on."""
         self._resting.discard(trial)
+        self._waiting.pop(trial, None)
 
     def rest(self, trial: TrialRecord) -> None:
         """Note that a trial that reported here came to rest, for good or for a while."""
         if trial.number in self._losses:
             self._resting.add(trial.number)
             if trial.status is Status.PAUSED:
-                heappush(self._waiting, (self._losses[trial.number], trial.number))
+                self._waiting[trial.number] = None
+                if not self._several:
+                    heappush(self._first, self._place(trial.number))
+
+    @property
+    def _several(self) -> bool:
+        return bool(self._losses) and len(next(iter(self._losses.values()))) > 1
+
+    def _place(self, trial: int) -> _Place:
+        return self._breaches[trial], self._losses[trial][0], trial
+
+    def _waits(self, trial: TrialRecord) -> bool:
+        return trial.status is Status.PAUSED and trial.paused_by == "scheduler" and trial.step == self.step
+
+    def _sort(self) -> None:
+        if not self._stale:
+            return
+        import numpy as np
+
+        from tunewell.numerics.pareto import crowded_order
+
+        numbers = sorted(self._losses)
+        allowed = [number for number in numbers if not self._breaches[number]]
+        order = [allowed[row] for row in crowded_order(np.array([self._losses[n] for n in allowed]))] if allowed else []
+        order += sorted((n for n in numbers if self._breaches[n]), key=lambda n: (self._breaches[n], n))
+        self._ranked = [self._place(number) for number in order]
+        self._places = {number: place for place, number in enumerate(order, start=1)}
+        self._stale = False
 
 
-def _rankable(trial: TrialRecord, report: Reported) -> float:
-    goal = trial.goals[0]
-    value = report.metrics.get(goal.metric, math.nan)
-    return math.inf if math.isnan(value) else goal.loss(value)
+def _rankable(value: float, loss: Callable[[float], float]) -> float:
+    return math.inf if math.isnan(value) else loss(value)
+
+
+def _breach(trial: TrialRecord, report: Reported) -> float:
+    """Return by how much the constraints are broken after ``report``, each as a share of its bound; unknown is 0."""
+    total = 0.0
+    for rule in trial.constraints:
+        value = report.metrics.get(rule.metric)
+        if value is None:
+            known = [r.metrics[rule.metric] for r in trial.reports if r.step < report.step and rule.metric in r.metrics]
+            value = known[-1] if known else None
+        margin = rule.violation(value)
+        if margin > 0.0:
+            total += margin / (abs(rule.bound) or 1.0)
+    return total

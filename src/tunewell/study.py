@@ -220,7 +220,7 @@ class Study:
         from tunewell.console import watching
 
         place = _executor(executor)
-        place.start(objective, workers)
+        place.start(objective, workers, self.history.last_time)
         with self._lock, watching(self, budget, progress) as view:
             self._ledger.tell = view.say
             driver = Driver(self._ledger, self._deciders, place, budget, max_steps, view.watch, view.say)

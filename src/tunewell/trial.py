@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tunewell.events import CheckpointSaved, Ended, Event, Metrics, Reported, Status
+from tunewell.events import CheckpointSaved, Ended, Event, Metrics, Planned, Reported, Status
 from tunewell.protocols import Continue, Job, Objective, Stop, Verdict
 from tunewell.space import Value
 
@@ -78,6 +78,8 @@ class Trial:
             )
         if last != int(last) or last < 1:
             raise ValueError(f"expected a whole number of steps of at least 1, got {last!r}: call e.g. trial.steps(50)")
+        if last != self._job.max_steps and not self._step:
+            self._pending.append(Planned(self._clock(), self.number, int(last)))
         self._in_steps = True
         try:
             for step in range(self._step + 1, int(last) + 1):

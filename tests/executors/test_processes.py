@@ -216,6 +216,7 @@ def test_ctrl_c_is_the_drivers_business(executor, tmp_path):
 DRIVER = """
     import os, sys, time
     from pathlib import Path
+    from tunewell.events import Reported
     from tunewell.executors.processes import Processes
     from tunewell.protocols import Continue
     from tunewell.testing.executors import make_job
@@ -229,7 +230,8 @@ DRIVER = """
 
     def observe(trial, events):
         for event in events:
-            print(*(int(pid) for pid in event.metrics.values()), flush=True)
+            if isinstance(event, Reported):
+                print(*(int(pid) for pid in event.metrics.values()), flush=True)
         return Continue()
 
     executor = Processes(2, method=sys.argv[2])

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunewell.executors.inline import Inline as Inline
     from tunewell.executors.processes import Processes as Processes
+    from tunewell.executors.simulated import Simulated as Simulated
 
-__all__ = ["Inline", "Processes"]
+__all__ = ["Inline", "Processes", "Simulated"]
 
-_HOMES = {"Inline": "tunewell.executors.inline", "Processes": "tunewell.executors.processes"}
+_HOMES = {
+    "Inline": "tunewell.executors.inline",
+    "Processes": "tunewell.executors.processes",
+    "Simulated": "tunewell.executors.simulated",
+}
 
 
 def __getattr__(name: str) -> Any:

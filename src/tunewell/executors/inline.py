@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from tunewell import checkpoints
 from tunewell.events import Event
+from tunewell.history import History, TrialRecord
 from tunewell.protocols import Job, Objective, Observe, Stop, Verdict
 from tunewell.trial import Trial, run_objective
 
@@ -17,7 +19,7 @@ class Inline:
         self._objective: Objective | None = None
         self._job: Job | None = None
 
-    def start(self, objective: Objective | None, workers: int | None) -> None:
+    def start(self, objective: Objective | None, workers: int | None, since: float = 0.0) -> None:
         """Take ``objective``.
 
         Raises:
@@ -52,6 +54,14 @@ class Inline:
         """Forget the job; a training that runs inside this very call cannot be killed."""
         if self._job is not None and self._job.trial == trial:
             self._job = None
+
+    def saved_step(self, trial: TrialRecord) -> int:
+        """Return the step of the checkpoint on disk, 0 where there is none."""
+        return checkpoints.step_on_disk(trial)
+
+    def remove_unneeded(self, history: History, trial: int) -> None:
+        """Remove the checkpoints of a trial that nothing needs."""
+        checkpoints.remove_unneeded(history, trial)
 
     def poll(self, observe: Observe, seconds: float) -> None:
         """Run the waiting job to its end; without one, wait."""

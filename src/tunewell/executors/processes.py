@@ -17,11 +17,13 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any, Literal
 
+from tunewell import checkpoints
 from tunewell.events import Ended, Event, Status
 from tunewell.executors.channel import Channel, Gone, Kill, Launch, Remark, Setup
 from tunewell.executors.machine import DEVICE_VARIABLES, THREAD_VARIABLES, Gpus, checked_gpus, chosen_gpus, cores
 from tunewell.executors.machine import oom_kills as kernel_oom_kills
 from tunewell.executors.server import Server, how_it_died, packed
+from tunewell.history import History, TrialRecord
 from tunewell.protocols import Continue, Job, Objective, Observe
 
 
@@ -75,7 +77,7 @@ class Processes:
         self._running: dict[int, _Running] = {}  # by ticket
         self._tickets = 0
 
-    def start(self, objective: Objective | None, workers: int | None) -> None:
+    def start(self, objective: Objective | None, workers: int | None, since: float = 0.0) -> None:
         """Pack ``objective`` for the workers and count what the machine has.
 
         Raises:
@@ -130,6 +132,14 @@ class Processes:
                 running.over = True
                 running.told.clear()
                 self._kill(running)
+
+    def saved_step(self, trial: TrialRecord) -> int:
+        """Return the step of the checkpoint on disk, 0 where there is none."""
+        return checkpoints.step_on_disk(trial)
+
+    def remove_unneeded(self, history: History, trial: int) -> None:
+        """Remove the checkpoints of a trial that nothing needs."""
+        checkpoints.remove_unneeded(history, trial)
 
     def poll(self, observe: Observe, seconds: float) -> None:
         """Wait up to ``seconds`` for news and pass all there is to ``observe``.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tunewell.events import CheckpointSaved, Ended, Event, Reported, Status
+from tunewell.events import CheckpointSaved, Ended, Event, Planned, Reported, Status
 from tunewell.protocols import Continue, Executor, Job, Objective, Observe, Pause, Stop, Verdict
 from tunewell.trial import Trial
 
@@ -32,7 +32,7 @@ def make_job(folder: Path, trial: int = 0, worker: int = 0, **changes: Any) -> J
 
 
 class Notebook:
-    """An ``observe`` that writes down what it hears; ``answer(trial, events)`` says how a trial goes on."""
+    """An ``observe`` that writes down what it hears, plans aside; ``answer(trial, events)`` says how a trial goes on."""
 
     def __init__(self, answer: Callable[[int, Sequence[Event]], Verdict] | None = None) -> None:
         self.heard: list[tuple[int, Event]] = []
@@ -41,7 +41,7 @@ class Notebook:
 
     def __call__(self, trial: int, events: Sequence[Event]) -> Verdict:
         self.threads.add(threading.get_ident())
-        self.heard += [(trial, event) for event in events]
+        self.heard += [(trial, event) for event in events if not isinstance(event, Planned)]
         return self._answer(trial, events)
 
     def of(self, trial: int) -> list[Event]:
@@ -160,7 +160,7 @@ class ExecutorContract:
 
         job = make_job(tmp_path)
         run_one(executor, train, job, Notebook(answer))
-        assert together == [[Reported, CheckpointSaved], [Reported, CheckpointSaved, Ended]]
+        assert together == [[Planned, Reported, CheckpointSaved], [Reported, CheckpointSaved, Ended]]
         assert (job.directory / "step-2" / "weights").read_text() == "7"
 
     @pytest.mark.parametrize("verdict", [Stop("rung 1: place 3 of 3"), Pause("rung 1: place 2 of 3")])
