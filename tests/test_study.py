@@ -1005,6 +1005,10 @@ def test_a_trial_that_takes_too_long_is_timed_out():
             self.halted.append(trial)
             del self.jobs[trial]
 
+        def saved_step(self, trial):
+            return 0
+
+        def remove_unneeded(self, history, trial): ...
         def poll(self, observe, seconds):
             time.sleep(0.01)
 

@@ -32,7 +32,7 @@ def make_job(folder: Path, trial: int = 0, worker: int = 0, **changes: Any) -> J
 
 
 class Notebook:
-    """An ``observe`` that writes down what it hears, plans aside; ``answer(trial, events)`` says how a trial goes on."""
+    """An ``observe`` that notes what it hears, plans aside; ``answer(trial, events)`` says how a trial goes on."""
 
     def __init__(self, answer: Callable[[int, Sequence[Event]], Verdict] | None = None) -> None:
         self.heard: list[tuple[int, Event]] = []
