@@ -9,7 +9,8 @@ import tunewell as tw
 from tunewell.events import Ended, Goal, Status, TrialStarted
 from tunewell.history import History
 from tunewell.protocols import Exhausted
-from tunewell.samplers.tpe import TPE, _best
+from tunewell.samplers.split import _best
+from tunewell.samplers.tpe import TPE
 from tunewell.surrogate import observations
 from tunewell.testing.histories import created, mixed_space, random_events
 from tunewell.testing.samplers import SamplerContract

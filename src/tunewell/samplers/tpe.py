@@ -14,17 +14,28 @@ failures, and asks of the losses little more than their order.
 
 Where we differ. A parameter that was not active in a trial has the prior as its kernel there (see
 :mod:`tunewell.numerics.parzen`), so one joint density covers a conditional space and learns how branch and leaf go
-together; Watanabe and Optuna split the space into groups. Trials that diverged, ran out of memory or time, or failed
-belong to g, and so do those that still run, which keeps the suggestions of a batch apart. The first trials are a
-quasi-random design, or draws from the priors where any are stated. Several goals: trials are ordered by front of
-non-dominated ones, within a front the lonelier (by crowding distance) first, and weighted by their place; a light form
-of what Ozaki et al., "Multiobjective tree-structured Parzen estimator" (2022), do with hypervolumes. At most 128 good
-trials and 512 others, evenly spaced, become kernels. The prior weighs as much as two trials, not one. Constraints:
-trials that keep them come before those that do not, which are ordered by how far they are off (see
-:mod:`tunewell.numerics.feasibility`) and weighted by their place; so l moves towards what is allowed first. Watanabe
-and Hutter, "c-TPE" (IJCAI 2023), model each constraint by densities of its own. Beliefs: each whole or partial
-configuration that a person named is a kernel in l, with the weight of the prior at first, which fades as ``design /
-(design + n)``.
+together. With ``grouped=True`` the parameters that are always active together form a group, as those of Watanabe and of
+Optuna (see :mod:`tunewell.samplers.groups`), each group G has an l and a g of its own, from the trials in which it is
+active, and
+
+    x = argmax over draws from all l_G of the sum over the active G of log l_G(x_G) - log g_G(x_G)        (4)
+    w_i = max(w_i among all trials, w_i among those of G), where either counts i as good                  (5)
+
+Optuna takes the best draw of each group by itself, so that a branch is chosen before anybody has looked into it. In (4)
+a draw is a whole configuration, so a branch is judged together with what was drawn there. By (5) a branch with most of
+the good trials keeps them, and one without any is still searched near its own best. Groups are better where conditions
+add up, such as the widths of more and more layers; for branches that exclude each other the two came out about alike,
+and the joint density takes less time. Without conditions there is one group, and both are the same.
+
+Trials that diverged, ran out of memory or time, or failed belong to g, and so do those that still run, which keeps the
+suggestions of a batch apart. The first trials are a quasi-random design, or draws from the priors where any are stated.
+Several goals: trials are ordered and weighted by their place (see :mod:`tunewell.samplers.split`); a light form of what
+Ozaki et al., "Multiobjective tree-structured Parzen estimator" (2022), do with hypervolumes. At most 128 good trials
+and 512 others, evenly spaced, become kernels. The prior weighs as much as two trials, not one. Constraints: trials that
+keep them come before those that do not, and are weighted by their place; so l moves towards what is allowed first.
+Watanabe and Hutter, "c-TPE" (IJCAI 2023), model each constraint by densities of its own. Beliefs: each whole or partial
+configuration that a person named is a kernel in the l it says something about, with the weight of the prior at first,
+which fades as ``design / (design + n)``.
 """
 
 from __future__ import annotations
@@ -35,12 +46,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunewell.history import History
-from tunewell.numerics.feasibility import breach
-from tunewell.numerics.pareto import Places, crowded_order
 from tunewell.numerics.parzen import Axis, Parzen, neighbour_bandwidths
+from tunewell.samplers.groups import Group, groups, whole
 from tunewell.samplers.sobol import Sobol
+from tunewell.samplers.split import Good, scaled, split
 from tunewell.samplers.untried import noisy, untried
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
@@ -62,6 +74,8 @@ class TPE:
         candidates: draws among which the best is taken: more is greedier.
         narrowest: the smallest bandwidth, in the unit cube: less gives finer search.
         prior: the weight of the prior in both densities, in trials: more explores.
+        grouped: whether parameters that are always active together have densities of their own, for spaces whose
+            conditions add up, such as a width for each layer; else all parameters have one joint density.
 
     >>> import tunewell as tw
     >>> sampler = tw.samplers.TPE(design=16)
@@ -72,6 +86,7 @@ class TPE:
     candidates: int = 24
     narrowest: float = 0.03
     prior: float = 2.0
+    grouped: bool = False
 
     def __post_init__(self) -> None:
         for name, smallest in (("design", 1), ("candidates", 1)):
@@ -97,7 +112,7 @@ class TPE:
         if model is None:
             proposals: Sequence[Config] = [self._first(plan, space, history, rng)]
         else:
-            proposals = model.ranked(model.below.sample(self.candidates, rng), space)
+            proposals = model.ranked(model.drawn(self.candidates, rng), space)
         if not plan.size < math.inf or noisy(seen, space, history):
             return proposals[0]
         known = tried(space, history)
@@ -114,50 +129,54 @@ class TPE:
         beliefs = self._beliefs(plan, space, history, 0)
         if not plan.believes and not len(beliefs.weights):
             return Sobol().suggest(space, history, rng)
-        belief = self._density(plan, np.empty((0, len(plan.axes))), np.empty(0), 0, beliefs)
+        belief = self._density(plan.axes, np.empty((0, len(plan.axes))), np.empty(0), beliefs)
         return space.decode_one(belief.sample(1, rng)[0].tolist())
 
     def _model(self, plan: _Plan, seen: Observations, space: Space, history: History) -> _Model | None:
-        """Return the two densities, or None while the design lasts and before anything has worked."""
-        finished = len(seen.losses) + len(seen.failed)
-        worked = np.flatnonzero(np.isfinite(seen.losses).all(axis=1))
-        if max(history.suggested, finished) < self.design or not len(worked):
+        """Return the densities, or None while the design lasts and before anything has worked."""
+        if max(history.suggested, len(seen.losses) + len(seen.failed)) < self.design:
             return None
-        n_good = min(math.ceil(self.share * finished), _MOST_GOOD, len(worked))  # (1)
-        breaches = breach(seen.violations[worked])
-        places = _allowed_first(seen.losses[worked], breaches, n_good + 1)
-        order = worked[places]
-        good = order[:n_good]
-        weights = _by_place(n_good) if breaches[places].any() else _improvements(seen.losses[order], n_good)
-        rest = np.delete(np.arange(len(seen.losses)), good)
-        others = np.concatenate([_thinned(seen.units[rest]), _thinned(seen.failed), seen.pending])
-        n_others = len(rest) + len(seen.failed) + len(seen.pending)
-        return _Model(
-            below=self._density(plan, seen.units[good], weights, n_good, self._beliefs(plan, space, history, finished)),
-            above=self._density(plan, others, np.ones(len(others)), n_others, _no_kernels(plan)),
-            conditional=plan.conditional,
+        good = split(seen, self.share, _MOST_GOOD)
+        if not len(good.rows):
+            return None
+        parts = groups(space) if self.grouped else whole(space)
+        return _Model(tuple(self._part(part, plan, seen, good, space, history) for part in parts), plan)
+
+    def _part(self, group: Group, plan: _Plan, seen: Observations, good: Good, space: Space, history: History) -> _Part:
+        """Return the two densities of a group, from the trials in which it is active."""
+        here = group.seen(seen)
+        axes = tuple(plan.axes[j] for j in group.columns)
+        if not group.always:
+            good = split(here, self.share, _MOST_GOOD).joined(good.among(group.active(seen.units)))  # (5)
+        rest = np.delete(np.arange(len(here.losses)), good.rows)
+        others = np.concatenate([_thinned(here.units[rest]), _thinned(here.failed), here.pending])
+        n_others = len(rest) + len(here.failed) + len(here.pending)
+        beliefs = self._beliefs(plan, space, history, len(here.losses) + len(here.failed)).of(group)
+        return _Part(
+            columns=group.columns,
+            below=self._density(axes, here.units[good.rows], good.weights, beliefs),
+            above=self._density(axes, others, scaled(np.ones(len(others)), n_others), _no_kernels(len(axes))),
         )
 
     def _beliefs(self, plan: _Plan, space: Space, history: History, finished: int) -> _Kernels:
         """Return a kernel for each belief; NaN coordinates are those of the prior."""
         if not history.beliefs:
-            return _no_kernels(plan)
+            return _no_kernels(len(plan.axes))
         centers, spreads = believed(space, history)
         labels = np.array([not axis.ordered for axis in plan.axes])
         fading = self.prior * self.design / (self.design + finished)
         widened = spreads[:, None] * np.where(labels, 2.0, 1.0)  # of labels: b in (4) there
         return _Kernels(centers, widened, np.full(len(centers), fading))
 
-    def _density(self, plan: _Plan, centers: Floats, weights: Floats, total: float, beliefs: _Kernels) -> Parzen:
-        """Return the mixture of the trials' kernels, of weight ``total`` together, of beliefs and of the prior."""
-        bandwidths = neighbour_bandwidths(plan.axes, centers, self.narrowest, _LEAVING)
-        says_nothing = np.full((1, len(plan.axes)), np.nan)
-        scaled = weights * (total / weights.sum()) if len(weights) else weights
+    def _density(self, axes: tuple[Axis, ...], centers: Floats, weights: Floats, beliefs: _Kernels) -> Parzen:
+        """Return the mixture of the trials' kernels, of beliefs and of the prior, all weights in trials."""
+        bandwidths = neighbour_bandwidths(axes, centers, self.narrowest, _LEAVING)
+        says_nothing = np.full((1, len(axes)), np.nan)
         return Parzen(
-            plan.axes,
+            axes,
             np.concatenate([centers, beliefs.centers, says_nothing]),
             np.concatenate([bandwidths, beliefs.bandwidths, says_nothing]),
-            np.concatenate([scaled, beliefs.weights, [self.prior]]),
+            np.concatenate([weights, beliefs.weights, [self.prior]]),
         )
 
 
@@ -168,6 +187,13 @@ class _Kernels:
     centers: Floats
     bandwidths: Floats
     weights: Floats
+
+    def of(self, group: Group) -> _Kernels:
+        """Return what they say about a group."""
+        about = group.active(self.centers)
+        return _Kernels(
+            self.centers[about][:, group.columns], self.bandwidths[about][:, group.columns], self.weights[about]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,37 +228,46 @@ def _plan(space: Space) -> _Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class _Model:
-    """The densities l and g."""
+class _Part:
+    """The densities l and g of a group."""
 
+    columns: NDArray[np.intp]
     below: Parzen
     above: Parzen
-    conditional: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """The densities of all groups."""
+
+    parts: tuple[_Part, ...]
+    plan: _Plan
+
+    def drawn(self, m: int, rng: np.random.Generator) -> Floats:
+        """Draw points from l, shape ``(m, d)``, also of the groups that are not active there."""
+        points = np.empty((m, len(self.plan.axes)))
+        for part in self.parts:
+            points[:, part.columns] = part.below.sample(m, rng)
+        return points
 
     def ranked(self, points: Floats, space: Space) -> Sequence[Config]:
         """Return the configurations at points of shape ``(m, d)``, the most promising first."""
-        if self.conditional:
+        if self.plan.conditional:
             points = space.encode(space.decode(points))  # NaN where not active
-        scores = self.below.log_density(points) - self.above.log_density(points)  # (3)
-        return space.decode(np.nan_to_num(points[np.argsort(-scores, kind="stable")], nan=0.5))
+        return space.decode(np.nan_to_num(points[np.argsort(-self.scores(points), kind="stable")], nan=0.5))
+
+    def scores(self, points: Floats) -> Floats:
+        """Return (4) at points of shape ``(m, d)``; a group that is not active, all NaN, adds nothing."""
+        total = np.zeros(len(points))
+        for part in self.parts:
+            here = points[:, part.columns]
+            total += part.below.log_density(here) - part.above.log_density(here)
+        return total
 
 
-def _improvements(losses: Floats, n_good: int) -> Floats:
-    """Return the weights of the good trials, shape ``(n_good,)``, from theirs and the next loss, the best first."""
-    if losses.shape[1] > 1 or len(losses) == n_good:
-        return _by_place(n_good)
-    y = losses[:, 0] / (np.abs(losses).max() or 1.0)
-    weights = y[-1] - y[:-1]  # (2)
-    return weights if weights.sum() > 0.0 else np.ones(n_good)
-
-
-def _no_kernels(plan: _Plan) -> _Kernels:
-    nothing = np.empty((0, len(plan.axes)))
+def _no_kernels(n_axes: int) -> _Kernels:
+    nothing = np.empty((0, n_axes))
     return _Kernels(nothing, nothing, np.empty(0))
-
-
-def _by_place(n_good: int) -> Floats:
-    return np.arange(n_good, 0.0, -1.0)
 
 
 def _thinned(rows: Floats) -> Floats:
@@ -240,36 +275,3 @@ def _thinned(rows: Floats) -> Floats:
     if len(rows) <= _MOST_OTHERS:
         return rows
     return rows[np.linspace(0, len(rows) - 1, _MOST_OTHERS).astype(np.intp)]
-
-
-# --- the order of the trials ------------------------------------------------------------------------------------------
-
-
-def _allowed_first(losses: Floats, breaches: Floats, count: int) -> Places:
-    """Return the rows that break no constraint, the best first, then the others, the least broken first."""
-    if not breaches.any():
-        return _best(losses, count)
-    kept, broken = np.flatnonzero(breaches == 0.0), np.flatnonzero(breaches)
-    rest = broken[np.lexsort((losses[broken, 0], breaches[broken]))]
-    return np.concatenate([kept[_best(losses[kept], count)], rest])[:count]
-
-
-def _best(losses: Floats, count: int) -> Places:
-    """Return the rows of losses, shape ``(n, n_goals)``, the best first, at most ``count``."""
-    if losses.shape[1] > 1:
-        return _best_of_fronts(losses, count)
-    first = losses[:, 0]
-    if len(first) <= 4 * count:
-        return np.argsort(first, kind="stable")[:count]
-    few = np.flatnonzero(first <= np.partition(first, count - 1)[count - 1])
-    return few[np.argsort(first[few], kind="stable")[:count]]
-
-
-def _best_of_fronts(losses: Floats, count: int) -> Places:
-    """Return the best rows by non-dominated front, and within a front the lonelier first, both in terms of ranks.
-
-    Of long histories only the rows with the smallest sums of ranks, at least 512, are looked at.
-    """
-    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in losses.T], axis=1).astype(np.float64)
-    few = np.argsort(ranks.sum(axis=1), kind="stable")[: max(512, count)]
-    return few[crowded_order(ranks[few], count)]

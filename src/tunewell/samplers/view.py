@@ -108,8 +108,13 @@ class View:
         return _MARGIN * self.unit
 
     def margin(self, suggested: int) -> float:
-        """Return how much better than the best a point should be, given the number of suggestions so far."""
-        return self.worthwhile if suggested % 3 and self.stalled else 0.0
+        """Return how much better than the best a point should be, given the number of suggestions so far.
+
+        Of several trials at a time every second looks for an improvement worth having: what is believed of the others
+        makes small steps around the best one look less attractive, but not unattractive enough.
+        """
+        apart = suggested % 2 and len(self.seen.pending)
+        return self.worthwhile if apart or (suggested % 3 and self.stalled) else 0.0
 
     def to_repeat(self, space: Space, history: History) -> Suggestion | None:
         """Return a trial to be repeated, if it is time for that."""
