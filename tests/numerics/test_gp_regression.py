@@ -150,8 +150,8 @@ def test_appending_equals_a_fresh_process_with_that_mean_and_variance(columns):
     whole = GaussianProcess.of(columns, theta, units, targets, extra)
     grown = GaussianProcess.of(columns, theta, units[:22], targets[:22]).append(units[22:], targets[22:], 0.1)
     points, _ = data(columns, 20, seed=1)
-    k = whole.kernel.matrix(columns.features(points), whole.inputs)
-    matrix = whole.kernel.matrix(whole.inputs, whole.inputs) + np.diag(whole.noise + extra)
+    k = whole.kernel.matrix(columns.features(points), whole.gram.inputs)
+    matrix = whole.kernel.matrix(whole.gram.inputs, whole.gram.inputs) + np.diag(whole.noise + extra)
     mean, std = grown.predict(points)
     np.testing.assert_allclose(mean, grown.mean + k @ np.linalg.solve(matrix, targets - grown.mean), atol=1e-7)
     np.testing.assert_allclose(
@@ -251,8 +251,8 @@ def test_skill_against_refitting_without_each_point():
     for i in range(25):
         others = np.arange(25) != i
         without = GaussianProcess.of(MIXED, theta, units[others], targets[others])
-        k = process.kernel.matrix(MIXED.features(units[[i]]), without.inputs)
-        matrix = process.kernel.matrix(without.inputs, without.inputs) + process.noise * np.eye(24)
+        k = process.kernel.matrix(MIXED.features(units[[i]]), without.gram.inputs)
+        matrix = process.kernel.matrix(without.gram.inputs, without.gram.inputs) + process.noise * np.eye(24)
         predicted = process.mean + (k @ np.linalg.solve(matrix, targets[others] - process.mean))[0]
         missed.append(targets[i] - predicted)
         plain.append(targets[i] - targets[others].mean())

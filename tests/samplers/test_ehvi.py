@@ -128,6 +128,7 @@ def test_the_answer_is_the_same_with_empty_memos():
     def forget(history):
         observations._TABLES.clear()
         processes._fitted.cache_clear()
+        processes._factorised.cache_clear()
 
     kept = play(EHVI(), square(3), zdt1, 20, workers=3)
     fresh = play(EHVI(), square(3), zdt1, 20, workers=3, before_each=forget)

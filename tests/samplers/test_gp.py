@@ -34,12 +34,20 @@ class TestGPWithDraws(SamplerContract):
         return GP(acquisition=request.param, candidates=32, evaluations=5)
 
 
+class TestGPWithBentAxes(SamplerContract):
+    @pytest.fixture
+    def sampler(self):
+        return GP(warping=True, evaluations=5)
+
+
 def forget():
     """Empty every memo."""
     observations._TABLES.clear()
     cubes.cube_of.cache_clear()
     processes._fitted.cache_clear()
+    processes._factorised.cache_clear()
     processes._modes.cache_clear()
+    processes._bent.cache_clear()
 
 
 def suggest(sampler, history):
@@ -150,19 +158,20 @@ def test_several_goals_by_random_weights():
 # --- purity -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_answer_is_the_same_with_empty_memos_and_from_a_copy_of_the_history():
+@pytest.mark.parametrize("sampler", [GP(), GP(warping=True)], ids=["straight", "bent"])
+def test_the_answer_is_the_same_with_empty_memos_and_from_a_copy_of_the_history(sampler):
     events = random_events(mixed_space(), 60, pending=2)
     space, fresh = created().space, []
     for n in (40, 90, 150, len(events)):
         forget()
-        fresh.append(suggest(GP(), History(events[:n])))
+        fresh.append(suggest(sampler, History(events[:n])))
     kept = History(events[:40])
-    found = [suggest(GP(), kept)]
+    found = [suggest(sampler, kept)]
     for begin_at, end in ((40, 90), (90, 150), (150, len(events))):
         for event in events[begin_at:end]:
             kept.apply(event)
-        suggest(GP(), kept)
-        found.append(suggest(GP(), kept))
+        suggest(sampler, kept)
+        found.append(suggest(sampler, kept))
     assert found == fresh
     assert kept.space == space
 
@@ -373,6 +382,7 @@ def test_a_search_that_brings_nothing_looks_farther():
         {"evaluations": 1.5},
         {"width": 0.0},
         {"width": np.inf},
+        {"warping": "yes"},
     ],
 )
 def test_nonsense_is_refused(options):

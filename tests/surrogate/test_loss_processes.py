@@ -126,7 +126,7 @@ def test_extrapolated_losses_count_less_and_are_not_fitted_to():
     alone = seen(units[:30], losses[:30])
     without = processes.of_losses(cube, alone, alone.losses, np.ones(1), np.arange(30))
     np.testing.assert_array_equal(model.kernel.joint, without.kernel.joint)
-    np.testing.assert_allclose(model.extra, np.where(weak, 0.1, 0.0))
+    np.testing.assert_allclose(model.gram.extra, np.where(weak, 0.1, 0.0))
 
 
 def test_several_goals_become_one():

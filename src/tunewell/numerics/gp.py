@@ -25,24 +25,28 @@ Up to a constant the log posterior of θ, with m at its best and s² integrated 
 Priors, all normal in θ: log ℓ_j ~ N(√2 + ½ log d - 1.5, 3), which makes the joint part smoother the more parameters
 there are; log a_j ~ N(-0.5, 0.7²); log odds of β ~ N(0, 2²); log η ~ N(-12, 3²). The first is that of Hvarfner et al.
 2024 (arXiv:2402.02229, eq. 7) less 1.5, for here the second part of the kernel carries what is smooth. Another
-deviation: the output scale is not fixed at 1.
+deviation: the output scale is not fixed at 1. Where coordinates are bent θ goes on, see :mod:`.bend_fits`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
 from scipy.optimize import minimize
 
+from tunewell.numerics.gram import Gram, cholesky
 from tunewell.numerics.kernels import Columns, Indices, Kernel, matern52
 from tunewell.scales import Floats
 
 LOWEST_NOISE, HIGHEST_NOISE = 1e-8, 10.0
 SHAPE, RATE = 1.0, 1.0  # p and q
 _SAME = 0.25  # in every coordinate of θ
+_NONE = -1e25  # the log posterior where there is none
 _ROOT5 = np.sqrt(5.0)
 
 
@@ -87,6 +91,14 @@ def _pairs(n: int) -> tuple[Indices, Indices, Indices]:
     return rows, columns, rows * n + columns
 
 
+class _Found(NamedTuple):
+    """The log posterior, its gradient in θ, and that in the kernel of each pair of points, shape ``(n_pairs,)``."""
+
+    value: float
+    gradient: Floats
+    by_pair: Floats
+
+
 class Evidence:
     """The log posterior of θ given data, to be maximised."""
 
@@ -94,17 +106,37 @@ class Evidence:
         """Take in ``units``, shape ``(n, d)``, ``targets`` y, shape ``(n,)``, and w."""
         rows, others, self._above = _pairs(len(targets))
         self._rows, self._others = rows, others
-        distances = columns.distances(columns.features(units), rows, others)
+        self._features = columns.features(units)
+        distances = columns.distances(self._features, rows, others)
         self._squared = distances * distances
         distances *= -_ROOT5
         self._roots = distances  # -√(5 D)
         self._targets = targets
         self._extra = np.zeros(len(targets)) + extra_noise
         self._prior = prior(len(columns))
+        self._columns, self._units = columns, units
         self._scratch = (np.empty_like(distances), np.empty_like(distances), np.empty_like(distances))
 
     def value_and_gradient(self, theta: Floats) -> tuple[float, Floats]:
         """Return the log posterior at θ and its gradient, shape ``(2 d + 2,)``."""
+        found = self._evaluate(theta)
+        return (_NONE, np.zeros(len(theta))) if found is None else (found.value, found.gradient)
+
+    def with_slopes(self, theta: Floats) -> tuple[float, Floats, Floats]:
+        """Return the log posterior at θ, its gradient, and its gradient in the coordinates, shape ``(n, d)``."""
+        found = self._evaluate(theta)
+        if found is None:
+            return _NONE, np.zeros(len(theta)), np.zeros(self._units.shape)
+        n = len(self._targets)
+        by_pair = np.zeros(n * n)
+        by_pair[self._above] = found.by_pair
+        both = by_pair.reshape(n, n) + by_pair.reshape(n, n).T
+        kernel = Kernel.of(self._columns, theta)
+        slopes = kernel.slopes(self._units, self._features, self._features, [both])
+        return found.value, found.gradient, slopes[0]
+
+    def _evaluate(self, theta: Floats) -> _Found | None:
+        """Return what is found at θ, or None where the matrix is not positive definite to working precision."""
         n, d = len(self._targets), len(self._squared)
         weights, eta = np.exp(-2.0 * theta[:d]), np.exp(theta[-1])
         beta = 1.0 / (1.0 + np.exp(-theta[-2]))
@@ -115,7 +147,7 @@ class Evidence:
         matrix[:: n + 1] = 1.0 + eta + self._extra
         factor, failed = lapack.dpotrf(matrix.reshape(n, n).T, lower=1, clean=0, overwrite_a=1)
         if failed:
-            return -1e25, np.zeros(len(theta))
+            return None
         alpha, residual, _ = _residuals(factor, self._targets)
         q = RATE + 0.5 * float(alpha @ residual)
         value = -(SHAPE + 0.5 * n) * np.log(q) - np.log(np.diagonal(factor)).sum()
@@ -130,7 +162,8 @@ class Evidence:
         gradient[-2] = beta * (1.0 - beta) * ((single - joint) @ inner)
         gradient[-1] = 0.5 * eta * ((alpha @ alpha) / scale - np.trace(inverse))
         away = (theta - self._prior.center) / self._prior.std
-        return float(value - 0.5 * away @ away), gradient - away / self._prior.std
+        value = float(value - 0.5 * away @ away)
+        return _Found(value, gradient - away / self._prior.std, inner)
 
     def _additive(self, rates: Floats) -> tuple[Floats, Floats]:
         """Return the mean over columns of M, shape ``(n_pairs,)``, and r² (1 + r) exp(-r), shape ``(d, n_pairs)``.
@@ -175,17 +208,25 @@ def fit_modes(evidence: Evidence, d: int, evaluations: int) -> list[tuple[Floats
 
 
 def _climb(evidence: Evidence, d: int, start: Floats, evaluations: int) -> tuple[Floats, float]:
+    law = prior(d)
+    return climb(evidence.value_and_gradient, start, np.stack([law.low, law.high], axis=1), evaluations)
+
+
+def climb(
+    function: Callable[[Floats], tuple[float, Floats]], start: Floats, bounds: Floats, evaluations: int
+) -> tuple[Floats, float]:
+    """Climb by L-BFGS-B within ``bounds``, shape ``(k, 2)``; return where it ends, shape ``(k,)``, and the value."""
+
     def down(theta: Floats) -> tuple[float, Floats]:
-        value, gradient = evidence.value_and_gradient(theta)
+        value, gradient = function(theta)
         return -value, -gradient
 
-    law = prior(d)
     found = minimize(
         down,
         start,
         jac=True,
         method="L-BFGS-B",
-        bounds=np.stack([law.low, law.high], axis=1),
+        bounds=bounds,
         options={"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-7, "gtol": 1e-3},
     )
     return np.asarray(found.x, dtype=np.float64), -float(found.fun)
@@ -201,48 +242,47 @@ class GaussianProcess:
     """A process given data; see the table above.
 
     Attributes:
-        kernel: the kernel.
-        inputs: features, shape ``(n, n_features)``.
+        gram: the points, their kernel and the factor of A.
         targets: y, shape ``(n,)``.
-        factor: the lower Cholesky factor of A, shape ``(n, n)``.
         alpha: α, shape ``(n,)``.
         mean: m.
         variance: s².
-        noise: η.
-        extra: w, shape ``(n,)``.
     """
 
-    kernel: Kernel
-    inputs: Floats
+    gram: Gram
     targets: Floats
-    factor: Floats
     alpha: Floats
     mean: float
     variance: float
-    noise: float
-    extra: Floats
 
     @classmethod
     def of(
         cls, columns: Columns, theta: Floats, units: Floats, targets: Floats, extra_noise: Floats | float = 0.0
     ) -> GaussianProcess:
         """Return the process with hyperparameters θ given ``units``, shape ``(n, d)``, ``targets`` and w."""
-        d, n = len(columns), len(targets)
-        share, eta = float(1.0 / (1.0 + np.exp(-theta[-2]))), float(np.exp(theta[-1]))
-        kernel = Kernel(columns, np.exp(theta[:d]), np.exp(theta[d : 2 * d]), share)
-        inputs = columns.features(units)
-        extra = np.zeros(n) + extra_noise
-        matrix = kernel.square(inputs)
-        matrix[np.arange(n), np.arange(n)] = 1.0 + eta + extra
-        factor = _cholesky(matrix)
-        alpha, residual, mean = _residuals(factor, targets)
-        variance = float((RATE + 0.5 * alpha @ residual) / (SHAPE + 0.5 * n))
-        return cls(kernel, inputs, targets, factor, alpha, mean, variance, eta, extra)
+        return cls.given(Gram.of(columns, theta, units, extra_noise), targets)
+
+    @classmethod
+    def given(cls, gram: Gram, targets: Floats) -> GaussianProcess:
+        """Return the process whose points have the ``targets``, shape ``(n,)``, in O(n²)."""
+        alpha, residual, mean = _residuals(gram.factor, targets)
+        variance = float((RATE + 0.5 * alpha @ residual) / (SHAPE + 0.5 * len(targets)))
+        return cls(gram, targets, alpha, mean, variance)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel."""
+        return self.gram.kernel
+
+    @property
+    def noise(self) -> float:
+        """The noise variance η, in units of the signal variance."""
+        return self.gram.noise
 
     @property
     def reached(self) -> Floats:
         """The posterior means at the points themselves, shape ``(n,)``: y - (η + w) α, for A α = y - m."""
-        return self.targets - (self.noise + self.extra) * self.alpha
+        return self.targets - (self.noise + self.gram.extra) * self.alpha
 
     @property
     def skill(self) -> float:
@@ -250,7 +290,7 @@ class GaussianProcess:
 
         Rasmussen and Williams (2006), eq. 5.12: y_i - μ_i = α_i / (A⁻¹)_ii.
         """
-        inverse, _ = lapack.dpotri(self.factor, lower=1)
+        inverse, _ = lapack.dpotri(self.gram.factor, lower=1)
         left = self.alpha / np.diagonal(inverse)
         n = len(self.targets)
         around = (self.targets - self.targets.mean()) * (n / (n - 1))  # the mean, too, leaves the point out
@@ -258,63 +298,40 @@ class GaussianProcess:
 
     def predict(self, units: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation without noise at ``units``, shape ``(m, d)``, both ``(m,)``."""
-        k = self.kernel.matrix(self.kernel.columns.features(units), self.inputs)
-        root, _ = lapack.dtrtrs(self.factor, k.T, lower=1)
+        k = self.kernel.matrix(self.kernel.features(units), self.gram.inputs)
+        root = self.gram.solved(k)
         shrunk = np.maximum(1.0 - np.einsum("ij,ij->j", root, root), 1e-12)
         return self.mean + k @ self.alpha, np.sqrt(self.variance * shrunk)
 
     def predict_with_slopes(self, units: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return mean, standard deviation and their gradients in the coordinates, ``(m,), (m,), (m, d), (m, d)``."""
-        features = self.kernel.columns.features(units)
-        k = self.kernel.matrix(features, self.inputs)
-        solved, _ = lapack.dpotrs(self.factor, k.T, lower=1)
+        features = self.kernel.features(units)
+        k = self.kernel.matrix(features, self.gram.inputs)
+        solved, _ = lapack.dpotrs(self.gram.factor, k.T, lower=1)
         std = np.sqrt(self.variance * np.maximum(1.0 - np.einsum("ij,ji->i", k, solved), 1e-12))
         weights = [np.broadcast_to(self.alpha, k.shape), solved.T]
-        of_mean, of_shrink = self.kernel.slopes(units, features, self.inputs, weights)
+        of_mean, of_shrink = self.kernel.slopes(units, features, self.gram.inputs, weights)
         return self.mean + k @ self.alpha, std, of_mean, of_shrink * (-self.variance / std)[:, None]
 
     def sample(self, units: Floats, rng: np.random.Generator, draws: int) -> Floats:
         """Draw the function's values at ``units``, shape ``(m, d)``, jointly, ``draws`` times: ``(draws, m)``."""
-        features = self.kernel.columns.features(units)
-        k = self.kernel.matrix(features, self.inputs)
-        root, _ = lapack.dtrtrs(self.factor, k.T, lower=1)
+        features = self.kernel.features(units)
+        k = self.kernel.matrix(features, self.gram.inputs)
+        root = self.gram.solved(k)
         covariance = self.variance * (self.kernel.matrix(features, features) - root.T @ root)
-        drawn: Floats = self.mean + k @ self.alpha + rng.standard_normal((draws, len(units))) @ _cholesky(covariance).T
+        drawn: Floats = self.mean + k @ self.alpha + rng.standard_normal((draws, len(units))) @ cholesky(covariance).T
         return drawn
 
     def append(self, units: Floats, targets: Floats | None = None, extra_noise: float = 0.0) -> GaussianProcess:
         """Return the process with k more points, ``units`` of shape ``(k, d)``, in O(k n²).
 
         Without targets the points are believed to have the posterior mean ("kriging believer", Ginsbourger et al.
-        2010): the mean stays the same everywhere, the deviation shrinks. The new rows of the factor are (L⁻¹K)ᵀ and the
-        factor of what is left of their covariance. Mean m and variance s² of the process stay as they are.
+        2010): the mean stays the same everywhere, the deviation shrinks. Mean m and variance s² of the process stay as
+        they are.
         """
-        x = self.kernel.columns.features(units)
-        across = self.kernel.matrix(x, self.inputs)
-        root, _ = lapack.dtrtrs(self.factor, across.T, lower=1)
-        n, k = len(self.targets), len(x)
-        left = self.kernel.matrix(x, x) - root.T @ root
-        left[np.arange(k), np.arange(k)] += self.noise + extra_noise
-        factor = np.zeros((n + k, n + k), order="F")
-        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, root.T, _cholesky(left)
-        believed = self.mean + across @ self.alpha if targets is None else targets
-        joined = np.concatenate([self.targets, believed])
-        alpha, _ = lapack.dpotrs(factor, joined - self.mean, lower=1)
-        return replace(
-            self,
-            inputs=np.concatenate([self.inputs, x]),
-            targets=joined,
-            factor=factor,
-            alpha=alpha,
-            extra=np.append(self.extra, np.full(k, extra_noise)),
-        )
-
-
-def _cholesky(matrix: Floats) -> Floats:
-    """Return the lower factor; the diagonal is raised, from 1e-10 of its mean on, tenfold until there is one."""
-    jitter = 0.0
-    while True:
-        factor, failed = lapack.dpotrf(matrix + jitter * np.eye(len(matrix)), lower=1, clean=1)
-        if not failed:
-            return np.asarray(factor)
-        jitter = max(10.0 * jitter, 1e-10 * float(np.trace(matrix)) / len(matrix), 1e-300)
+        if targets is None:
+            across = self.kernel.matrix(self.kernel.features(units), self.gram.inputs)
+            targets = self.mean + across @ self.alpha
+        gram, joined = self.gram.append(units, extra_noise), np.concatenate([self.targets, targets])
+        alpha, _ = lapack.dpotrs(gram.factor, joined - self.mean, lower=1)
+        return replace(self, gram=gram, targets=joined, alpha=alpha)

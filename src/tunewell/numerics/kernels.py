@@ -21,7 +21,8 @@ The kernel is the sum of one Matérn-5/2 of all columns and the mean of one Mat�
     k(x, x') = (1 - β) M(Σ_j D_j / ℓ_j²) + β/d Σ_j M(D_j / a_j²),    M(t) = (1 + r + r²/3) exp(-r),  r = √(5 t).
 
 The second part (Duvenaud et al., "Additive Gaussian processes", arXiv:1112.4394, first order) learns what each
-parameter does by itself from few points; the first learns what they do together.
+parameter does by itself from few points; the first learns what they do together. Where coordinates are bent first (see
+:mod:`.bends`), u stands for w(u) above.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tunewell.numerics.bends import Bend
 from tunewell.scales import Floats
 
 Indices = NDArray[np.int64]
@@ -192,12 +194,25 @@ class Kernel:
         joint: ℓ, shape ``(d,)``.
         single: a, shape ``(d,)``.
         share: β.
+        bend: what is done to the coordinates first, if anything.
     """
 
     columns: Columns
     joint: Floats
     single: Floats
     share: float
+    bend: Bend | None = None
+
+    @classmethod
+    def of(cls, columns: Columns, theta: Floats) -> Kernel:
+        """Return the kernel with the hyperparameters θ of :mod:`.gp`."""
+        d = len(columns)
+        share = float(1.0 / (1.0 + np.exp(-theta[2 * d])))
+        return cls(columns, np.exp(theta[:d]), np.exp(theta[d : 2 * d]), share, Bend.of(theta[2 * d + 2 :]))
+
+    def features(self, units: Floats) -> Floats:
+        """Return the features, shape ``(n, n_features)``, of coordinates, shape ``(n, d)``, NaN where inactive."""
+        return self.columns.features(units if self.bend is None else self.bend.bent(units))
 
     def matrix(self, a: Floats, b: Floats) -> Floats:
         """Return the kernel of features, ``(m, n_features)`` and ``(n, n_features)`` to ``(m, n)``."""
@@ -262,4 +277,7 @@ class Kernel:
             for w, total in zip(weights, found, strict=True):
                 v = (2.0 * part / self.single[j] ** 2) * slope * w
                 total[:, place] += a[:, place] * v.sum(axis=1)[:, None] - v @ b[:, place]
-        return [self.columns.pull_back(units, total) for total in found]
+        if self.bend is None:
+            return [self.columns.pull_back(units, total) for total in found]
+        bent, steepness = self.bend.bent(units), self.bend.slopes(units)
+        return [self.columns.pull_back(bent, total) * steepness for total in found]

@@ -1,8 +1,9 @@
 """The default: the model that explains this study best decides what to try next.
 
 It begins with the middle of the ranges (or the stated default, or what somebody believes in) and two quasi-random
-configurations; from then on a Gaussian process decides, see :mod:`tunewell.samplers.gp`, with several goals by the
-hypervolume it expects to gain, see :mod:`tunewell.samplers.ehvi`. What the process makes of the study is evidence:
+configurations; from then on a Gaussian process decides, see :mod:`tunewell.samplers.gp`, which may bend the axes; with
+several goals by the hypervolume it expects to gain, see :mod:`tunewell.samplers.ehvi`. What the process makes of the
+study is evidence:
 
 * noise that it finds is tested by a repeat, and repeats go on where it is confirmed;
 * an objective that it cannot predict (no better than the mean does, when each trial is left out in turn) gets every
@@ -44,9 +45,9 @@ class Auto:
         """Return what the model in charge suggests; raise Exhausted when everything has been tried."""
         if 1 < len(history.goals) <= _MOST_GOALS:
             return EHVI().suggest(space, history, rng)
-        process = GP()
+        process = GP(warping=True)
         with processes.one_thread():
-            view = look(space, history, process.initial, process.evaluations, rng)
+            view = look(space, history, process.initial, process.evaluations, rng, process.warping)
             if view is None:
                 return Suggestion(first(cube_of(space), space, history, rng), "to begin with")
             again = view.to_repeat(space, history)

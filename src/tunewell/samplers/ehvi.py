@@ -90,7 +90,7 @@ class EHVI:
                 return Suggestion(first(cube, space, history, rng), "to begin with")
             broken = breach(seen.violations) > 0.0
             behind = _behind(np.stack([warps.soften(column) for column in seen.losses.T], axis=1))
-            rows = processes.subset(seen.units[:, cube.free], behind)
+            rows = processes.chosen(seen.units[:, cube.free], behind)
             growth = self._growth(cube, seen, rows, broken, rng)
             others = conditions(cube, space, history, seen, behind, rows, self.evaluations)
             terms: list[Term] = others if others and broken[rows].all() else [growth, *others]

@@ -13,6 +13,7 @@ Around it:
   probability that it does not is added to the acquisition, the more times the more of the newest trials failed, or a
   search with little left to gain would try its luck again and again. So is that of keeping each outcome constraint,
   which has a process of its own (Gardner et al. 2014, "Bayesian optimization with inequality constraints").
+* On demand the axes are bent, where that explains the losses better (:mod:`tunewell.numerics.bend_fits`).
 * What is believed counts as in πBO, and is dropped when it misleads (:mod:`tunewell.surrogate.beliefs`).
 * When the last results have brought nothing worth having, two of three suggestions look for an improvement of at
   least 3 % of the way from the median to the best loss: no budget goes into the sixth digit while another basin may be
@@ -63,6 +64,8 @@ class GP:
             suggestion against its cost.
         evaluations: of the log posterior, at most, in a fit of the hyperparameters.
         width: of the confidence bound, in standard deviations.
+        warping: whether the process may bend the axes (Snoek et al. 2014, arXiv:1402.0929; by Kumaraswamy's law as in
+            HEBO, arXiv:2012.03826): for losses that change fast at one end of a range and hardly at the other.
 
     Raises:
         ValueError: another acquisition, or a number out of range.
@@ -76,6 +79,7 @@ class GP:
     candidates: int = 224
     evaluations: int = processes.EVALUATIONS
     width: float = 2.0
+    warping: bool = False
 
     def __post_init__(self) -> None:
         if self.acquisition not in get_args(Acquisition):
@@ -84,13 +88,15 @@ class GP:
         for name in ("initial", "candidates", "evaluations"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"GP expected {name} to be a whole number from 1 on, got {getattr(self, name)!r}")
+        if not isinstance(self.warping, bool):
+            raise ValueError(f"GP expected warping to be True or False, got {self.warping!r}")
         if not 0.0 < self.width < np.inf:
             raise ValueError(f"GP expected a width above 0, such as 2.0, got {self.width!r}")
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return the configuration with the largest acquisition found; raise Exhausted when all have been tried."""
         with processes.one_thread():
-            view = look(space, history, self.initial, self.evaluations, rng)
+            view = look(space, history, self.initial, self.evaluations, rng, self.warping)
             if view is None:
                 return Suggestion(first(cube_of(space), space, history, rng), "to begin with")
             return view.to_repeat(space, history) or self.next(view, space, history, rng)

@@ -125,10 +125,13 @@ class View:
         return Suggestion(config, "once more, for the losses seem noisy: so far the most promising configuration")
 
 
-def look(space: Space, history: History, initial: int, evaluations: int, rng: np.random.Generator) -> View | None:
+def look(
+    space: Space, history: History, initial: int, evaluations: int, rng: np.random.Generator, warping: bool = False
+) -> View | None:
     """Fit processes to a history, or return None while there are fewer than ``initial`` losses to fit them to.
 
-    ``rng`` draws the weights that make several goals one; ``evaluations`` are those of a fit's log posterior.
+    ``rng`` draws the weights that make several goals one; ``evaluations`` are those of a fit's log posterior; with
+    ``warping`` the coordinates may be bent.
     """
     cube, seen = cube_of(space), observe(space, history)
     if len(seen.losses) < initial or not np.isfinite(seen.losses).all(axis=1).any() or not len(cube.free):
@@ -136,7 +139,7 @@ def look(space: Space, history: History, initial: int, evaluations: int, rng: np
     weights = rng.dirichlet(np.ones(seen.losses.shape[1]))
     targets = processes.targets_of(seen.losses, weights)
     broken = breach(seen.violations) > 0.0
-    rows = processes.subset(seen.units[:, cube.free], np.where(broken, targets + np.ptp(targets), targets))
+    rows = processes.chosen(seen.units[:, cube.free], np.where(broken, targets + np.ptp(targets), targets))
     failed = seen.failed[-_MOST_FAILED:]
     kept = ~broken[rows]
     allowed = np.concatenate(
@@ -144,7 +147,7 @@ def look(space: Space, history: History, initial: int, evaluations: int, rng: np
     )
     believed = np.concatenate([failed, seen.pending])[:, cube.free]
     explanations = []
-    for log_share, model in processes.explanations(cube, seen, seen.losses, weights, rows, evaluations):
+    for log_share, model in processes.explanations(cube, seen, seen.losses, weights, rows, evaluations, warping):
         whole = model.append(believed) if len(believed) else model
         explanations.append(Explanation(log_share, whole, float(whole.reached[allowed].min())))
     reached = np.where(allowed, explanations[0].model.reached, np.inf)

@@ -60,7 +60,7 @@ def _expected(history: History, luckiest: TrialRecord) -> TrialRecord:
     weights = np.ones(1)
     with processes.one_thread():
         targets = processes.targets_of(seen.losses, weights)
-        rows = processes.subset(seen.units[:, cube.free], targets)
+        rows = processes.chosen(seen.units[:, cube.free], targets)
         means, _ = processes.of_losses(cube, seen, seen.losses, weights, rows).predict(units[:, cube.free])
     same = np.flatnonzero(means <= means.min() + 1e-12)
     losses = np.array([candidates[row].loss for row in same], dtype=np.float64)

@@ -2,7 +2,8 @@
 
 The cost is bounded: of many trials a process is given the best ones, those near the best one and an even sample of the
 rest. Hyperparameters are fitted at fixed numbers of losses, on the losses up to there and from fixed starts, so they
-are a function of the history; the memo of fits only saves time.
+are a function of the history. At these numbers, too, the trials are chosen and the kernel matrix of the chosen ones is
+factorised; the trials since then are a few more rows of it. So memos of fits and factors save time and change nothing.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from functools import cache, lru_cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from tunewell.numerics import gp, warps
+from tunewell.numerics import bend_fits, gp, warps
+from tunewell.numerics.gram import Gram
 from tunewell.numerics.kernels import Columns, Indices
 from tunewell.scales import Floats
 from tunewell.surrogate.cube import Cube
 from tunewell.surrogate.observations import Observations
 
 EVALUATIONS = 20  # of the log posterior in a fit
-_MOST_POINTS = 256  # that a process is given
+_MOST_POINTS = 240  # that a process is given, and those since then
+_MOST_SINCE = 32  # losses until they are chosen anew
 _MOST_FITTED = (64, 140)  # that hyperparameters are fitted to: in high and in low dimensions
 _FIT_SIZE = 80_000  # numbers in the distances by column of a fit, about
 _MOST_LABELS = 100  # of each kind
 _SURE = 80  # losses from which on the best explanation is alone
 _LEAST_SHARE = 0.1
+_LEAST_BENT = 12  # losses before coordinates are bent
 _LABEL_NOISE = 0.01
 _WEAK_NOISE = 0.1  # of losses extrapolated from fewer steps, in units of the signal variance
 
@@ -52,16 +56,23 @@ def of_losses(
 
 
 def explanations(
-    cube: Cube, seen: Observations, losses: Floats, weights: Floats, rows: Indices, evaluations: int = EVALUATIONS
+    cube: Cube,
+    seen: Observations,
+    losses: Floats,
+    weights: Floats,
+    rows: Indices,
+    evaluations: int = EVALUATIONS,
+    warping: bool = False,
 ) -> list[tuple[float, gp.GaussianProcess]]:
     """Return processes as :func:`of_losses` does, but all that explain the losses well, with the logs of their shares.
 
     Few losses can be explained in several ways: smooth, rough, or smooth with noise. To choose one is to be sure too
     early, so each has the share of its posterior among them (Bayesian model averaging over modes). The best is first;
-    with enough losses it is alone.
+    with enough losses it is alone. With ``warping`` one of them may have bent coordinates, see
+    :mod:`tunewell.numerics.bends`.
     """
     fitted = _until_refit(cube, seen, losses, weights)
-    modes = _modes(cube.columns, *_thinned(cube.columns, *fitted), evaluations)
+    modes = (_bent if warping else _modes)(cube.columns, *_thinned(cube.columns, *fitted), evaluations)
     values = np.array([value for _, value in modes])
     shares = np.exp(values - np.logaddexp.reduce(values))
     kept = [k for k in range(len(modes)) if k == 0 or (shares[k] > _LEAST_SHARE and len(losses) < _SURE)]
@@ -77,8 +88,18 @@ def _until_refit(cube: Cube, seen: Observations, losses: Floats, weights: Floats
 
 
 def _with(theta: Floats, cube: Cube, seen: Observations, targets: Floats, rows: Indices) -> gp.GaussianProcess:
-    noise = np.where(seen.weak[rows], _WEAK_NOISE, 0.0)
-    return gp.GaussianProcess.of(cube.columns, theta, seen.units[rows][:, cube.free], targets[rows], noise)
+    noise, units = np.where(seen.weak[rows], _WEAK_NOISE, 0.0), seen.units[rows][:, cube.free]
+    head = int(np.searchsorted(rows, chosen_at(len(targets))))
+    gram = _factorised(cube.columns, theta.tobytes(), units[:head].tobytes(), noise[:head].tobytes())
+    if head < len(rows):
+        gram = gram.append(units[head:], noise[head:])
+    return gp.GaussianProcess.given(gram, targets[rows])
+
+
+@lru_cache(maxsize=16)  # half a megabyte each, at most
+def _factorised(columns: Columns, theta: bytes, units: bytes, noise: bytes) -> Gram:
+    extra = np.frombuffer(noise)
+    return Gram.of(columns, np.frombuffer(theta), np.frombuffer(units).reshape(len(extra), len(columns)), extra)
 
 
 def of_failures(
@@ -123,6 +144,18 @@ def _modes(columns: Columns, units: bytes, targets: bytes, evaluations: int) -> 
     return gp.fit_modes(_evidence(columns, units, targets), len(columns), evaluations)
 
 
+@lru_cache(maxsize=64)
+def _bent(columns: Columns, units: bytes, targets: bytes, evaluations: int) -> list[tuple[Floats, float]]:
+    """Return modes, and before them the best one with bends where that explains the data better."""
+    modes = _modes(columns, units, targets, evaluations)
+    y = np.frombuffer(targets)
+    if len(y) < _LEAST_BENT:
+        return modes
+    evidence = bend_fits.BentEvidence(columns, np.frombuffer(units).reshape(len(y), len(columns)), y)
+    bent = bend_fits.fit_bent(evidence, len(columns), modes[0][0])
+    return [bent, *modes] if bent[1] > modes[0][1] else modes
+
+
 def _evidence(columns: Columns, units: bytes, targets: bytes) -> gp.Evidence:
     y = np.frombuffer(targets)
     return gp.Evidence(columns, np.frombuffer(units).reshape(len(y), len(columns)), y)
@@ -130,11 +163,25 @@ def _evidence(columns: Columns, units: bytes, targets: bytes) -> gp.Evidence:
 
 def refit_at(n: int) -> int:
     """Return the largest number up to ``n`` at which hyperparameters are fitted: all to 47, then 24 an octave."""
-    step = 1 << max(0, (n // 24).bit_length() - 1)
-    return n - n % step
+    return n - n % _step(n)
 
 
-def subset(units: Floats, targets: Floats, most: int = _MOST_POINTS) -> Indices:
+def chosen_at(n: int) -> int:
+    """Return the largest number of losses up to ``n`` at which those that a process is given are chosen."""
+    return n - n % min(_step(n), _MOST_SINCE)
+
+
+def _step(n: int) -> int:
+    return 1 << max(0, (n // 24).bit_length() - 1)
+
+
+def chosen(units: Floats, targets: Floats) -> Indices:
+    """Return the rows that a process is given: of many a :func:`subset`, and all that came since it was chosen."""
+    old = chosen_at(len(targets))
+    return np.concatenate([subset(units[:old], targets[:old], _MOST_POINTS), np.arange(old, len(targets))])
+
+
+def subset(units: Floats, targets: Floats, most: int) -> Indices:
     """Return at most ``most`` rows, in order: a third the best, a third near the best one, an even sample of the rest.
 
     Those near are chosen without regard to their losses: under noise, the best alone would look better than they are.
@@ -142,15 +189,15 @@ def subset(units: Floats, targets: Floats, most: int = _MOST_POINTS) -> Indices:
     n = len(targets)
     if n <= most:
         return np.arange(n)
-    chosen = np.zeros(n, dtype=np.bool_)
+    taken = np.zeros(n, dtype=np.bool_)
     third = most // 3
-    chosen[np.argpartition(targets, third)[:third]] = True
+    taken[np.argpartition(targets, third)[:third]] = True
     away = np.nansum((units - units[int(np.argmin(targets))]) ** 2, axis=1)
-    away[chosen] = np.inf
-    chosen[np.argpartition(away, third)[:third]] = True
-    rest = np.flatnonzero(~chosen)
-    chosen[rest[np.linspace(0, len(rest) - 1, most - 2 * third).astype(np.int64)]] = True
-    return np.flatnonzero(chosen)
+    away[taken] = np.inf
+    taken[np.argpartition(away, third)[:third]] = True
+    rest = np.flatnonzero(~taken)
+    taken[rest[np.linspace(0, len(rest) - 1, most - 2 * third).astype(np.int64)]] = True
+    return np.flatnonzero(taken)
 
 
 @cache
