@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri
 
 from tunewell.scales import Floats
 
@@ -51,3 +52,15 @@ def scalarise(values: Floats, weights: Floats) -> Floats:
     low, high = values.min(axis=0), values.max(axis=0)
     weighted = weights * (values - low) / np.where(high > low, high - low, 1.0)
     return np.asarray(weighted.max(axis=1) + 0.05 * weighted.sum(axis=1))
+
+
+def scores(losses: Floats) -> Floats:
+    """Return the normal scores of losses, shape ``(n,)``: Φ⁻¹((rank - ½) / n), equal losses with their mean rank.
+
+    Only the order counts, so curves whose early losses are orders of magnitude above the late ones leave room for what
+    matters at the end. Infinite losses are the largest; NaN is not allowed.
+    """
+    _, place, count = np.unique(losses, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    rank = last - (count - 1) / 2.0
+    return standardise(ndtri((rank[place] - 0.5) / len(losses)))

@@ -20,6 +20,7 @@ from tunewell.surrogate.beliefs import belief
 from tunewell.surrogate.cube import Cube, cube_of
 from tunewell.surrogate.noise import Repeats, repeats
 from tunewell.surrogate.observations import Observations, observe
+from tunewell.surrogate.twins import novelty
 
 _WORTH = 1e-3  # of the way from the median to the best loss: what counts as a gain
 _MARGIN = 0.03  # of that way: what is looked for when nothing was gained
@@ -185,6 +186,9 @@ def conditions(
     favour = belief(cube, space, history, seen.units, targets)
     if favour is not None:
         terms.append(favour)
+    fresh = novelty(space, history)
+    if fresh is not None:
+        terms.append(fresh)
     failures = processes.of_failures(cube, seen, evaluations=evaluations)
     if failures is not None:
         terms.append(Measured(cube, failures, acquisition.times(_price(history), acquisition.log_works)))

@@ -9,6 +9,7 @@ SCHEDULERS = Registry(
     {
         "fifo": "tunewell.schedulers.fifo:Fifo",
         "asha": "tunewell.schedulers.asha:Asha",
+        "freeze_thaw": "tunewell.schedulers.freeze_thaw:FreezeThaw",
     },
     aliases={"auto": "fifo"},
     method="decide",

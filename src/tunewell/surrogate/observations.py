@@ -76,7 +76,7 @@ def believed(space: Space, history: History) -> tuple[Floats, Floats]:
         Points of the unit cube, shape ``(b, d)``, NaN on the axes that a belief says nothing about, and standard
         deviations, shape ``(b,)``. A belief of an earlier space with a value that today's does not have is left out.
     """
-    units, inside = _encode(space, [belief.config for belief in history.beliefs])
+    units, inside = encoded(space, [belief.config for belief in history.beliefs])
     kept = inside & ~np.isnan(units).all(axis=1)
     return units[kept], np.array([belief.std for belief in history.beliefs], dtype=np.float64)[kept]
 
@@ -182,7 +182,7 @@ class _Table:
             self._rows.setdefault(number, len(self._rows))
         self._grow(len(self._rows))
         rows = [self._rows[number] for number in numbers]
-        units, inside = _encode(self.space, [record.params for record in records])
+        units, inside = encoded(self.space, [record.params for record in records])
         self._units[rows] = units
         self._trials[rows] = numbers
         self._steps[rows] = [record.step for record in records]
@@ -223,7 +223,7 @@ class _Table:
         )
 
     def _pending(self, running: Sequence[TrialRecord]) -> Floats:
-        units, inside = _encode(self.space, [record.params for record in running])
+        units, inside = encoded(self.space, [record.params for record in running])
         return units[inside]
 
     def _at_level(
@@ -266,7 +266,7 @@ class _Table:
         """Return what the trials in training that have passed the level say there."""
         found = []
         for record in reached:
-            units, inside = _encode(self.space, [record.params])
+            units, inside = encoded(self.space, [record.params])
             losses = _losses_at(record, self.goals, level)
             if inside[0] and losses is not None:
                 row = np.array([losses]) if np.isfinite(losses).all() else np.full((1, len(losses)), np.inf)
@@ -318,7 +318,7 @@ def _time_of(record: TrialRecord, step: int) -> float:
     return next((report.time for report in reversed(record.reports) if report.step <= step), 0.0)
 
 
-def _encode(space: Space, configs: Sequence[Config]) -> tuple[Floats, NDArray[np.bool_]]:
+def encoded(space: Space, configs: Sequence[Config]) -> tuple[Floats, NDArray[np.bool_]]:
     """Return coordinates, shape ``(n, d)``, and which configurations the space can hold, shape ``(n,)``."""
     inside = np.ones(len(configs), dtype=np.bool_)
     try:

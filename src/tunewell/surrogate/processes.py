@@ -126,10 +126,14 @@ def hyperparameters(columns: Columns, units: Floats, targets: Floats, evaluation
     return _fitted(columns, *_thinned(columns, units, targets), evaluations)
 
 
+def most_fitted(d: int) -> int:
+    """Return how many rows of d columns a fit is given."""
+    return int(np.clip(np.sqrt(_FIT_SIZE / d), *_MOST_FITTED))
+
+
 def _thinned(columns: Columns, units: Floats, targets: Floats) -> tuple[bytes, bytes]:
     """Return as many rows as a fit is given, as bytes, so that memos compare contents."""
-    most = int(np.clip(np.sqrt(_FIT_SIZE / len(columns)), *_MOST_FITTED))
-    rows = subset(units, targets, most)
+    rows = subset(units, targets, most_fitted(len(columns)))
     return units[rows].tobytes(), targets[rows].tobytes()
 
 

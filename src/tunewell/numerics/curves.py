@@ -1,0 +1,310 @@
+"""Learning curves of many configurations as one process: how a training will go on, and where a new one will end.
+
+======= ============================================================== =======================
+symbol  meaning                                                        shape
+======= ============================================================== =======================
+x       features of a configuration, see :mod:`.kernels`               ``(n, n_features)``
+t       how far it was trained: log step / log horizon, in [0, 1]      ``(n,)``
+i       which curve a point belongs to                                 ``(n,)``
+y       losses, about standardised                                     ``(n,)``
+θ       log ℓ, log a, log odds of β, log η, log γ, log ω               ``(2 d + 4,)``
+H       1 and t: the mean is H b, with b₁ ~ N(drift, τ² s²)            ``(n, 2)``
+======= ============================================================== =======================
+
+The covariance of two points, in units of the signal variance s², is
+
+    k(x, x') (1 + γ m) + [i = i'] ω (κ + m) + [same point] η,      m = min(t, t').
+
+The first part is a function of x at the beginning, and increments in the log of the steps that are functions of x as
+well: what trainings of neighbouring configurations do from here on is alike, and the farther the end, the less is known
+of it, without limit to either side. So curves may cross; and where all losses are alike at first (a plateau), γ is
+large and early ranks are not believed. The second part is the curve's own: two trainings of the same configuration
+drift apart. An increment does not depend on what came before, so nothing is extrapolated but the mean's slope, which
+has a prior; κ is what differs after the first step.
+
+Everything else is as in :mod:`.gp`. Freeze-thaw (Swersky et al. 2014, arXiv:1406.3896) has one process of the limits
+and independent exponential decays instead, which know nothing of their neighbours; a process of (x, t) with a
+stationary kernel (Kandasamy et al. 2017, arXiv:1703.06240) extrapolates trends, which sends searches after mirages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+from scipy.optimize import minimize
+
+from tunewell.numerics import gp
+from tunewell.numerics.gp import RATE, SHAPE
+from tunewell.numerics.gram import cholesky
+from tunewell.numerics.kernels import Columns, Kernel, matern52
+from tunewell.scales import Floats
+
+KAPPA = 0.1
+_ROOT5 = float(np.sqrt(5.0))
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What is known of the mean's slope before any curve: its centre and deviation τ in units of s."""
+
+    center: float = -0.5
+    std: float = 1.0
+
+
+@dataclass(frozen=True)
+class Law:
+    """The normal laws of the last two entries of θ, log γ and log ω: centres and deviations."""
+
+    growth: tuple[float, float] = (0.0, 1.5)
+    own: tuple[float, float] = (-3.5, 1.5)
+    noise: tuple[float, float] = (-6.0, 2.0)
+
+
+@lru_cache(maxsize=64)
+def prior(d: int, law: Law = Law()) -> gp.Prior:
+    """Return the prior of θ for d columns, with its starts: early ranks that last, and such that do not."""
+    plain = gp.prior(d)
+
+    def join(values: Floats, noise: float, growth: float, own: float) -> Floats:
+        return np.concatenate([values[:-1], [noise, growth, own]])
+
+    starts = [
+        join(plain.starts[0], law.noise[0], law.growth[0] + shift, law.own[0])
+        for shift in (-law.growth[1], law.growth[1])
+    ]
+    return gp.Prior(
+        center=join(plain.center, law.noise[0], law.growth[0], law.own[0]),
+        std=join(plain.std, law.noise[1], law.growth[1], law.own[1]),
+        low=join(plain.low, np.log(1e-6), -6.0, -12.0),
+        high=join(plain.high, np.log(10.0), 6.0, 4.0),
+        starts=np.stack(starts),
+    )
+
+
+class Evidence:
+    """The log posterior of θ given curves, to be maximised."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        units: Floats,
+        times: Floats,
+        owners: NDArray[np.int64],
+        targets: Floats,
+        drift: Drift = Drift(),
+        law: Law = Law(),
+    ) -> None:
+        """Take in ``units``, shape ``(n, d)``, and t, i and y, each ``(n,)``."""
+        n = len(targets)
+        self._rows, self._others = np.triu_indices(n, 1)
+        self._above = self._rows * n + self._others
+        distances = columns.distances(columns.features(units), self._rows, self._others)
+        self._squared = distances * distances
+        self._roots = _ROOT5 * distances
+        self._common = np.minimum(times[self._rows], times[self._others])
+        self._same = np.where(owners[self._rows] == owners[self._others], KAPPA + self._common, 0.0)
+        self._times, self._targets, self._drift = times, targets, drift
+        self._prior = prior(len(columns), law)
+
+    def value_and_gradient(self, theta: Floats) -> tuple[float, Floats]:
+        """Return the log posterior at θ and its gradient, shape ``(2 d + 4,)``."""
+        n, d = len(self._targets), len(self._squared)
+        weights, rates = np.exp(-2.0 * theta[:d]), np.exp(-theta[d : 2 * d])
+        beta = 1.0 / (1.0 + np.exp(-theta[2 * d]))
+        eta, growth, own = np.exp(theta[2 * d + 1 :])
+        joint, joint_slope = matern52(weights @ self._squared)
+        r = self._roots * rates[:, None]
+        decay = np.exp(-r)
+        single = ((1.0 + r + r * r / 3.0) * decay).mean(axis=0)
+        alike = (1.0 - beta) * joint + beta * single
+        factors = 1.0 + growth * self._common
+        matrix = np.zeros(n * n)
+        matrix[self._above] = alike * factors + own * self._same
+        matrix[:: n + 1] = 1.0 + growth * self._times + own * (KAPPA + self._times) + eta
+        factor, failed = lapack.dpotrf(matrix.reshape(n, n).T, lower=1, clean=0, overwrite_a=1)
+        if failed:
+            return -1e25, np.zeros(len(theta))
+        alpha, residual, slope = _residuals(factor, self._times, self._targets, self._drift)
+        q = RATE + 0.5 * (float(alpha @ residual) + ((slope - self._drift.center) / self._drift.std) ** 2)
+        value = -(SHAPE + 0.5 * n) * np.log(q) - np.log(np.diagonal(factor)).sum()
+        scale = q / (SHAPE + 0.5 * n)
+        inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+        inner = alpha[self._rows] * alpha[self._others] / scale - inverse.T.ravel()[self._above]
+        diagonal = 0.5 * (alpha * alpha / scale - np.diagonal(inverse))
+        by_alike = inner * factors
+        gradient = np.empty(len(theta))
+        gradient[:d] = (-2.0 * (1.0 - beta)) * weights * (self._squared @ (by_alike * joint_slope))
+        gradient[d : 2 * d] = (beta / (3.0 * d)) * ((r * r * (1.0 + r) * decay) @ by_alike)
+        gradient[2 * d] = beta * (1.0 - beta) * ((single - joint) @ by_alike)
+        gradient[2 * d + 1] = eta * diagonal.sum()
+        gradient[2 * d + 2] = growth * ((alike * self._common) @ inner + self._times @ diagonal)
+        gradient[2 * d + 3] = own * (self._same @ inner + (KAPPA + self._times) @ diagonal)
+        away = (theta - self._prior.center) / self._prior.std
+        return float(value - 0.5 * away @ away), gradient - away / self._prior.std
+
+
+def _residuals(factor: Floats, times: Floats, targets: Floats, drift: Drift) -> tuple[Floats, Floats, float]:
+    """Return α and y - H b, both of shape ``(n,)``, and b₁, with b at its best given the drift's law."""
+    basis = np.stack([np.ones(len(times)), times], axis=1)
+    solved, _ = lapack.dpotrs(factor, np.column_stack([targets, basis]), lower=1)
+    left = basis.T @ solved
+    precision = drift.std**-2.0
+    left[1, 2] += precision
+    left[1, 0] += precision * drift.center
+    b = np.linalg.solve(left[:, 1:] + 1e-12 * np.eye(2), left[:, 0])
+    return solved[:, 0] - solved[:, 1:] @ b, targets - basis @ b, float(b[1])
+
+
+def fit(evidence: Evidence, d: int, evaluations: int, law: Law = Law()) -> tuple[Floats, float]:
+    """Climb by L-BFGS-B from the better of the prior's starts; return θ and its log posterior."""
+    given = prior(d, law)
+    start = max(given.starts, key=lambda theta: evidence.value_and_gradient(theta)[0])
+
+    def down(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = evidence.value_and_gradient(theta)
+        return -value, -gradient
+
+    found = minimize(
+        down,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=np.stack([given.low, given.high], axis=1),
+        options={"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-7, "gtol": 1e-3},
+    )
+    return np.asarray(found.x, dtype=np.float64), -float(found.fun)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The process given curves.
+
+    Attributes:
+        kernel: k.
+        inputs: features, shape ``(n, n_features)``.
+        times, owners: t and i, shape ``(n,)``.
+        factor: the lower Cholesky factor of the covariance, shape ``(n, n)``.
+        alpha: shape ``(n,)``.
+        mean: b, shape ``(2,)``.
+        variance: s².
+        noise, growth, own: η, γ, ω.
+    """
+
+    kernel: Kernel
+    inputs: Floats
+    times: Floats
+    owners: NDArray[np.int64]
+    factor: Floats
+    alpha: Floats
+    mean: Floats
+    variance: float
+    noise: float
+    growth: float
+    own: float
+
+    @classmethod
+    def of(
+        cls,
+        columns: Columns,
+        theta: Floats,
+        units: Floats,
+        times: Floats,
+        owners: NDArray[np.int64],
+        targets: Floats,
+        drift: Drift = Drift(),
+    ) -> Curves:
+        """Return the process with hyperparameters θ given points of curves, as :class:`Evidence` takes them."""
+        d, n = len(columns), len(targets)
+        share = float(1.0 / (1.0 + np.exp(-theta[2 * d])))
+        eta, growth, own = (float(value) for value in np.exp(theta[2 * d + 1 :]))
+        kernel = Kernel(columns, np.exp(theta[:d]), np.exp(theta[d : 2 * d]), share)
+        inputs = columns.features(units)
+        common = np.minimum(times[:, None], times[None, :])
+        matrix = kernel.matrix(inputs, inputs) * (1.0 + growth * common)
+        matrix += np.where(owners[:, None] == owners[None, :], own * (KAPPA + common), 0.0)
+        matrix[np.arange(n), np.arange(n)] += eta
+        factor = cholesky(matrix)
+        alpha, residual, slope = _residuals(factor, times, targets, drift)
+        q = RATE + 0.5 * (float(alpha @ residual) + ((slope - drift.center) / drift.std) ** 2)
+        intercept = float(np.mean(targets - residual - slope * times))
+        mean = np.array([intercept, slope])
+        return cls(kernel, inputs, times, owners, factor, alpha, mean, q / (SHAPE + 0.5 * n), eta, growth, own)
+
+    def predict(self, units: Floats, time: float = 1.0) -> tuple[Floats, Floats]:
+        """Return mean and deviation, without noise, of new trainings of ``units`` at one t: ``(m, d)`` to ``(m,)``."""
+        k = self._across(units, time)
+        root, _ = lapack.dtrtrs(self.factor, k.T, lower=1)
+        before = 1.0 + self.growth * time + self.own * (KAPPA + time)
+        std = np.sqrt(self.variance * np.maximum(before - np.einsum("ij,ij->j", root, root), 1e-12))
+        return self.mean[0] + self.mean[1] * time + k @ self.alpha, std
+
+    def predict_with_slopes(self, units: Floats, time: float = 1.0) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return mean, deviation and their gradients in the coordinates, ``(m,), (m,), (m, d), (m, d)``."""
+        features = self.kernel.columns.features(units)
+        factors = 1.0 + self.growth * np.minimum(self.times, time)
+        k = self.kernel.matrix(features, self.inputs) * factors
+        solved, _ = lapack.dpotrs(self.factor, k.T, lower=1)
+        before = 1.0 + self.growth * time + self.own * (KAPPA + time)
+        std = np.sqrt(self.variance * np.maximum(before - np.einsum("ij,ji->i", k, solved), 1e-12))
+        weights = [np.broadcast_to(self.alpha * factors, k.shape), solved.T * factors]
+        of_mean, of_shrink = self.kernel.slopes(units, features, self.inputs, weights)
+        mean = self.mean[0] + self.mean[1] * time + k @ self.alpha
+        return mean, std, of_mean, of_shrink * (-self.variance / std)[:, None]
+
+    def ahead(self, units: Floats, owners: NDArray[np.int64], times: Floats) -> tuple[Floats, Floats]:
+        """Return what is expected of curves at several times: means ``(m, K)`` and covariances ``(m, K, K)``.
+
+        Args:
+            units: of each curve, shape ``(m, d)``.
+            owners: which curve of the data each one continues, -1 for a new one, shape ``(m,)``.
+            times: t, shape ``(K,)``.
+        """
+        m, stages, n = len(units), len(times), len(self.times)
+        common = np.minimum(times[:, None], self.times[None, :])
+        alike = self.kernel.matrix(self.kernel.columns.features(units), self.inputs)
+        across = alike[:, None, :] * (1.0 + self.growth * common)
+        across += np.where((owners[:, None] == self.owners[None, :])[:, None, :], self.own * (KAPPA + common), 0.0)
+        root, _ = lapack.dtrtrs(self.factor, across.reshape(m * stages, n).T, lower=1)
+        root = root.reshape(n, m, stages)
+        both = np.minimum(times[:, None], times[None, :])
+        before = 1.0 + self.growth * both + self.own * (KAPPA + both)
+        covariance = before - np.einsum("nmk,nml->mkl", root, root, optimize=True)
+        mean = self.mean[0] + self.mean[1] * times + across @ self.alpha
+        return mean, self.variance * covariance
+
+    def believe(self, units: Floats, times: Floats, owners: NDArray[np.int64]) -> Curves:
+        """Return the process with points added at their own means, so that the mean stays and deviations shrink.
+
+        Args:
+            units, times, owners: of k points, shapes ``(k, d)``, ``(k,)`` and ``(k,)``.
+        """
+        x = self.kernel.columns.features(units)
+        common = np.minimum(times[:, None], self.times[None, :])
+        across = self.kernel.matrix(x, self.inputs) * (1.0 + self.growth * common)
+        across += np.where(owners[:, None] == self.owners[None, :], self.own * (KAPPA + common), 0.0)
+        both = np.minimum(times[:, None], times[None, :])
+        inside = self.kernel.matrix(x, x) * (1.0 + self.growth * both)
+        inside += np.where(owners[:, None] == owners[None, :], self.own * (KAPPA + both), 0.0)
+        root, _ = lapack.dtrtrs(self.factor, across.T, lower=1)
+        n, k = len(self.times), len(x)
+        left = inside - root.T @ root
+        left[np.arange(k), np.arange(k)] += self.noise
+        factor = np.zeros((n + k, n + k), order="F")
+        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, root.T, cholesky(left)
+        return replace(
+            self,
+            inputs=np.concatenate([self.inputs, x]),
+            times=np.concatenate([self.times, times]),
+            owners=np.concatenate([self.owners, owners]),
+            factor=factor,
+            alpha=np.concatenate([self.alpha, np.zeros(k)]),
+        )
+
+    def _across(self, units: Floats, time: float) -> Floats:
+        """Return the covariance of new trainings at one t with the data, shape ``(m, n)``."""
+        alike = self.kernel.matrix(self.kernel.columns.features(units), self.inputs)
+        return alike * (1.0 + self.growth * np.minimum(self.times, time))

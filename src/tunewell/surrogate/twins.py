@@ -1,0 +1,134 @@
+"""Configurations that turn out to be the same: where there is nothing to be learnt.
+
+Where an objective looks its answer up in a table, rounds, or ignores a parameter, different configurations give the
+same numbers to the last digit. Trying many of them is a waste that a process of losses does not see: between its points
+it expects news. So for every trial we note how far its nearest predecessor was and whether it repeated what some
+predecessor had measured first; a logistic regression on the log of the distance says how likely a new configuration is
+to do so. Nothing is said while fewer than one in ten trials is a repetition: equal accuracies happen by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from tunewell.history import History, TrialRecord
+from tunewell.scales import Floats
+from tunewell.space import Space
+
+_NEWEST = 256  # trials that a distance is taken to
+_FEWEST = 4  # repetitions, before anything is said
+_SHARE = 0.1
+_STEPS = 12  # of Newton's method
+_RIDGE = 0.1
+_LEAST = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Novelty:
+    """A term of an acquisition: the log of the probability that a configuration is no repetition.
+
+    Attributes:
+        tried: the configurations so far, shape ``(n, d)``, NaN as 0.5.
+        categorical: which columns are unordered, shape ``(d,)``.
+        weights: of 1 and of the log of the distance, in the log odds of a repetition.
+    """
+
+    tried: Floats
+    categorical: np.ndarray
+    weights: Floats
+
+    def value(self, units: Floats) -> Floats:
+        """Return the term at coordinates, shape ``(m, d)`` to ``(m,)``."""
+        away = np.log(nearest(np.nan_to_num(units, nan=0.5), self.tried, self.categorical))
+        found: Floats = -np.logaddexp(0.0, self.weights[0] + self.weights[1] * away)
+        return found
+
+    def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
+        """Return the term and no slopes: which predecessor is the nearest changes from place to place."""
+        return self.value(units), np.zeros(units.shape)
+
+
+def novelty(space: Space, history: History) -> Novelty | None:
+    """Return how likely a configuration is to be new, or None where repetitions are rare."""
+    table = _TABLES.get(history)
+    if table is None or table.space is not history.space:
+        table = _TABLES[history] = _Table(space)
+    table.update(history)
+    distances, repeated = np.array(table.distances), np.array(table.repeated, dtype=np.float64)
+    if repeated.sum() < max(_FEWEST, _SHARE * len(repeated)):
+        return None
+    weights = _regression(np.log(distances), repeated)
+    return Novelty(table.units[-_NEWEST:], table.categorical, weights)
+
+
+def nearest(units: Floats, tried: Floats, categorical: np.ndarray) -> Floats:
+    """Return the distance to the nearest of ``tried``, ``(n, d)``, for rows of ``units``, ``(m, d)``; at least 1e-4."""
+    difference = units[:, None, :] - tried[None, :, :]
+    squared = np.where(categorical, np.abs(difference) > 1e-9, difference * difference)
+    return np.asarray(np.sqrt(np.maximum(squared.sum(axis=2).min(axis=1), _LEAST**2)))
+
+
+def _regression(x: Floats, y: Floats) -> Floats:
+    """Return the two weights of a logistic regression with a ridge on the slope, which may not be above 0."""
+    design = np.stack([np.ones(len(x)), x], axis=1)
+    weights, ridge = np.zeros(2), np.array([1e-6, _RIDGE])
+    for _ in range(_STEPS):
+        p = 1.0 / (1.0 + np.exp(-np.clip(design @ weights, -30.0, 30.0)))
+        hessian = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(ridge) + 1e-9 * np.eye(2)
+        weights = weights + np.linalg.solve(hessian, design.T @ (y - p) - ridge * weights)
+        weights = np.clip(weights, -30.0, 30.0)
+    weights[1] = min(weights[1], 0.0)
+    return weights
+
+
+class _Table:
+    """What the trials of a history measured first, in the order of their numbers."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.categorical = np.array([parameter.is_categorical for parameter in space.values()], dtype=np.bool_)
+        self.units = np.empty((0, len(space)))
+        self.distances: list[float] = []
+        self.repeated: list[bool] = []
+        self._seen: dict[Hashable, int] = {}
+        self._waiting: list[int] = []
+        self._started = 0
+
+    def update(self, history: History) -> None:
+        """Take in the trials that have measured something since the last call, in the order of their numbers."""
+        self._waiting += range(self._started, len(history.trials))
+        self._started = len(history.trials)
+        ready = []
+        for number in self._waiting:  # the first that measured nothing yet holds up the rest, but for those that ended
+            if _first(history.trials[number]) is None and number in history.running:
+                break
+            ready.append(number)
+        self._waiting = self._waiting[len(ready) :]
+        records = [history.trials[number] for number in ready if history.trials[number].fork is None]
+        if not records:
+            return
+        units = np.nan_to_num(self.space.encode([record.params for record in records]), nan=0.5)
+        for record, unit in zip(records, units, strict=True):
+            measured = _first(record)
+            if measured is None:
+                continue
+            if len(self.units):
+                away = nearest(unit[None], self.units[-_NEWEST:], self.categorical)
+                self.distances.append(float(away[0]))
+                self.repeated.append(measured in self._seen)
+            self._seen[measured] = record.number
+            self.units = np.concatenate([self.units, unit[None]])
+
+
+def _first(record: TrialRecord) -> Hashable | None:
+    """Return what a trial measured first, None where there is nothing yet."""
+    if record.reports:
+        return record.reports[0].step, *sorted(record.reports[0].metrics.items())
+    return tuple(sorted(record.metrics.items())) or None
+
+
+_TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
