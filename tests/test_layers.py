@@ -17,7 +17,7 @@ ROOT = Path(tunewell.__file__).parent
 LAYERS = [
     ["scales", "values", "parameters", "space", "numerics", "identity", "registry"],
     ["events"],
-    ["records", "rungs", "history"],
+    ["records", "rungs", "curves", "history"],
     ["protocols", "surrogate"],
     ["trial", "checkpoints", "analysis", "knowledge"],
     ["samplers", "schedulers", "executors", "journals"],

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tunewell.curves import Curves
 from tunewell.events import (
     Adjusted,
     Believed,
@@ -56,6 +57,10 @@ class History:
         beliefs: where a person thinks that good values lie, oldest first.
         rested: the numbers of the trials in the order in which they came to rest; once more for each further rest.
         groups: the numbers of the trials by the group that the scheduler started them in.
+        horizons: the horizon as it was when a group began, or as it first became known.
+        stirred: the numbers of the trials that went on, came to rest or reported at a rung, each time: what a scheduler
+            has to look at again, if it remembers how far it has read.
+        moving: of each group the trials that train or will be taken up again; no entry where there are none.
         run: the newest run's limits, None before the first.
         steps_done: steps trained and reported, over all trials.
         active_seconds: the time during which at least one trial was running.
@@ -73,6 +78,8 @@ class History:
         self.queue: deque[Config] = deque()
         self.beliefs: list[Believed] = []
         self.groups: dict[str, list[int]] = {}
+        self.horizons: dict[str, int | None] = {}
+        self.moving: dict[str, dict[int, None]] = {}
         self.run: RunStarted | None = None
         self.notes: list[Noted] = []
         self.adjustments: list[Adjusted] = []
@@ -88,7 +95,11 @@ class History:
         self._lost_for_good = 0
         self._forks: dict[int, list[TrialRecord]] = {}
         self._rungs: dict[tuple[int, str | None], Rung] = {}
+        self.stirred: list[int] = []
+        self._without_horizon: list[str] = []
+        self._curves: Curves | None = None
         self._planned = 0
+        self._completed = 0  # the most steps of a trial that trained to its end
         self._length = 0
         self.last_time = 0.0  # of the newest event
         self._apply: dict[type, Callable[[Any], None]] = {
@@ -171,9 +182,23 @@ class History:
 
     @property
     def horizon(self) -> int | None:
-        """The steps of a full training: what the run allows, or else the most that a trial said it means to train."""
+        """The steps of a full training; None while they are not known.
+
+        That is what the run allows, or else the most that a trial said it means to train, or else the most that one
+        trained to its end.
+        """
         limit = self.run.max_steps if self.run is not None else None
-        return limit or self._planned or None
+        return limit or self._planned or self._completed or None
+
+    @property
+    def curves(self) -> Curves:
+        """The best losses and running averages of all trials, step by step.
+
+        The first call looks at every report; from then on they are kept up to date.
+        """
+        if self._curves is None:
+            self._curves = Curves(self.trials)
+        return self._curves
 
     def rung(self, step: int, group: str | None = None) -> Rung:
         """Return all trials at ``step``, or those of a group.
@@ -225,6 +250,7 @@ class History:
 
     def _run_started(self, event: RunStarted) -> None:
         self.run = event
+        self._set_horizons()
 
     def _enqueued(self, event: Enqueued) -> None:
         self.queue.append(event.config)
@@ -235,7 +261,11 @@ class History:
     def _started(self, event: TrialStarted) -> None:
         record = TrialRecord(event, self._about)
         self.trials.append(record)
+        if event.group not in self.groups:
+            self._without_horizon.append(event.group)
+            self._set_horizons()
         self.groups.setdefault(event.group, []).append(event.trial)
+        self.moving.setdefault(event.group, {})[event.trial] = None
         self.running[event.trial] = None
         self.counts[Status.RUNNING] += 1
         if event.origin == "sampler":
@@ -253,6 +283,9 @@ class History:
             self._lost_for_good -= 1
         self._forget_after(record, event.step)
         record.saved = min(record.saved, event.step)  # smaller where the checkpoint was not to be found
+        record.resumed_from = event.step
+        self.stirred.append(event.trial)
+        self.moving.setdefault(record.group, {})[event.trial] = None
         self._set_status(record, Status.RUNNING, event.reason)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
         for rung in self._rungs_of(record, record.step):
@@ -260,6 +293,7 @@ class History:
 
     def _plan(self, event: Planned) -> None:
         self._planned = max(self._planned, event.steps)
+        self._set_horizons()
 
     def _reported(self, event: Reported) -> None:
         record = self.trials[event.trial]
@@ -269,8 +303,13 @@ class History:
             self.furthest_step = event.step
         reports.append(event)
         self._look(record, event.metrics)
-        for rung in self._rungs_of(record, event.step):
+        rungs = self._rungs_of(record, event.step)
+        for rung in rungs:
             rung.add(record, event)
+        if rungs:
+            self.stirred.append(event.trial)
+        if self._curves is not None:
+            self._curves.add(record, event)
 
     def _saved(self, event: CheckpointSaved) -> None:
         record = self.trials[event.trial]
@@ -294,11 +333,14 @@ class History:
         if event.metrics:
             record.metrics = event.metrics
             self._look(record, event.metrics)
+        if event.status is Status.LOST and event.fault == "trial":
+            record.fresh_losses += 1
+        if event.status is Status.COMPLETED:
+            self._completed = max(self._completed, record.step)
+            self._set_horizons()
         self._set_status(record, event.status, event.reason)
         self._rest(record, event.time)
         if event.status is Status.LOST:
-            if event.fault == "trial":
-                record.fresh_losses += 1
             if record.lost_for_good:
                 self._lost_for_good += 1
             else:
@@ -323,8 +365,19 @@ class History:
         stretch = record.stretches[-1]
         record.stretches[-1] = Stretch(stretch.driver, stretch.worker, stretch.begin, time)
         self.rested.append(record.number)
+        self.stirred.append(record.number)
+        if not record.interrupted and record.number in (moving := self.moving.get(record.group, {})):
+            del moving[record.number]
+            if not moving:
+                del self.moving[record.group]
         for rung in self._rungs_of(record, record.step):
             rung.rest(record)
+
+    def _set_horizons(self) -> None:
+        horizon = self.horizon
+        self.horizons.update(dict.fromkeys(self._without_horizon, horizon))
+        if horizon is not None:
+            self._without_horizon.clear()
 
     def _rungs_of(self, record: TrialRecord, step: int) -> list[Rung]:
         """Return the rungs at a step that a trial belongs to and that somebody has asked for."""
@@ -347,6 +400,8 @@ class History:
             report = record.reports.pop()
             for rung in self._rungs_of(record, report.step):
                 rung.remove(record.number)
+            if self._curves is not None:
+                self._curves.remove(record.number)
             self.steps_done += record.step - report.step
 
 

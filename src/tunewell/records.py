@@ -49,6 +49,7 @@ class TrialRecord:
         reports: each with ``step``, ``metrics`` and ``time``, in the order of steps.
         metrics: what the objective returned.
         saved: the step of its newest checkpoint, 0 when there is none.
+        resumed_from: the step it last went on from, -1 when it never did.
         group: the scheduler's name for the trials it is compared with, such as a bracket.
     """
 
@@ -65,6 +66,7 @@ class TrialRecord:
         "paused_by",
         "reason",
         "reports",
+        "resumed_from",
         "saved",
         "seed",
         "status",
@@ -75,6 +77,7 @@ class TrialRecord:
     def __init__(self, event: TrialStarted, about: About) -> None:
         self._about = about
         self.fresh_losses = 0
+        self.resumed_from = -1
         self.number = event.trial
         self.params: Config = event.config
         self.seed = event.seed
@@ -206,6 +209,13 @@ class TrialRecord:
     def lost_for_good(self) -> bool:
         """Whether its workers died so often that it is not tried again."""
         return self.status is Status.LOST and self.fresh_losses >= LOSSES_ALLOWED
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it waits to be taken up again: lost, or cut off with its run."""
+        if self.status is Status.LOST:
+            return not self.lost_for_good
+        return self.status is Status.PAUSED and self.paused_by == "person"
 
     @property
     def directory(self) -> Path:

@@ -157,12 +157,12 @@ def _start(event: TrialStarted, history: History, sampler: Sampler, scheduler: S
     same = (
         isinstance(chosen.action, Start | Fork)
         and (event.trial, event.seed, event.origin) == (len(history.trials), chosen.seed, chosen.origin)
-        and event.fork == _fork(chosen)
+        and (event.fork, event.group) == (_fork(chosen), chosen.action.group)
         and _same(event.config, chosen.config)
     )
     if same:
         return None
-    return _start_in_words(event.trial, event.origin, event.fork, event.seed, event.config), expected
+    return _start_in_words(event.trial, event.origin, event.fork, event.seed, event.config, event.group), expected
 
 
 def _resume(event: TrialResumed, history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:
@@ -208,16 +208,17 @@ def _started(chosen: Chosen, number: int) -> str:
     """Say what a free worker should have done."""
     action = chosen.action
     if isinstance(action, Start | Fork):
-        return _start_in_words(number, chosen.origin, _fork(chosen), chosen.seed, chosen.config)
+        return _start_in_words(number, chosen.origin, _fork(chosen), chosen.seed, chosen.config, action.group)
     if isinstance(action, Resume):
         return f"trial {action.trial} going on ({action.reason})"
     return f"nothing to start ({action.reason})"
 
 
-def _start_in_words(number: int, origin: str, fork: ForkPoint | None, seed: int, config: Config) -> str:
+def _start_in_words(number: int, origin: str, fork: ForkPoint | None, seed: int, config: Config, group: str) -> str:
     origin = f"forked from trial {fork.trial} at step {fork.step}" if fork else f"configured by the {origin}"
     origin = origin.replace("by the default", "by default").replace("by the enqueued", "by hand")
-    return f"trial {number} {origin} with seed {seed} and {dict(config)}"
+    where = f", in {group!r}" if group else ""
+    return f"trial {number} {origin} with seed {seed} and {dict(config)}{where}"
 
 
 def _same(one: Config, other: Config) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
-from tunewell.events import Reported, Status
+from tunewell.events import Goal, Reported, Status
 from tunewell.records import TrialRecord
 
 Losses = tuple[float, ...]
@@ -48,7 +48,7 @@ class Rung:
 
     @property
     def moved_on(self) -> int:
-        """How many trials went or are going beyond this step."""
+        """How many trials went or are going beyond this step, or may be about to: all but those that rest here."""
         return len(self._losses) - len(self._resting)
 
     def rank(self, trial: int) -> int:
@@ -86,8 +86,8 @@ class Rung:
     def add(self, trial: TrialRecord, report: Reported) -> None:
         """Take in a new result."""
         number = trial.number
-        self._losses[number] = tuple(_rankable(report.metrics.get(g.metric, math.nan), g.loss) for g in trial.goals)
-        self._breaches[number] = _breach(trial, report) if trial.constraints else 0.0
+        self._losses[number] = tuple(rankable(report.metrics.get(goal.metric), goal) for goal in trial.goals)
+        self._breaches[number] = breach(trial, report) if trial.constraints else 0.0
         if self._several:
             self._stale = True
         else:
@@ -110,8 +110,12 @@ class Rung:
         self._waiting.pop(trial, None)
 
     def rest(self, trial: TrialRecord) -> None:
-        """Note that a trial that reported here came to rest, for good or for a while."""
-        if trial.number in self._losses:
+        """Note that a trial that reported here came to rest, for good or until the scheduler lets it go on.
+
+        One that will be taken up again, because it was lost or cut off with its run, does not rest. Nor does one that
+        had gone on from here and failed before its next report: it has moved on, though it did not get far.
+        """
+        if trial.number in self._losses and not trial.interrupted and not _fell_after(trial, self.step):
             self._resting.add(trial.number)
             if trial.status is Status.PAUSED:
                 self._waiting[trial.number] = None
@@ -144,11 +148,17 @@ class Rung:
         self._stale = False
 
 
-def _rankable(value: float, loss: Callable[[float], float]) -> float:
-    return math.inf if math.isnan(value) else loss(value)
+def _fell_after(trial: TrialRecord, step: int) -> bool:
+    """Whether a trial went on from ``step`` and came to an end without another report."""
+    return trial.resumed_from == step and trial.status not in (Status.PAUSED, Status.STOPPED, Status.COMPLETED)
 
 
-def _breach(trial: TrialRecord, report: Reported) -> float:
+def rankable(value: float | None, goal: Goal) -> float:
+    """Return a loss that can be put in order: infinite where the value is missing or NaN."""
+    return math.inf if value is None or math.isnan(value) else goal.loss(value)
+
+
+def breach(trial: TrialRecord, report: Reported) -> float:
     """Return by how much the constraints are broken after ``report``, each as a share of its bound; unknown is 0."""
     total = 0.0
     for rule in trial.constraints:

@@ -47,6 +47,7 @@ from tunewell.protocols import (
     Objective,
     Sampler,
     Scheduler,
+    Start,
     Verdict,
     Wait,
 )
@@ -249,7 +250,8 @@ class Study:
                     idle = chosen.action.reason
                     return []
                 now, number, reason = time.time(), len(history.trials), chosen.action.reason
-                started = TrialStarted(now, number, chosen.config, chosen.seed, chosen.origin, reason)
+                group = chosen.action.group if isinstance(chosen.action, Start) else ""
+                started = TrialStarted(now, number, chosen.config, chosen.seed, chosen.origin, reason, group=group)
                 return [Noted(now, chosen.note), started] if chosen.note else [started]
 
             for event in self._ledger.commit(decide):

@@ -9,7 +9,13 @@ SCHEDULERS = Registry(
     {
         "fifo": "tunewell.schedulers.fifo:Fifo",
         "asha": "tunewell.schedulers.asha:Asha",
+        "async_hyperband": "tunewell.schedulers.async_hyperband:AsyncHyperband",
         "freeze_thaw": "tunewell.schedulers.freeze_thaw:FreezeThaw",
+        "hyperband": "tunewell.schedulers.hyperband:Hyperband",
+        "median": "tunewell.schedulers.median:Median",
+        "patience": "tunewell.schedulers.patience:Patience",
+        "successive_halving": "tunewell.schedulers.successive_halving:SuccessiveHalving",
+        "top_k": "tunewell.schedulers.top_k:TopK",
     },
     aliases={"auto": "fifo"},
     method="decide",

@@ -7,6 +7,12 @@ promotions, so it promotes as soon as it has η results, and never has to wait f
 
 Rung k lies at ``min_steps * η**(k + early_stopping_rate)`` steps.
 
+With ``promote=False`` nobody rests: a trial that reports at a rung trains on if it is among the best floor(n/η) of the
+n that have reported there so far, itself included, and is stopped for good otherwise. This is what Ray Tune's ASHA and
+Optuna's successive halving do, and it needs no checkpoints. While a rung has fewer than η results there is no best 1/η:
+as in Optuna, the best so far trains on then (in Ray Tune the very first does, then whoever is not below a percentile).
+So the first trial always trains on, and a trial that was stopped early is never given another chance.
+
 Deviations from the paper:
 
 * The paper promotes any trial in the top 1/η that has not been promoted, so that a sequence of ever better trials is
@@ -14,7 +20,7 @@ Deviations from the paper:
   passes on is what the algorithm says it is. The promoted trial is always in the top 1/η as well.
 * A trial that reports at a rung and is to be promoted at once simply trains on, without the detour over its checkpoint.
 * A trial that has no checkpoint at its rung cannot rest. It trains on if the rung has room and it is in the top 1/η,
-  and is stopped otherwise (the stopping variant of the paper's Section 3.2).
+  and is stopped otherwise.
 """
 
 from __future__ import annotations
@@ -26,6 +32,7 @@ import numpy as np
 from tunewell.events import Reported
 from tunewell.history import History, Rung
 from tunewell.protocols import Action, Continue, Pause, Resume, Start, Stop, Verdict
+from tunewell.schedulers import options
 from tunewell.space import Space
 
 
@@ -38,22 +45,21 @@ class Asha:
         min_steps: steps to the first rung.
         max_steps: no rung lies here or beyond, so a promoted trial trains to its end. None: the objective ends it.
         early_stopping_rate: s; shifts the first rung to ``min_steps * η**s``.
+        promote: whether trials rest at a rung and may be promoted later. False: they are stopped there, once and for
+            all, unless they are among the best so far.
     """
 
     reduction: int = 3
     min_steps: int = 1
     max_steps: int | None = None
     early_stopping_rate: int = 0
+    promote: bool = True
 
     def __post_init__(self) -> None:
-        if self.reduction != int(self.reduction) or self.reduction < 2:
-            raise ValueError(f"asha expected a whole reduction of at least 2, got {self.reduction!r}")
-        if self.min_steps != int(self.min_steps) or self.min_steps < 1:
-            raise ValueError(f"asha expected min_steps of at least 1, got {self.min_steps!r}")
-        if self.max_steps is not None and self.max_steps < self.min_steps:
-            raise ValueError(f"asha expected max_steps of at least min_steps={self.min_steps}, got {self.max_steps!r}")
-        if self.early_stopping_rate != int(self.early_stopping_rate) or self.early_stopping_rate < 0:
-            raise ValueError(f"asha expected an early_stopping_rate of at least 0, got {self.early_stopping_rate!r}")
+        options.rungs("asha", self.reduction, self.min_steps, self.max_steps)
+        options.whole("asha", "early_stopping_rate", self.early_stopping_rate, 0)
+        if not isinstance(self.promote, bool):
+            raise ValueError(f"asha expected promote to be True or False, got {self.promote!r}")
 
     def rungs(self, up_to: int) -> list[int]:
         """Return the steps of all rungs up to and including ``up_to`` steps, below ``max_steps``."""
@@ -66,25 +72,38 @@ class Asha:
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Promote from the highest rung that has room; start a new trial when none has."""
-        for step in reversed(self.rungs(history.furthest_step)):
-            rung = history.rung(step)
-            room = self._room(rung)
-            if room <= 0:
-                continue
-            trial = rung.best_waiting(history.trials)
-            if trial is not None:
-                return Resume(trial, f"promoted from rung {step}: {self._place(rung, trial)}")
-        return Start()
+        return self.promotion(history) or Start()
 
     def decide(self, history: History, report: Reported) -> Verdict:
         """Rest at a rung, unless there is room to go on at once."""
-        if not self.rungs(report.step) or self.rungs(report.step)[-1] != report.step:
+        return self.verdict(history, report)
+
+    def promotion(self, history: History, group: str | None = None) -> Resume | None:
+        """Return the best waiting trial of the highest rung with room, among the trials of ``group`` or all."""
+        if not self.promote:
+            return None
+        for step in reversed(self.rungs(history.furthest_step)):
+            rung = history.rung(step, group)
+            if self._room(rung) <= 0:
+                continue
+            trial = rung.best_waiting(history.trials)
+            if trial is not None:
+                return Resume(trial, f"promoted from rung {step}{_of(group)}: {self._place(rung, trial)}")
+        return None
+
+    def verdict(self, history: History, report: Reported, group: str | None = None) -> Verdict:
+        """Return what becomes of a trial after its newest report, among the trials of ``group`` or all."""
+        if self.rungs(report.step)[-1:] != [report.step]:
             return Continue()
-        rung = history.rung(report.step)
+        rung = history.rung(report.step, group)
         trial = history.trials[report.trial]
         # The trial itself counts among those that have moved on until it is told to rest.
         has_room = self._room(rung) + 1 >= 1
-        place = f"rung {report.step}: {self._place(rung, trial.number)}"
+        place = f"rung {report.step}{_of(group)}: {self._place(rung, trial.number)}"
+        if not self.promote:
+            if rung.rank(trial.number) <= max(1, len(rung) // self.reduction):
+                return Continue(f"{place}, so it trains on")
+            return Stop(f"{place}, so it is stopped")
         if trial.saved != report.step:
             if has_room and rung.rank(trial.number) <= len(rung) // self.reduction:
                 return Continue(f"{place}, so it trains on")
@@ -100,4 +119,9 @@ class Asha:
         return len(rung) // self.reduction - rung.moved_on
 
     def _place(self, rung: Rung, trial: int) -> str:
-        return f"place {rung.rank(trial)} of {len(rung)}, {len(rung) // self.reduction} go on"
+        goes_on = len(rung) // self.reduction
+        return f"place {rung.rank(trial)} of {len(rung)}, {goes_on if self.promote else max(1, goes_on)} go on"
+
+
+def _of(group: str | None) -> str:
+    return f" of the trials {group}" if group else ""

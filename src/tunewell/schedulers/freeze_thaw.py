@@ -38,6 +38,7 @@ from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume,
 from tunewell.samplers.acquiring import Sum, Term, anything_new, best_units, drawn, first
 from tunewell.samplers.view import conditions
 from tunewell.scales import Floats
+from tunewell.schedulers.options import whole
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes
 from tunewell.surrogate.cube import Cube, cube_of
@@ -80,14 +81,9 @@ class FreezeThaw:
         if not 1.0 < self.reduction < np.inf:
             raise ValueError(f"freeze_thaw expected a reduction above 1, got {self.reduction!r}")
         for name in ("min_steps", "initial", "evaluations"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(
-                    f"freeze_thaw expected {name} to be a whole number from 1 on, got {getattr(self, name)!r}"
-                )
-        if self.max_steps is not None and self.max_steps < self.min_steps:
-            raise ValueError(
-                f"freeze_thaw expected max_steps of at least min_steps={self.min_steps}, got {self.max_steps!r}"
-            )
+            whole("freeze_thaw", name, getattr(self, name), 1)
+        if self.max_steps is not None:
+            whole("freeze_thaw", "max_steps", self.max_steps, self.min_steps)
         if not 0.0 <= self.explore <= 1.0:
             raise ValueError(f"freeze_thaw expected explore from 0 to 1, got {self.explore!r}")
 

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
-from tunewell.events import CheckpointSaved, Ended, Paused, Reported, Status, TrialResumed, TrialStarted
+from tunewell.deciders import Deciders
+from tunewell.decisions import Budget
+from tunewell.driver import Driver
+from tunewell.events import (
+    CheckpointSaved,
+    Ended,
+    Event,
+    Goal,
+    Paused,
+    Reported,
+    Status,
+    StudyCreated,
+    TrialResumed,
+    TrialStarted,
+)
+from tunewell.executors.simulated import Simulated
 from tunewell.history import History
+from tunewell.journals.memory import MemoryJournal
+from tunewell.ledger import Ledger
 from tunewell.protocols import Continue, Done, Fork, Pause, Resume, Scheduler, Start, Stop, Wait
+from tunewell.replay import replay
+from tunewell.samplers.random import Random
+from tunewell.schedulers import SCHEDULERS
+from tunewell.space import Float, Space
 from tunewell.testing.histories import created, mixed_space, random_events
 
 
@@ -56,6 +81,108 @@ class SchedulerContract:
                 assert trial.reason
             if trial.status is Status.PAUSED:
                 assert trial.saved == trial.step
+
+    @pytest.mark.parametrize(
+        "cluster",
+        [
+            {"workers": 1},
+            {"workers": 8},
+            {"workers": 8, "stragglers": 0.1, "faults": 0.03, "seed": 1},
+            {"workers": 8, "faults": 0.005, "saves": False},
+        ],
+    )
+    def test_a_simulated_study_follows_from_its_events(self, scheduler: Scheduler, cluster: dict[str, Any]) -> None:
+        events = play(scheduler, curve, trials=50, steps=400, **cluster)
+        check_walk(events, cluster["workers"], steps=400)
+        result = replay(events, scheduler=scheduler)
+        assert result.ok, result.mismatch
+
+    def test_a_history_that_was_asked_before_answers_like_a_new_one(self, scheduler: Scheduler) -> None:
+        events = play(scheduler, curve, trials=40, workers=4, stragglers=0.1, faults=0.02)
+        asked = History()
+        for end, event in enumerate(events, 1):
+            asked.apply(event)
+            answer = scheduler.next_action(asked.space, asked, np.random.default_rng(end))
+            if end % (len(events) // 25) == 0:
+                new = History(events[:end])
+                assert answer == scheduler.next_action(new.space, new, np.random.default_rng(end))
+
+    @pytest.mark.parametrize("saves", [True, False])
+    def test_a_crash_changes_no_decision(self, scheduler: Scheduler, saves: bool) -> None:
+        events = play(scheduler, curve, trials=30, saves=saves)
+        for end in np.linspace(1, len(events), 9, dtype=int):
+            again = play(scheduler, curve, after=events[:end], trials=30, saves=saves)
+            assert decisions(again) == decisions(events), f"cut after {end} events"
+
+
+def curve(config: Any, step: int) -> tuple[dict[str, float], float]:
+    """Return the loss and the seconds of a step: curves that fall, some of which cross; one in ten comes to nothing."""
+    level, rate = config["level"], 0.2 + config["speed"]
+    loss = level + 1.0 / step**rate
+    return {"loss": math.nan if level > 0.9 and step == 2 else loss}, 1.0 + config["speed"]
+
+
+def play(
+    scheduler: Scheduler,
+    evaluate: Any,
+    *,
+    trials: int | None = None,
+    steps: int | None = None,
+    max_steps: int = 27,
+    after: Sequence[Event] = (),
+    goals: tuple[Goal, ...] = (Goal("loss"),),
+    **cluster: Any,
+) -> list[Event]:
+    """Run a study on simulated workers and return its events; ``cluster`` as for :class:`Simulated`.
+
+    ``after`` are the events of a study that was cut off: what trained then is lost and taken up again.
+    """
+    settings = {"sampler": "random", "scheduler": SCHEDULERS.describe(scheduler)}
+    space = Space(level=Float(0.0, 1.0), speed=Float(0.0, 1.0))
+    journal = MemoryJournal()
+    journal.append(list(after) or [StudyCreated(0.0, "test", space, goals, settings, 0)], None)
+    history = History(after)
+    lost = [Ended(history.last_time, n, Status.LOST, "the run died", fault="run") for n in history.running]
+    journal.append(lost, None)
+    executor = Simulated(evaluate, **cluster)
+    executor.start(None, None, history.last_time)
+    budget = Budget(trials=trials, steps=steps)
+    Driver(Ledger(journal, history.files), Deciders(Random(), scheduler), executor, budget, max_steps).run()
+    return list(journal.read())
+
+
+def check_walk(events: Sequence[Event], workers: int, steps: int | None = None) -> History:
+    """Check what no scheduler may break, event by event: no trial runs twice, no worker either, no step is too many."""
+    history = History()
+    for event in events:
+        if isinstance(event, TrialResumed):
+            assert event.trial not in history.running, "a resumed trial runs elsewhere"
+            assert event.step == history.trials[event.trial].saved
+        history.apply(event)
+        assert len(history.running) <= workers
+        assert steps is None or history.steps_done <= steps
+    for group, trials in history.groups.items():
+        moving = [n for n in trials if n in history.running or n in history.unfinished]
+        assert sorted(history.moving.get(group, ())) == moving
+    return history
+
+
+def decisions(events: Sequence[Event]) -> list[tuple[Any, ...]]:
+    """Return what sampler and scheduler decided, without times and without what followed from crashes."""
+    found: list[tuple[Any, ...]] = []
+    history = History()
+    for event in events:
+        match event:
+            case TrialStarted():
+                found.append(("start", event.trial, dict(event.config), event.group))
+            case TrialResumed() if event.trial not in history.unfinished:
+                found.append(("resume", event.trial, event.step))
+            case Paused(by="scheduler"):
+                found.append(("pause", event.trial, event.step))
+            case Ended(status=Status.STOPPED):
+                found.append(("stop", event.trial, history.trials[event.trial].step))
+        history.apply(event)
+    return found
 
 
 def simulate(
