@@ -17,9 +17,9 @@ ROOT = Path(tunewell.__file__).parent
 LAYERS = [
     ["scales", "values", "parameters", "space", "numerics", "identity", "registry"],
     ["events"],
-    ["records", "rungs", "curves", "history"],
+    ["records", "rungs", "sofar", "history"],
     ["protocols", "surrogate"],
-    ["trial", "checkpoints", "analysis", "knowledge"],
+    ["trial", "checkpoints", "analysis", "knowledge", "schedules"],
     ["samplers", "schedulers", "executors", "journals"],
     ["strategies"],
     ["aims", "storages", "decisions", "deciders", "heartbeat", "ledger"],

@@ -10,6 +10,7 @@ from tunewell.protocols import Sampler, Scheduler
 from tunewell.registry import Registry
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
+from tunewell.values import jsonable
 
 
 class Deciders:
@@ -46,4 +47,4 @@ def plain(settings: Any) -> Any:
     """Return settings as they look after a trip through the journal."""
     import msgspec
 
-    return msgspec.to_builtins(settings)
+    return jsonable(msgspec.to_builtins(settings))  # a journal holds lists in the place of tuples

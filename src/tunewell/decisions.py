@@ -102,8 +102,10 @@ def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: 
     rng, seed = generator(history.seed, len(history.trials)), trial_seed(history.seed, len(history.trials))
     action = scheduler.next_action(history.space, history, rng)
     if may_start and (first := _first_in_line(history)):
-        group = action.group if isinstance(action, Start) else ""  # it takes the place of what would have started
-        return Chosen(Start(group=group), first[0], first[1], seed)
+        start = Start()
+        if isinstance(action, Start) and action.config is None:  # it takes the place of what would have started
+            start = Start(group=action.group, keep=action.keep)
+        return Chosen(start, first[0], first[1], seed)
     if isinstance(action, Fork):
         return Chosen(action, _checked(history.space, action.config, scheduler), "scheduler", seed)
     if not isinstance(action, Start):

@@ -203,7 +203,10 @@ class Driver:
             driver=self.identity,
             worker=worker,
             group=action.group,
+            keep=action.keep,
         )
+        if isinstance(action, Fork) and action.replaces is not None:
+            return [Ended(now, action.replaces, Status.STOPPED, action.reason), started]
         return [Noted(now, chosen.note), started] if chosen.note else [started]
 
     def _launch(self, trial: TrialRecord, worker: int) -> None:
@@ -443,8 +446,11 @@ class Driver:
         if events:
             self.watch(self.ledger.history, events)
             for event in events:
-                if isinstance(event, CheckpointSaved):
+                if isinstance(event, CheckpointSaved | Ended):
                     self._housekeeping[event.trial] = None
+                    fork = self.ledger.history.trials[event.trial].fork
+                    if fork is not None:  # it stands on its own feet now, or never will
+                        self._housekeeping[fork.trial] = None
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

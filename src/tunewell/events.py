@@ -185,7 +185,8 @@ class TrialStarted:
 
     ``origin`` says where the configuration came from, ``driver`` which process looks after the trial (empty when the
     trial was asked for and will be told), ``worker`` which of that driver's workers runs it. ``group`` is the
-    scheduler's name for the trials it compares with each other, such as a bracket.
+    scheduler's name for the trials it compares with each other, such as a bracket. With ``keep`` the checkpoints of
+    its multiples outlive the next one, for the scheduler may fork from them: see :meth:`History.needed_checkpoints`.
     """
 
     time: float
@@ -198,6 +199,7 @@ class TrialStarted:
     driver: str = ""
     worker: int = 0
     group: str = ""
+    keep: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunewell.curves import Curves
 from tunewell.events import (
     Adjusted,
     Believed,
@@ -42,6 +41,7 @@ from tunewell.records import About
 from tunewell.records import Stretch as Stretch
 from tunewell.records import TrialRecord as TrialRecord
 from tunewell.rungs import Rung as Rung
+from tunewell.sofar import SoFar
 from tunewell.space import Config, Space
 
 
@@ -61,6 +61,8 @@ class History:
         stirred: the numbers of the trials that went on, came to rest or reported at a rung, each time: what a scheduler
             has to look at again, if it remembers how far it has read.
         moving: of each group the trials that train or will be taken up again; no entry where there are none.
+        alive: of each group, the numbers of the trials that may still train.
+        begun: the numbers of the trials by group and the step they began at: 0, or where they were forked.
         run: the newest run's limits, None before the first.
         steps_done: steps trained and reported, over all trials.
         active_seconds: the time during which at least one trial was running.
@@ -80,6 +82,8 @@ class History:
         self.groups: dict[str, list[int]] = {}
         self.horizons: dict[str, int | None] = {}
         self.moving: dict[str, dict[int, None]] = {}
+        self.alive: dict[str, dict[int, None]] = {}
+        self.begun: dict[tuple[str, int], list[int]] = {}
         self.run: RunStarted | None = None
         self.notes: list[Noted] = []
         self.adjustments: list[Adjusted] = []
@@ -97,7 +101,7 @@ class History:
         self._rungs: dict[tuple[int, str | None], Rung] = {}
         self.stirred: list[int] = []
         self._without_horizon: list[str] = []
-        self._curves: Curves | None = None
+        self._so_far: SoFar | None = None
         self._planned = 0
         self._completed = 0  # the most steps of a trial that trained to its end
         self._length = 0
@@ -191,14 +195,14 @@ class History:
         return limit or self._planned or self._completed or None
 
     @property
-    def curves(self) -> Curves:
+    def so_far(self) -> SoFar:
         """The best losses and running averages of all trials, step by step.
 
         The first call looks at every report; from then on they are kept up to date.
         """
-        if self._curves is None:
-            self._curves = Curves(self.trials)
-        return self._curves
+        if self._so_far is None:
+            self._so_far = SoFar(self.trials)
+        return self._so_far
 
     def rung(self, step: int, group: str | None = None) -> Rung:
         """Return all trials at ``step``, or those of a group.
@@ -214,14 +218,18 @@ class History:
     def needed_checkpoints(self, trial: int) -> set[int]:
         """Return the steps whose checkpoints of ``trial`` must stay on disk.
 
-        Its newest, unless the trial was stopped or diverged; and any that a fork of it still stands on.
+        Its newest, unless the trial was stopped or diverged; any that a fork of it still stands on; and, while its
+        group has work to do, those that the scheduler may want to fork from: of a trial with ``keep=5`` that has saved
+        step 12, the one of step 10, and once it has saved step 15, both.
         """
         record = self.trials[trial]
         needed = {
             other.fork.step
             for other in self._forks.get(trial, ())
-            if other.fork is not None and other.saved == other.fork.step and not _over(other)
+            if other.fork is not None and other.saved == other.fork.step and not other.over
         }
+        if record.kept and record.status is not Status.STOPPED and self.alive.get(record.group):
+            needed.update(record.kept)
         if record.saved and not (record.fork and record.saved == record.fork.step) and not _spent(record):
             needed.add(record.saved)
         return needed
@@ -266,6 +274,8 @@ class History:
             self._set_horizons()
         self.groups.setdefault(event.group, []).append(event.trial)
         self.moving.setdefault(event.group, {})[event.trial] = None
+        self.alive.setdefault(event.group, {})[event.trial] = None
+        self.begun.setdefault((event.group, record.step), []).append(event.trial)
         self.running[event.trial] = None
         self.counts[Status.RUNNING] += 1
         if event.origin == "sampler":
@@ -286,6 +296,8 @@ class History:
         record.resumed_from = event.step
         self.stirred.append(event.trial)
         self.moving.setdefault(record.group, {})[event.trial] = None
+        record.kept = tuple(step for step in record.kept if step <= event.step)
+        self.alive[record.group][event.trial] = None
         self._set_status(record, Status.RUNNING, event.reason)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
         for rung in self._rungs_of(record, record.step):
@@ -308,13 +320,16 @@ class History:
             rung.add(record, event)
         if rungs:
             self.stirred.append(event.trial)
-        if self._curves is not None:
-            self._curves.add(record, event)
+        if self._so_far is not None:
+            self._so_far.add(record, event)
 
     def _saved(self, event: CheckpointSaved) -> None:
         record = self.trials[event.trial]
         record.saved = event.step
         record.fresh_losses = 0
+        if record.keep:
+            last = (event.step,) if event.step % record.keep == 0 else ()
+            record.kept = tuple(step for step in record.kept if event.step - record.keep <= step < event.step) + last
 
     def _adjusted(self, event: Adjusted) -> None:
         self.adjustments.append(event)
@@ -345,6 +360,8 @@ class History:
                 self._lost_for_good += 1
             else:
                 self.unfinished[event.trial] = None
+        if record.over:
+            self.alive[record.group].pop(event.trial, None)
 
     def _noted(self, event: Noted) -> None:
         self.notes.append(event)
@@ -400,16 +417,9 @@ class History:
             report = record.reports.pop()
             for rung in self._rungs_of(record, report.step):
                 rung.remove(record.number)
-            if self._curves is not None:
-                self._curves.remove(record.number)
+            if self._so_far is not None:
+                self._so_far.remove(record.number)
             self.steps_done += record.step - report.step
-
-
-def _over(record: TrialRecord) -> bool:
-    """Whether the trial can never train again."""
-    return record.status not in (Status.RUNNING, Status.PAUSED) and (
-        record.status is not Status.LOST or record.lost_for_good
-    )
 
 
 def _spent(record: TrialRecord) -> bool:

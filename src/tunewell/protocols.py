@@ -24,12 +24,14 @@ from tunewell.space import Config, Space
 class Start:
     """Start a new trial; without a configuration the sampler is asked for one.
 
-    ``group`` names the trials that it will be compared with, such as a bracket: see :meth:`History.rung`.
+    ``group`` names the trials that it will be compared with, such as a bracket: see :meth:`History.rung`. With ``keep``
+    its checkpoints of the multiples of so many steps are kept for a while, to be forked from.
     """
 
     config: Config | None = None
     reason: str = ""
     group: str = ""
+    keep: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,19 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Start a new trial from the checkpoint that another trial saved at ``step``; ``group`` as in :class:`Start`."""
+    """Start a new trial from the checkpoint that another trial saved at ``step``.
+
+    ``group`` and ``keep`` are as in :class:`Start`. ``replaces`` is a paused trial whose place it takes: that one is
+    stopped, with the same reason.
+    """
 
     trial: int
     step: int
     config: Config
     reason: str
     group: str = ""
+    keep: int = 0
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

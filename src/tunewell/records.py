@@ -51,6 +51,8 @@ class TrialRecord:
         saved: the step of its newest checkpoint, 0 when there is none.
         resumed_from: the step it last went on from, -1 when it never did.
         group: the scheduler's name for the trials it is compared with, such as a bracket.
+        keep: checkpoints of its multiples are kept to be forked from, for a while; 0 where none are.
+        kept: the steps of those, as far as they are older than the newest or the newest itself.
     """
 
     __slots__ = (
@@ -59,6 +61,8 @@ class TrialRecord:
         "fork",
         "fresh_losses",
         "group",
+        "keep",
+        "kept",
         "metrics",
         "number",
         "origin",
@@ -84,6 +88,8 @@ class TrialRecord:
         self.origin: Origin = event.origin
         self.fork: Fork | None = event.fork
         self.group = event.group
+        self.keep = event.keep
+        self.kept: tuple[int, ...] = ()
         self.status = Status.RUNNING
         self.reason = event.reason
         self.why = event.reason
@@ -129,7 +135,7 @@ class TrialRecord:
         """The steps it has trained and reported."""
         if self.reports:
             return self.reports[-1].step
-        return self.fork.step if self.fork else 0
+        return min(self.fork.step, self.saved) if self.fork else 0  # less where the checkpoint was not to be found
 
     @property
     def value(self) -> float | None:
@@ -216,6 +222,19 @@ class TrialRecord:
         if self.status is Status.LOST:
             return not self.lost_for_good
         return self.status is Status.PAUSED and self.paused_by == "person"
+
+    @property
+    def over(self) -> bool:
+        """Whether it can never train again."""
+        return self.status not in (Status.RUNNING, Status.PAUSED) and (
+            self.status is not Status.LOST or self.lost_for_good
+        )
+
+    def has_checkpoint(self, step: int) -> bool:
+        """Whether its own checkpoint of a step is kept, to go on or to be forked from: none of a stopped trial is."""
+        if self.status is Status.STOPPED or (self.fork is not None and step == self.fork.step):
+            return False
+        return step > 0 and (step == self.saved or step in self.kept)
 
     @property
     def directory(self) -> Path:

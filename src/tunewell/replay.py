@@ -146,6 +146,8 @@ def _check_of(event: Event, history: History) -> Check | None:
             trial = _known(history, event.trial)
             if trial is None or not trial.driver:  # its caller ended it by a tell
                 return None
+            if isinstance(event, Ended) and trial.status is Status.PAUSED:
+                return lambda history, sampler, scheduler: _replacement(event, history, sampler, scheduler)
             return lambda history, sampler, scheduler: _verdict(event, trial, history, scheduler)
     return None
 
@@ -175,6 +177,14 @@ def _resume(event: TrialResumed, history: History, sampler: Sampler, scheduler: 
     saved = [f"trial {n} going on from step {history.trials[n].saved}" for n in wanted if n < len(history.trials)]
     recorded = f"trial {event.trial} going on from step {event.step}"
     return recorded, saved[0] if saved else _started(choices[0], len(history.trials))
+
+
+def _replacement(event: Ended, history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:
+    """A paused trial is stopped only when a fork takes its place."""
+    chosen = choose(history, sampler, scheduler)
+    if isinstance(chosen.action, Fork) and chosen.action.replaces == event.trial:
+        return None
+    return f"trial {event.trial} stopped, for a fork to take its place", _started(chosen, len(history.trials))
 
 
 def _verdict(event: Paused | Ended, trial: TrialRecord, history: History, scheduler: Scheduler) -> Difference | None:

@@ -34,11 +34,14 @@ class Rung:
         self._first: list[_Place] = []  # with one goal: a heap of the waiting; entries may be stale
         self._resting: set[int] = set()
         for trial in trials:
-            for report in trial.reports:
-                if report.step == step:
-                    self.add(trial, report)
-                    if trial.step == step and trial.status is not Status.RUNNING:
-                        self.rest(trial)
+            reports = trial.reports  # in the order of steps
+            if not reports or reports[-1].step < step:
+                continue
+            place = bisect_left(reports, step, key=lambda report: report.step)
+            if reports[place].step == step:
+                self.add(trial, reports[place])
+                if trial.step == step and trial.status is not Status.RUNNING:
+                    self.rest(trial)
 
     def __len__(self) -> int:
         return len(self._losses)

@@ -53,6 +53,7 @@ from tunewell.protocols import (
 )
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
+from tunewell.schedules import Schedule, schedule_of
 from tunewell.space import Space
 from tunewell.storages import directory_of, no_such_study, only_name
 from tunewell.surrogate.incumbent import incumbent
@@ -118,7 +119,8 @@ class Study:
         goals, rules = goals_of(metric, mode), constraints_of(constraints)
         self._deciders = Deciders(SAMPLERS.make(sampler), SCHEDULERS.make(scheduler))
         if default_first is None:
-            default_first = space.has_default and SAMPLERS.describe(sampler)["name"] != "grid"
+            planned = SAMPLERS.describe(sampler)["name"] == "grid" or SCHEDULERS.describe(scheduler)["name"] == "replay"
+            default_first = space.has_default and not planned
         settings = {
             "sampler": SAMPLERS.describe(sampler),
             "scheduler": SCHEDULERS.describe(scheduler),
@@ -454,6 +456,17 @@ class Study:
         if not front and any(trial.observed for trial in history.trials):
             raise ValueError(why_none_is_best(history))
         return tuple(front)
+
+    def schedule(self, trial: Trial | int | None = None) -> Schedule:
+        """Return the values that a trial lived through, step by step: its own, and before its fork its ancestors'.
+
+        None means the best trial. Save it, and train it again with ``scheduler=tw.schedulers.Replay("schedule.json")``.
+
+        Raises:
+            ValueError: there is no such trial, or no best one yet.
+        """
+        number = self.best.number if trial is None else self._number(trial, "schedule")
+        return schedule_of(self.refresh(), number)
 
     def dataframe(self) -> pd.DataFrame:
         """Return one row per trial: number, status, one column per goal, step, seconds, one column per parameter.

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tunewell as tw
-from tunewell.curves import Curves
 from tunewell.events import (
     CheckpointSaved,
     Constraint,
@@ -30,6 +29,7 @@ from tunewell.history import History
 from tunewell.protocols import Continue, Done, Pause, Resume, Start, Stop, Wait
 from tunewell.replay import replay
 from tunewell.schedulers.async_hyperband import _expected_steps
+from tunewell.sofar import SoFar
 from tunewell.testing.histories import created, random_events, run_at_once
 from tunewell.testing.schedulers import check_walk, curve, play
 
@@ -210,16 +210,16 @@ def test_a_missing_metric_decides_nothing():
 def test_curves_that_grew_are_those_made_from_scratch(seed, trials, cut):
     events = random_events(SPACE, trials, steps=4, seed=seed, pending=1)
     history = History(events[:1])
-    assert isinstance(history.curves, Curves)
+    assert isinstance(history.so_far, SoFar)
     for event in events[1:]:
         history.apply(event)
     for number in list(range(0, trials - 1, 3)):  # taken up again from an earlier step
         history.apply(TrialResumed(99.0, number, int(cut * 4)))
-    fresh = Curves(history.trials)
+    fresh = SoFar(history.trials)
     for trial in history.trials:
-        point = history.curves.now(trial.number)
+        point = history.so_far.now(trial.number)
         assert point == fresh.now(trial.number)
-        if point is None or history.curves.others(point) < 1:
+        if point is None or history.so_far.others(point) < 1:
             continue
         losses = {t.number: [r.metrics["loss"] for r in t.reports if r.step <= point.step] for t in history.trials}
         others = [
@@ -227,7 +227,7 @@ def test_curves_that_grew_are_those_made_from_scratch(seed, trials, cut):
             for number, values in losses.items()
             if number != trial.number and len(values) == point.step
         ]
-        assert history.curves.median(point)[1] == pytest.approx(statistics.median(others))
+        assert history.so_far.median(point)[1] == pytest.approx(statistics.median(others))
 
 
 # --- patience ---------------------------------------------------------------------------------------------------------

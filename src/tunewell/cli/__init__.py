@@ -27,8 +27,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (look.ls, look.show, look.best, take.report, take.export, check.replay, remove.delete, demo.demo):
+for command in (look.ls, look.show, look.best, take.report, take.export, take.schedule):
     app.command()(command)
+app.command()(check.replay)
+app.command()(remove.delete)
+app.command()(demo.demo)
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""``report`` and ``export``: take something out of a study."""
+"""``report``, ``export`` and ``schedule``: take something out of a study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 import typer
 
 from tunewell.cli.output import finite
-from tunewell.cli.storage import DEFAULT, Name, Storage, read, told_in_a_sentence
+from tunewell.cli.storage import DEFAULT, NO, Mistake, Name, Storage, read, told_in_a_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,36 @@ def export(
         from tunewell.study import rows
 
         _write(_event_rows(stored.events, form) if events else rows(stored.history), form, target)
+
+
+def schedule(
+    study: Name = None,
+    trial: Annotated[
+        int | None, typer.Argument(metavar="[TRIAL]", help="A trial's number. [default: the best]")
+    ] = None,
+    storage: Storage = DEFAULT,
+    output: Annotated[str, typer.Option("--output", "-o", help="The file to write; - for standard output.")] = "-",
+) -> None:
+    """Write the hyperparameters that a trial lived through, step by step, to be trained again by ``Replay``.
+
+    Exit status 1 when there is no best trial yet.
+    """
+    from tunewell.schedules import schedule_of
+    from tunewell.surrogate.incumbent import incumbent
+
+    stored = read(storage, study)
+    history = stored.history
+    with told_in_a_sentence():
+        if trial is None and len(history.goals) != 1:
+            raise Mistake(f"study {stored.name!r} has {len(history.goals)} goals and no single best trial: say which")
+        if trial is not None and not 0 <= trial < len(history.trials):
+            raise Mistake(f"study {stored.name!r} has no trial {trial}: it has {len(history.trials)} trials")
+    best = incumbent(history) if trial is None else history.trials[trial]
+    if best is None:
+        typer.echo(f"study {stored.name!r} has no trial with a value yet", err=True)
+        raise typer.Exit(NO)
+    with told_in_a_sentence(), _target(output) as target:
+        target.write(schedule_of(history, best.number).to_json() + "\n")
 
 
 def _event_rows(events: Sequence[Event], form: str) -> list[dict[str, Any]]:

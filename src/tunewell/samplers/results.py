@@ -4,6 +4,8 @@ A population that is rebuilt from the history must not change its past when a tr
 loss a trial *first* rested with, and its place is that of its first rest. A trial that diverged, ran out of memory or
 time, or failed has infinite losses, the worst there are. Trials that were cancelled or are lost have no result.
 
+A fork has no result here, as it is no observation elsewhere: its losses are the work of several configurations.
+
 Constraints order as in constrained domination (Deb et al. 2002, section VI): what keeps them is better than what breaks
 them, and of two that break them the one that breaks them less.
 
@@ -152,6 +154,8 @@ class _Table:
             if number in self._seen:
                 continue
             self._seen.add(number)
+            if history.trials[number].fork is not None:
+                continue
             found = first_result(history, history.trials[number])
             if found is None:
                 self._doubtful.append(number)

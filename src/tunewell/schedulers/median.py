@@ -50,10 +50,10 @@ class Median:
         return self._rank(history, report) if len(history.goals) > 1 else self._compare(history, report)
 
     def _compare(self, history: History, report: Reported) -> Verdict:
-        point = history.curves.now(report.trial)
-        if point is None or (others := history.curves.others(point)) < self.min_trials:
+        point = history.so_far.now(report.trial)
+        if point is None or (others := history.so_far.others(point)) < self.min_trials:
             return Continue()
-        median = history.curves.median(point)
+        median = history.so_far.median(point)
         if point.best <= median:
             return Continue()
         if point.best[0] > median[0]:

@@ -61,8 +61,8 @@ class Patience:
         if isinstance(verdict, Stop):
             return verdict
         trial = history.trials[report.trial]
-        now = history.curves.now(report.trial)
-        before = history.curves.at(trial, report.step - self.steps)
+        now = history.so_far.now(report.trial)
+        before = history.so_far.at(trial, report.step - self.steps)
         if now is None or before is None or now.least_breach < before.least_breach:
             return verdict
         if any(self._gained(*bests) for bests in zip(before.bests, now.bests, strict=True)):

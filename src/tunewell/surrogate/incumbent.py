@@ -3,7 +3,8 @@
 The smallest of many noisy losses is small for two reasons, and one of them does not come back. So where repeats of the
 same configuration have ended differently, which is proof of noise, a Gaussian process is fitted to all losses, and the
 configuration with the smallest posterior mean is the best. Of its trials the one with the median loss stands for it.
-Without such proof the best trial is the one with the smallest loss.
+Without such proof the best trial is the one with the smallest loss; and so where that is a fork, whose loss is the work
+of a schedule and which no model of configurations can judge.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def incumbent(history: History) -> TrialRecord | None:
 
 def _incumbent(history: History) -> TrialRecord | None:
     luckiest = history.best
-    if luckiest is None or len(history.goals) != 1 or not _repeated(history):
+    if luckiest is None or len(history.goals) != 1 or luckiest.fork is not None or not _repeated(history):
         return luckiest
     return _expected(history, luckiest)
 
@@ -51,7 +52,8 @@ def _expected(history: History, luckiest: TrialRecord) -> TrialRecord:
     if not repeats(seen).differ or not len(cube.free):
         return luckiest
     candidates = sorted(
-        (trial for trial in history.trials if trial.observed and trial.feasible), key=lambda trial: trial.loss or 0.0
+        (trial for trial in history.trials if trial.observed and trial.feasible and trial.fork is None),
+        key=lambda trial: trial.loss or 0.0,
     )[:_MOST_CANDIDATES]
     try:
         units = space.encode([trial.params for trial in candidates])

@@ -6,6 +6,10 @@ earlier counts with its final value: it trained as far as it meant to. A trial t
 is *weak* information: what it would have become is read off the trials that went on, by matching its value at the step
 where it stopped to theirs. Where nothing was cut short, which is most studies, all values are simply the final ones.
 
+A fork is no observation: what it came to is the work of all the values that it and its ancestors trained with, and says
+little about training with its own from the beginning. Its founder, stopped or not, is one like any other. That the
+configuration was tried is known all the same.
+
 Everything here is a function of the history. It is kept in a memo and extended by the trials that came to rest since
 the last call, which changes the time it takes and nothing else.
 """
@@ -173,7 +177,8 @@ class _Table:
         for record in history.trials[self._started :]:
             self.tried.add(values_of(self.space, record.params))
         self._started = len(history.trials)
-        numbers = list(dict.fromkeys(history.rested[self._rested :]))
+        rested = dict.fromkeys(history.rested[self._rested :])
+        numbers = [number for number in rested if history.trials[number].fork is None]
         self._rested = len(history.rested)
         if not numbers:
             return
@@ -207,7 +212,7 @@ class _Table:
         size = self._size
         kinds = self._kinds[:size].copy()
         kinds[[self._rows[number] for number in history.running if number in self._rows]] = _Kind.IGNORED
-        running = [history.trials[number] for number in history.running]
+        running = [trial for trial in map(history.trials.__getitem__, history.running) if trial.fork is None]
         partial = kinds == _Kind.PARTIAL
         if partial.any():
             return self._at_level(history, kinds, partial, running)

@@ -24,6 +24,7 @@ from tunewell.events import (
     TrialResumed,
     TrialStarted,
 )
+from tunewell.events import Fork as ForkPoint
 from tunewell.executors.simulated import Simulated
 from tunewell.history import History
 from tunewell.journals.memory import MemoryJournal
@@ -73,7 +74,8 @@ class SchedulerContract:
     @pytest.mark.parametrize("saves", [True, False])
     def test_a_whole_study_with_four_workers(self, scheduler: Scheduler, saves: bool) -> None:
         history = simulate(scheduler, trials=40, steps=27, workers=4, saves=saves)
-        assert len(history.trials) == 40
+        ended = scheduler.next_action(history.space, history, np.random.default_rng(0))
+        assert len(history.trials) == 40 or isinstance(ended, Done)
         assert not history.running
         for trial in history.trials:
             assert trial.step >= 1
@@ -92,13 +94,13 @@ class SchedulerContract:
         ],
     )
     def test_a_simulated_study_follows_from_its_events(self, scheduler: Scheduler, cluster: dict[str, Any]) -> None:
-        events = play(scheduler, curve, trials=50, steps=400, **cluster)
+        events = play(scheduler, course, space=mixed_space(), trials=50, steps=400, **cluster)
         check_walk(events, cluster["workers"], steps=400)
         result = replay(events, scheduler=scheduler)
         assert result.ok, result.mismatch
 
     def test_a_history_that_was_asked_before_answers_like_a_new_one(self, scheduler: Scheduler) -> None:
-        events = play(scheduler, curve, trials=40, workers=4, stragglers=0.1, faults=0.02)
+        events = play(scheduler, course, space=mixed_space(), trials=40, workers=4, stragglers=0.1, faults=0.02)
         asked = History()
         for end, event in enumerate(events, 1):
             asked.apply(event)
@@ -109,9 +111,9 @@ class SchedulerContract:
 
     @pytest.mark.parametrize("saves", [True, False])
     def test_a_crash_changes_no_decision(self, scheduler: Scheduler, saves: bool) -> None:
-        events = play(scheduler, curve, trials=30, saves=saves)
+        events = play(scheduler, course, space=mixed_space(), trials=30, saves=saves)
         for end in np.linspace(1, len(events), 9, dtype=int):
-            again = play(scheduler, curve, after=events[:end], trials=30, saves=saves)
+            again = play(scheduler, course, space=mixed_space(), after=events[:end], trials=30, saves=saves)
             assert decisions(again) == decisions(events), f"cut after {end} events"
 
 
@@ -120,6 +122,13 @@ def curve(config: Any, step: int) -> tuple[dict[str, float], float]:
     level, rate = config["level"], 0.2 + config["speed"]
     loss = level + 1.0 / step**rate
     return {"loss": math.nan if level > 0.9 and step == 2 else loss}, 1.0 + config["speed"]
+
+
+def course(config: Any, step: int) -> tuple[dict[str, float], float]:
+    """Return the same for configurations of the mixed space."""
+    return curve(
+        {"level": abs(math.log10(config["learning_rate"]) + 2.5) / 3.0, "speed": 2.0 * config["dropout"]}, step
+    )
 
 
 def play(
@@ -131,14 +140,16 @@ def play(
     max_steps: int = 27,
     after: Sequence[Event] = (),
     goals: tuple[Goal, ...] = (Goal("loss"),),
+    space: Space | None = None,
     **cluster: Any,
 ) -> list[Event]:
     """Run a study on simulated workers and return its events; ``cluster`` as for :class:`Simulated`.
 
+    The space is that of :func:`curve` unless another is given.
     ``after`` are the events of a study that was cut off: what trained then is lost and taken up again.
     """
     settings = {"sampler": "random", "scheduler": SCHEDULERS.describe(scheduler)}
-    space = Space(level=Float(0.0, 1.0), speed=Float(0.0, 1.0))
+    space = space or Space(level=Float(0.0, 1.0), speed=Float(0.0, 1.0))
     journal = MemoryJournal()
     journal.append(list(after) or [StudyCreated(0.0, "test", space, goals, settings, 0)], None)
     history = History(after)
@@ -204,10 +215,24 @@ def simulate(
                     assert trial not in busy, "a resumed trial runs elsewhere"
                     history.apply(TrialResumed(now, trial, history.trials[trial].saved, driver="d"))
                     busy.append(trial)
-                case Start() if len(history.trials) < trials:
+                case Start(config=config) if len(history.trials) < trials:
                     number = len(history.trials)
-                    history.apply(TrialStarted(now, number, history.space.sample(rng), number, driver="d"))
+                    config = history.space.sample(rng) if config is None else config
+                    group, keep = action.group, action.keep
+                    history.apply(TrialStarted(now, number, config, number, driver="d", group=group, keep=keep))
                     levels[number] = float(rng.random())
+                    busy.append(number)
+                case Fork(trial, step, config) if len(history.trials) < trials:
+                    number, donor = len(history.trials), history.trials[trial]
+                    assert donor.saved == step or step in donor.kept, "forked from a checkpoint that is not there"
+                    if action.replaces is not None:
+                        assert history.trials[action.replaces].status is Status.PAUSED
+                        history.apply(Ended(now, action.replaces, Status.STOPPED, action.reason))
+                    fork, group, keep = ForkPoint(trial, step), action.group, action.keep
+                    history.apply(
+                        TrialStarted(now, number, config, number, fork=fork, driver="d", group=group, keep=keep)
+                    )
+                    levels[number] = levels[trial] * float(rng.random())
                     busy.append(number)
                 case _:
                     idle = True

@@ -36,7 +36,7 @@ class Point:
     average: Standing
 
 
-class Curves:
+class SoFar:
     """The learning curves of all trials, and how they compare at each step."""
 
     def __init__(self, trials: Iterable[TrialRecord]) -> None:
