@@ -8,19 +8,22 @@ pause finds the checkpoint of its own step, and a crash loses at most the step t
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from tunewell.events import CheckpointSaved, Ended, Event, Metrics, Planned, Reported, Status
 from tunewell.protocols import Continue, Job, Objective, Stop, Verdict
 from tunewell.space import Value
 
 Send = Callable[[Sequence[Event]], Verdict]
+T = TypeVar("T")  # a level
 
 
 class Halted(BaseException):
@@ -55,6 +58,7 @@ class Trial:
         self._clock = clock
         self._step = job.step  # steps finished
         self._reported = job.step  # the last step with a report
+        self._saved = job.step  # the last step with a checkpoint
         self._in_steps = False
         self._pending: list[Event] = []
         self._verdict: Verdict = Continue()
@@ -78,13 +82,39 @@ class Trial:
             )
         if last != int(last) or last < 1:
             raise ValueError(f"expected a whole number of steps of at least 1, got {last!r}: call e.g. trial.steps(50)")
+        count = int(last)
+        yield from self._along(((step, step) for step in range(self._step + 1, count + 1)), count)
+
+    def levels(self, values: Sequence[T]) -> Iterator[T]:
+        """Yield the values of a fidelity that is no number of steps: a share of the data, a width, a resolution.
+
+        Every level is a training of its own, from the cheapest to the full one, for as long as the study says so::
+
+            for share in trial.levels([1 / 27, 1 / 9, 1 / 3, 1.0]):
+                trial.report(loss=train(net_of(trial.params), share))
+
+        A level counts as so many steps as it is larger than the first: here 1, 3, 9 and 27, so a scheduler with a
+        reduction of 3 compares trials at each of them. What a level costs is measured. Nothing has to be saved for a
+        trial to rest after a level: the next one begins anew.
+
+        Raises:
+            ValueError: fewer than two values, or values that are not numbers above 0 in rising order.
+        """
+        steps = levels_to_steps(values)
+        left = [(step, value) for step, value in zip(steps, values, strict=True) if step > self._step]
+        yield from self._along(left, steps[-1], saving=True)
+
+    def _along(self, places: Iterable[tuple[int, T]], last: int, saving: bool = False) -> Iterator[T]:
+        """Yield what belongs to each step, and cross its boundary; ``saving``: with a checkpoint, be it empty."""
         if last != self._job.max_steps and not self._step:
-            self._pending.append(Planned(self._clock(), self.number, int(last)))
+            self._pending.append(Planned(self._clock(), self.number, last))
         self._in_steps = True
         try:
-            for step in range(self._step + 1, int(last) + 1):
+            for step, value in places:
                 self._step = step
-                yield step
+                yield value
+                if saving and self._saved != step and step < last:
+                    self.save(lambda directory: None)
                 # The last step asks nobody: its report crosses together with the end of the trial.
                 if step < last and not self._goes_on():
                     return
@@ -153,6 +183,7 @@ class Trial:
                 ) from error
             raise
         self.checkpoint = final
+        self._saved = self._step
         self._pending.append(CheckpointSaved(self._clock(), self.number, self._step))
 
     def take_pending(self) -> list[Event]:
@@ -183,6 +214,28 @@ class Trial:
         end = Ended(self._clock(), self.number, status, reason, metrics or {}, error)
         self._send([*self.take_pending(), end])
         self._verdict = Stop(reason or str(status))
+
+
+def levels_to_steps(values: Sequence[Any]) -> list[int]:
+    """Return the step that each level counts as: how many times it is as large as the first, rounded, and rising.
+
+    Raises:
+        ValueError: see :meth:`Trial.levels`.
+    """
+    try:
+        sizes = [float(value) for value in values]
+    except (TypeError, ValueError):
+        sizes = []
+    rising = all(0.0 < a < b < math.inf for a, b in pairwise(sizes))
+    if len(sizes) < 2 or not rising:
+        raise ValueError(
+            f"trial.levels() expected at least two numbers above 0 in rising order, got {values!r}: "
+            "call e.g. trial.levels([1 / 9, 1 / 3, 1.0])"
+        )
+    steps: list[int] = []
+    for size in sizes:
+        steps.append(max(round(size / sizes[0]), steps[-1] + 1 if steps else 1))
+    return steps
 
 
 def numbers(metrics: Mapping[str, Any], who: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ from tunewell.registry import Registry
 SCHEDULERS = Registry(
     "scheduler",
     {
+        "auto": "tunewell.schedulers.auto:Auto",
         "fifo": "tunewell.schedulers.fifo:Fifo",
         "asha": "tunewell.schedulers.asha:Asha",
         "async_hyperband": "tunewell.schedulers.async_hyperband:AsyncHyperband",
@@ -22,7 +23,7 @@ SCHEDULERS = Registry(
         "ipbt": "tunewell.schedulers.ipbt:IPBT",
         "replay": "tunewell.schedulers.replay:Replay",
     },
-    aliases={"auto": "fifo"},
+    aliases={},
     method="decide",
 )
 

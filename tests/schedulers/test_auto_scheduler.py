@@ -1,0 +1,134 @@
+"""The default scheduler: which one it puts in charge, and what that brings; and levels in the place of steps."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+import tunewell as tw
+from tunewell.events import Planned, StudyCreated
+from tunewell.executors import Simulated
+from tunewell.replay import replay
+from tunewell.schedulers import Asha, Fifo, FreezeThaw
+from tunewell.schedulers.auto import Auto
+from tunewell.testing.schedulers import SchedulerContract
+from tunewell.trial import levels_to_steps
+
+SPACE = tw.Space(lr=tw.Float(1e-4, 1.0, scale="log"), width=tw.Int(8, 256, scale="log"))
+
+
+def curve(params, step):
+    return {"loss": (math.log10(params["lr"]) + 2.0) ** 2 + 1.0 / step}, 10.0
+
+
+def misleading(params, step):
+    x = math.log10(params["lr"]) + 2.0
+    return {"loss": x * x if step >= 24 else -x * x}, 10.0
+
+
+def study_of(evaluate=curve, workers=1, **limits):
+    study = tw.Study(SPACE, "loss", seed=3, default_first=False)
+    limits.setdefault("max_steps", 27)
+    study.run(executor=Simulated(evaluate, workers), progress=False, **limits)
+    return study
+
+
+class TestAuto(SchedulerContract):
+    @pytest.fixture
+    def scheduler(self):
+        return Auto()
+
+
+def test_it_is_the_default_and_stored_as_such():
+    study = tw.Study(SPACE, "loss")
+    created = study.events[0]
+    assert isinstance(created, StudyCreated)
+    assert created.settings["scheduler"] == {"name": "auto"}
+
+
+def test_a_total_of_trials_asks_for_whole_trainings():
+    study = study_of(trials=12)
+    assert [trial.step for trial in study.trials] == [27] * 12
+    assert isinstance(Auto().chosen(study.history)[0], Fifo)
+
+
+def test_a_total_of_steps_is_spent_where_it_pays():
+    study = study_of(steps=10 * 27)
+    assert study.history.steps_done == 270
+    assert len(study.trials) > 15
+    assert study.best.value < 0.05
+    assert any(trial.why.startswith("freeze-thaw") for trial in study.trials)
+    assert replay(study.events).ok
+
+
+def test_so_is_a_total_of_seconds():
+    study = study_of(seconds=27 * 10.0 * 6)
+    assert isinstance(Auto().chosen(study.history)[0], FreezeThaw)
+    assert len(study.trials) > 10
+
+
+def test_many_workers_promote_without_a_model():
+    study = study_of(workers=64, steps=60 * 27)
+    chosen, why = Auto().chosen(study.history)
+    assert isinstance(chosen, Asha)
+    assert "64 workers" in why
+
+
+def test_short_trainings_are_trained_whole():
+    study = study_of(steps=30, max_steps=3)
+    assert all(trial.step == 3 for trial in study.trials)
+
+
+def test_early_losses_that_have_not_told_late_ones_are_not_asked_again():
+    study = tw.Study(SPACE, "loss", seed=0, sampler="random", scheduler="fifo", default_first=False)
+    study.run(trials=12, max_steps=27, executor=Simulated(misleading), progress=False)
+    study = tw.Study(SPACE, "loss", seed=0, default_first=False)
+    for _ in range(12):
+        trial = study.ask()
+        for step in trial.steps(27):
+            trial.report(loss=misleading(trial.params, step)[0]["loss"])
+        study.tell(trial)
+    study.run(steps=12 * 27 + 54, max_steps=27, executor=Simulated(misleading), progress=False)
+    chosen, why = Auto().chosen(study.history)
+    assert isinstance(chosen, Fifo)
+    assert "have not told late ones" in why
+
+
+# --- levels -----------------------------------------------------------------------------------------------------------
+
+
+def shares(trial):
+    for share in trial.levels([1 / 27, 1 / 9, 1 / 3, 1.0]):
+        trial.report(loss=(math.log10(trial.params["lr"]) + 2.0) ** 2 + 0.1 / share, share=share)
+
+
+@pytest.mark.parametrize(
+    ("values", "steps"),
+    [([1 / 27, 1 / 9, 1 / 3, 1.0], [1, 3, 9, 27]), ([32, 64, 128], [1, 2, 4]), ([10, 11, 12], [1, 2, 3])],
+)
+def test_a_level_counts_as_many_steps_as_it_is_larger_than_the_first(values, steps):
+    assert levels_to_steps(values) == steps
+
+
+@pytest.mark.parametrize(
+    "values", [[1.0], [], [0.0, 1.0], [0.5, 0.5], [1.0, 0.5], ["small", "large"], [0.1, math.inf], 3]
+)
+def test_bad_levels_are_named(values):
+    with pytest.raises(ValueError, match="at least two numbers above 0 in rising order"):
+        levels_to_steps(values)
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "freeze_thaw"])
+def test_trials_rest_between_levels_without_a_checkpoint_of_their_own(scheduler, tmp_path):
+    study = tw.Study(SPACE, "loss", seed=1, sampler="random", scheduler=scheduler, directory=tmp_path)
+    study.run(shares, steps=200, executor="inline", progress=False)
+    steps = {report.step for trial in study.trials for report in trial.reports}
+    assert steps == {1, 3, 9, 27}
+    assert any(trial.status == "paused" for trial in study.trials)
+    assert any(isinstance(event, Planned) and event.steps == 27 for event in study.events)
+    resumed = [trial for trial in study.trials if len(trial.stretches) > 1]
+    assert resumed
+    for trial in study.trials:
+        assert [round(27 * report.metrics["share"]) for report in trial.reports] == [r.step for r in trial.reports]
+    assert study.history.horizon == 27
