@@ -18,6 +18,7 @@ import numpy as np
 from tunewell.history import History, TrialRecord
 from tunewell.scales import Floats
 from tunewell.space import Space
+from tunewell.surrogate.observations import encoded
 
 _NEWEST = 256  # trials that a distance is taken to
 _FEWEST = 4  # repetitions, before anything is said
@@ -111,7 +112,8 @@ class _Table:
         records = [history.trials[number] for number in ready if history.trials[number].fork is None]
         if not records:
             return
-        units = np.nan_to_num(self.space.encode([record.params for record in records]), nan=0.5)
+        coordinates, _ = encoded(self.space, [record.params for record in records])
+        units = np.nan_to_num(coordinates, nan=0.5)
         for record, unit in zip(records, units, strict=True):
             measured = _first(record)
             if measured is None:
