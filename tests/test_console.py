@@ -285,7 +285,13 @@ def test_silence_and_a_function_of_ones_own(capsys: pytest.CaptureFixture[str]) 
 
     study().run(train, trials=1, executor="inline", progress=watch)
     assert capsys.readouterr() == ("", "")
-    assert [type(event).__name__ for event in seen] == ["RunStarted", "TrialStarted", "Planned", *["Reported"] * 3, "Ended"]
+    assert [type(event).__name__ for event in seen] == [
+        "RunStarted",
+        "TrialStarted",
+        "Planned",
+        *["Reported"] * 3,
+        "Ended",
+    ]
     with pytest.raises(TypeError, match="progress=True, False or a function"):
         study().run(train, trials=1, executor="inline", progress="yes")  # type: ignore[arg-type]
 

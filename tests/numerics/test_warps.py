@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy.special import ndtri
 
-from tunewell.numerics.warps import scalarise, soften, standardise
+from tunewell.numerics.warps import scalarise, scores, soften, standardise
 
 ANY = st.floats(allow_nan=False, allow_infinity=True)
 
@@ -73,3 +74,33 @@ def test_the_augmented_tchebycheff_norm_by_hand():
     expected = [max(w * row) + 0.05 * sum(w * row) for row in scaled]
     np.testing.assert_allclose(scalarise(values, w), expected)
     np.testing.assert_allclose(scalarise(np.ones((3, 2)), w), 0.0)
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(ANY, min_size=1, max_size=30))
+def test_scores_are_finite_and_equal_or_in_order_as_the_losses_are(losses):
+    losses = np.array(losses)
+    found = scores(losses)
+    assert np.isfinite(found).all()
+    assert abs(found.mean()) < 1e-9
+    assert len(np.unique(found)) == len(np.unique(losses))
+    order = np.argsort(losses, kind="stable")
+    assert (np.diff(found[order]) >= 0.0).all()
+
+
+def test_scores_are_those_of_mean_ranks():
+    found = scores(np.array([5.0, 1.0, 1.0, math.inf]))
+    expected = ndtri((np.array([3.0, 1.5, 1.5, 4.0]) - 0.5) / 4.0)
+    np.testing.assert_allclose(found, (expected - expected.mean()) / expected.std())
+
+
+def test_only_the_order_counts():
+    losses = np.array([3.0, -1.0, 1e9, 0.1, math.inf])
+    np.testing.assert_array_equal(scores(losses), scores(np.array([2.0, 0.0, 3.0, 1.0, 4.0])))
+
+
+@pytest.mark.parametrize("losses", [[3.0] * 5, [0.0], [math.inf] * 3])
+def test_scores_of_what_does_not_differ_are_zero(losses):
+    np.testing.assert_array_equal(scores(np.array(losses)), 0.0)

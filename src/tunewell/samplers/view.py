@@ -192,6 +192,15 @@ def conditions(
     failures = processes.of_failures(cube, seen, evaluations=evaluations)
     if failures is not None:
         terms.append(Measured(cube, failures, acquisition.times(_price(history), acquisition.log_works)))
+    return [*terms, *constraints(cube, seen, rows)]
+
+
+def constraints(cube: Cube, seen: Observations, rows: Indices) -> list[Term]:
+    """Return a term for each constraint, the log of the probability that it is kept, as ``rows`` of what was seen say.
+
+    None for a metric of which hardly anything is known.
+    """
+    terms: list[Term] = []
     for column in seen.violations.T:
         known = rows[np.isfinite(column[rows])]
         if len(known) >= _FEWEST_KNOWN:

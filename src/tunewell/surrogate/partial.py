@@ -1,4 +1,8 @@
-"""Learning curves of a history as arrays: a point for each trial at each rung it passed, and one where it stands."""
+"""Learning curves of a history as arrays: a point for each trial at each rung it passed, and one where it stands.
+
+As in :mod:`.observations` a fork says nothing about training with its own values from the beginning, and a trial whose
+values today's space does not hold cannot be placed: neither has points.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewell.events import Goal
+from tunewell.events import Goal, Reported
 from tunewell.history import History, TrialRecord
 from tunewell.scales import Floats
 from tunewell.space import Space
@@ -22,70 +26,110 @@ class Points:
 
     Attributes:
         units: of all trials, by number, shape ``(N, d)``, NaN where inactive or of another space.
+        placed: which trials may have points: no forks, and none of another space, shape ``(N,)``.
+        paces: the seconds a step of each trial took, NaN where unknown, shape ``(N,)``.
         trials: which trial a point belongs to, shape ``(n,)``.
         steps: after how many steps, shape ``(n,)``.
         losses: to be minimised, shape ``(n, g)``; infinite where a metric is NaN or infinite.
+        when: at what time it was reported, shape ``(n,)``.
+        lasting: which points are at rungs; the others move on with their trial, shape ``(n,)``.
     """
 
     units: Floats
+    placed: NDArray[np.bool_]
+    paces: Floats
     trials: NDArray[np.int64]
     steps: NDArray[np.int64]
     losses: Floats
+    when: Floats
+    lasting: NDArray[np.bool_]
 
 
 def points(space: Space, history: History, rungs: Sequence[int]) -> Points:
     """Return the points at ``rungs`` and at each trial's newest report, in the order of trials and steps."""
     table = _TABLES.get(history)
-    if table is None or table.space is not space or table.rungs != tuple(rungs):
-        table = _TABLES[history] = _Table(space, tuple(rungs))
+    if table is None or table.rungs != tuple(rungs) or (table.space is not space and table.space != space):
+        table = _TABLES[history] = _Table(space, history.goals, tuple(rungs))
     return table.view(history)
 
 
-_Row = tuple[int, tuple[float, ...]]  # step and losses
-
-
 class _Table:
-    """The rows of every trial, made again only for trials that have reported since."""
+    """A row for every trial and a column for every rung, with one more for where it stands.
 
-    def __init__(self, space: Space, rungs: tuple[int, ...]) -> None:
-        self.space, self.rungs = space, rungs
-        self._places = frozenset(rungs)
+    Made again only for trials that have done something since: of those in training, and those that went on or came to
+    rest.
+    """
+
+    def __init__(self, space: Space, goals: tuple[Goal, ...], rungs: tuple[int, ...]) -> None:
+        self.space, self.goals, self.rungs = space, goals, rungs
+        self._columns = {step: column for column, step in enumerate(rungs)}
+        self._known = 0
+        self._stirred = 0
+        self._newest: list[Reported | None] = []  # report that a row was made from
         self._units = np.empty((0, len(space)))
-        self._seen: list[tuple[int, int]] = []  # reports and newest step that the rows were made from
-        self._rows: list[list[_Row]] = []
+        self._placed = np.empty(0, dtype=np.bool_)
+        self._paces = np.empty(0)
+        self._steps = np.empty((0, len(rungs) + 1), dtype=np.int64)  # 0 where there is no point
+        self._when = np.empty((0, len(rungs) + 1))
+        self._losses = np.empty((0, len(rungs) + 1, len(goals)))
 
     def view(self, history: History) -> Points:
         """Take in what is new and return the arrays."""
-        fresh = history.trials[len(self._rows) :]
-        if fresh:
-            units, _ = encoded(self.space, [record.params for record in fresh])
-            self._units = np.concatenate([self._units, units])
-            self._seen += [(-1, -1)] * len(fresh)
-            self._rows += [[] for _ in fresh]
-        for number, record in enumerate(history.trials):
-            state = len(record.reports), record.step
-            if state != self._seen[number]:
-                self._seen[number] = state
-                self._rows[number] = self._made(record, history.goals)
-        rows = [(number, step, losses) for number, part in enumerate(self._rows) for step, losses in part]
-        numbers, steps, losses = zip(*rows, strict=True) if rows else ((), (), ())
+        changed = dict.fromkeys([*history.stirred[self._stirred :], *range(self._known, len(history.trials))])
+        changed.update(history.running)
+        self._stirred = len(history.stirred)
+        if len(history.trials) > self._known:
+            self._add(history.trials[self._known :])
+        for number in changed:
+            self._update(history.trials[number])
+        n = self._known
+        trials, columns = np.nonzero(self._steps[:n])
         return Points(
-            self._units,
-            np.array(numbers, dtype=np.int64),
-            np.array(steps, dtype=np.int64),
-            np.array(losses, dtype=np.float64).reshape(len(rows), len(history.goals)),
+            self._units[:n],
+            self._placed[:n],
+            self._paces[:n].copy(),
+            trials,
+            self._steps[trials, columns],
+            self._losses[trials, columns],
+            self._when[trials, columns],
+            columns < len(self.rungs),
         )
 
-    def _made(self, record: TrialRecord, goals: tuple[Goal, ...]) -> list[_Row]:
-        complete = [r for r in record.reports if all(goal.metric in r.metrics for goal in goals)]
-        kept = [r for r in complete if r.step in self._places]
-        if complete and complete[-1].step not in self._places:
-            kept.append(complete[-1])
-        return [(r.step, tuple(_finite(goal.loss(r.metrics[goal.metric])) for goal in goals)) for r in kept]
+    def _add(self, records: Sequence[TrialRecord]) -> None:
+        begin, self._known = self._known, self._known + len(records)
+        if self._known > len(self._paces):
+            extra = max(self._known, 2 * len(self._paces)) - len(self._paces)
+            for name in ("_units", "_placed", "_paces", "_steps", "_when", "_losses"):
+                old = getattr(self, name)
+                setattr(self, name, np.concatenate([old, np.zeros((extra, *old.shape[1:]), dtype=old.dtype)]))
+        new = slice(begin, self._known)
+        self._units[new], inside = encoded(self.space, [record.params for record in records])
+        self._placed[new] = inside & [record.fork is None for record in records]
+        self._paces[new] = np.nan
+        self._newest += [None] * len(records)
 
+    def _update(self, record: TrialRecord) -> None:
+        number = record.number
+        if not self._placed[number]:
+            return
+        self._paces[number] = record.seconds / record.step if record.step else np.nan
+        newest = record.reports[-1] if record.reports else None
+        if newest is self._newest[number]:  # reports come and go at the end only, so the others are the same too
+            return
+        self._newest[number] = newest
+        self._steps[number] = 0
+        complete = [report for report in record.reports if all(goal.metric in report.metrics for goal in self.goals)]
+        for report in complete:
+            column = self._columns.get(report.step)
+            if column is not None:
+                self._write(number, column, report)
+        if complete and complete[-1].step not in self._columns:
+            self._write(number, len(self.rungs), complete[-1])
 
-def _finite(loss: float) -> float:
-    return loss if np.isfinite(loss) else np.inf
+    def _write(self, number: int, column: int, report: Reported) -> None:
+        self._steps[number, column], self._when[number, column] = report.step, report.time
+        losses = [goal.loss(report.metrics[goal.metric]) for goal in self.goals]
+        self._losses[number, column] = [loss if np.isfinite(loss) else np.inf for loss in losses]
 
 
 _TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()

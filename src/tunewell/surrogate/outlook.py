@@ -1,0 +1,215 @@
+"""How trainings will go on, as a process of all learning curves of a history sees it (:mod:`tunewell.numerics.curves`).
+
+Losses count by their order (:func:`warps.scores`), several goals by a random weighting that changes from trial to
+trial. As with :mod:`.processes`, hyperparameters are fitted at certain numbers of points, to the points at rungs in
+the order in which they were reported; and at certain numbers of them those that the process is given are chosen. So
+most decisions find the fit and the factor of the matrix in a memo, which changes the time they take and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tunewell.events import Status
+from tunewell.history import History
+from tunewell.numerics import curves, warps
+from tunewell.numerics.feasibility import breach
+from tunewell.numerics.kernels import Columns, Indices
+from tunewell.scales import Floats
+from tunewell.space import Space
+from tunewell.surrogate import processes
+from tunewell.surrogate.cube import Cube, cube_of
+from tunewell.surrogate.partial import Points, points
+
+_MOST_POINTS = 192  # that the process is given, and those since then
+_MOST_OFF = 64  # points between rungs, the best
+_SHOWN = 128  # trials that are worth a look
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """The curves of a history and the process of them.
+
+    Attributes:
+        cube: the space.
+        seen: the curves.
+        model: the process, with a point where each trial in training will next be looked at.
+        best: the smallest score so far of a trial that keeps its constraints, if any does.
+        steps: of a full training.
+        shown: trials that are worth a look, the best expected end first, shape ``(m,)``.
+        ends: the scores that these are expected to end with, shape ``(m,)``.
+        speeds: of all trials, the log of the seconds a step takes, relative to the median, shape ``(N,)``.
+    """
+
+    cube: Cube
+    seen: Points
+    model: curves.Curves
+    best: float
+    steps: int
+    shown: Indices
+    ends: Floats
+    speeds: Floats
+
+    def ahead(self, trials: Sequence[int], steps: Sequence[int]) -> tuple[Floats, Floats]:
+        """Return mean and deviation of trials' scores, each at a step of its own, both ``(m,)``."""
+        numbers = np.array(trials, dtype=np.int64)
+        return self.model.ahead(self.seen.units[numbers][:, self.cube.free], numbers, time(steps, self.steps))
+
+    def paused(self, history: History, current: int | None) -> list[int]:
+        """Return the trials that may go on, the best expected end first, and the current one among them."""
+        kept = [int(number) for number in self.shown if number == current or _waits(history, int(number), self.steps)]
+        return kept if current is None or current in kept else [*kept, current]
+
+    def speed_at(self, unit: Floats) -> float:
+        """Return the log of the relative cost of a step at coordinates, shape ``(d,)``, as of the nearest trials."""
+        if not self.speeds.any():
+            return 0.0
+        away = np.nansum((self.seen.units - unit) ** 2, axis=1)
+        away[~self.seen.placed] = np.inf
+        return float(self.speeds[np.argsort(away, kind="stable")[:3]].mean())
+
+
+def time(steps: Sequence[int] | Indices | int, horizon: int) -> Floats:
+    """Return t, the log of the steps as a share of that of all."""
+    return np.asarray(np.log(np.maximum(steps, 1.0)) / np.log(max(horizon, 2)))
+
+
+def look(
+    space: Space,
+    history: History,
+    rungs: Sequence[int],
+    fewest: int,
+    evaluations: int,
+    current: int | None = None,
+) -> Outlook | None:
+    """Fit the curves of a history; None while fewer than ``fewest`` points are finite.
+
+    Args:
+        space, history: the study.
+        rungs: where curves are looked at; the last one is the end.
+        fewest: see above.
+        evaluations: of the log posterior, at most, in a fit of hyperparameters.
+        current: a trial in training that waits for a decision.
+    """
+    cube, seen, horizon = cube_of(space), points(space, history, rungs), rungs[-1]
+    if np.isfinite(seen.losses).all(axis=1).sum() < fewest or not len(cube.free):
+        return None
+    g = seen.losses.shape[1]
+    rng = np.random.default_rng([history.seed, len(history.trials), 1])
+    scores = _scores(seen.losses, rng.dirichlet(np.ones(g)))
+    times = time(seen.steps, horizon)
+    model = _model(cube, seen, times, scores, evaluations)
+    running = [n for n in history.running if n != current and seen.placed[n]]
+    if running:
+        after = [next((rung for rung in rungs if rung > history.trials[n].step), horizon) for n in running]
+        model = model.grown(seen.units[running][:, cube.free], time(after, horizon), np.array(running, dtype=np.int64))
+    shown = _shown(seen, scores, current)
+    ends, _ = model.ahead(seen.units[shown][:, cube.free], shown, np.ones(len(shown)))
+    order = np.argsort(ends, kind="stable")
+    allowed = ~_broken(history)[seen.trials]
+    best = scores[allowed].min() if allowed.any() else scores.min()
+    return Outlook(cube, seen, model, float(best), horizon, shown[order], ends[order], _speeds(seen.paces))
+
+
+def _waits(history: History, number: int, steps: int) -> bool:
+    record = history.trials[number]
+    return record.status is Status.PAUSED and record.paused_by == "scheduler" and record.step < steps
+
+
+def _scores(losses: Floats, weights: Floats) -> Floats:
+    """Return what the process is fitted to, shape ``(n,)``, from losses of shape ``(n, g)``."""
+    if losses.shape[1] == 1:
+        return warps.scores(losses[:, 0])
+    ranked = np.stack([warps.scores(column) for column in losses.T], axis=1)
+    return warps.standardise(warps.scalarise(ranked, weights))
+
+
+def _broken(history: History) -> np.ndarray:
+    """Return which trials break a constraint, shape ``(N,)``."""
+    if not history.constraints:
+        return np.zeros(len(history.trials), dtype=np.bool_)
+    return np.asarray(breach(np.array([trial.margins for trial in history.trials])) > 0.0)
+
+
+def _model(cube: Cube, seen: Points, times: Floats, scores: Floats, evaluations: int) -> curves.Curves:
+    """Return the process: what was chosen of the points at rungs, those since then, and the best between rungs."""
+    lasting = np.flatnonzero(seen.lasting)
+    lasting = lasting[np.lexsort((seen.trials[lasting], seen.when[lasting]))]
+    units, n, even = seen.units[:, cube.free], len(lasting), np.ones(seen.losses.shape[1])
+    early = lasting[: processes.refit_at(n)]
+    theta = _theta(
+        cube.columns,
+        units[seen.trials[early]].tobytes(),
+        times[early].tobytes(),
+        seen.trials[early].tobytes(),
+        _scores(seen.losses[early], even).tobytes(),
+        evaluations,
+    )
+    old = lasting[: processes.chosen_at(n)]
+    head = old
+    if len(old) > _MOST_POINTS:
+        places = np.concatenate([units[seen.trials[old]], times[old, None]], axis=1)
+        head = old[processes.subset(places, _scores(seen.losses[old], even), _MOST_POINTS)]
+    off = np.flatnonzero(~seen.lasting)
+    off = np.sort(off[np.argsort(scores[off], kind="stable")[:_MOST_OFF]])
+    rest = np.concatenate([lasting[len(old) :], off])
+    model = _headed(
+        cube.columns,
+        theta.tobytes(),
+        units[seen.trials[head]].tobytes(),
+        times[head].tobytes(),
+        seen.trials[head].tobytes(),
+    )
+    if len(rest):
+        model = model.grown(units[seen.trials[rest]], times[rest], seen.trials[rest])
+    return model.given(scores[np.concatenate([head, rest])])
+
+
+@lru_cache(maxsize=64)
+def _theta(columns: Columns, units: bytes, times: bytes, trials: bytes, scores: bytes, evaluations: int) -> Floats:
+    """Return the hyperparameters; the memo compares contents."""
+    y, t, i = np.frombuffer(scores), np.frombuffer(times), np.frombuffer(trials, dtype=np.int64)
+    x = np.frombuffer(units).reshape(len(y), len(columns))
+    rows = processes.subset(np.concatenate([x, t[:, None]], axis=1), y, processes.most_fitted(len(columns)))
+    theta, _ = curves.fit(curves.Evidence(columns, x[rows], t[rows], i[rows], y[rows]), len(columns), evaluations)
+    return theta
+
+
+@lru_cache(maxsize=16)  # half a megabyte each, at most
+def _headed(columns: Columns, theta: bytes, units: bytes, times: bytes, trials: bytes) -> curves.Curves:
+    t, i = np.frombuffer(times), np.frombuffer(trials, dtype=np.int64)
+    x = np.frombuffer(units).reshape(len(t), len(columns))
+    return curves.Curves.of(columns, np.frombuffer(theta), x, t, i, np.zeros(len(t)))
+
+
+def _shown(seen: Points, scores: Floats, current: int | None) -> Indices:
+    """Return the trials that are worth a look: all, or of many those with the best scores and an even sample.
+
+    The best are taken from each step at which trials stand in turn. What neighbours came to is not asked here, and
+    where early scores mislead, the best are the wrong ones: hence the sample.
+    """
+    last = np.flatnonzero(np.append(seen.trials[1:] != seen.trials[:-1], True))
+    if len(last) > _SHOWN:
+        steps, y = seen.steps[last], scores[last]
+        order = np.lexsort((y, steps))
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order)) - np.searchsorted(steps[order], steps[order])
+        order = np.lexsort((y, place))
+        half = _SHOWN // 2
+        rest = np.sort(order[half:])
+        kept = np.concatenate([order[:half], rest[np.linspace(0, len(rest) - 1, _SHOWN - half).astype(np.int64)]])
+        last = last[np.sort(kept)]
+    trials = seen.trials[last]
+    return trials if current is None or current in trials else np.append(trials, current)
+
+
+def _speeds(paces: Floats) -> Floats:
+    """Return the log of the seconds a step, relative to the median; 0 where they are unknown."""
+    known = np.isfinite(paces) & (paces > 0.0)
+    if not known.any():
+        return np.zeros(len(paces))
+    return np.where(known, np.log(np.where(known, paces, 1.0) / np.median(paces[known])), 0.0)

@@ -1,0 +1,347 @@
+"""Freeze-thaw on simulated clusters: what it finds, what it keeps to, and what it says."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import tunewell as tw
+from tunewell.events import CheckpointSaved, Ended, Paused, Reported, RunStarted, Status, TrialStarted
+from tunewell.history import History
+from tunewell.protocols import Continue, Done, Pause, Resume, Start, Stop
+from tunewell.replay import replay
+from tunewell.testing.histories import created
+
+QUICK = tw.schedulers.FreezeThaw(evaluations=8)
+SPACE = tw.Space({name: tw.Float(0.0, 1.0) for name in "abc"})
+STEPS = 27
+
+
+def level(config):
+    return sum((config[name] - middle) ** 2 for name, middle in zip("abc", (0.3, 0.7, 0.5), strict=True))
+
+
+def plain(config, step):
+    """Early ranks are final ranks."""
+    return {"loss": level(config) + 1.0 / step}, 1.0
+
+
+def misleading(config, step):
+    """The first steps are about c, and like it small; in the end it is best in the middle."""
+    share = math.log(step) / math.log(STEPS)
+    return {"loss": level(config) + 0.5 * (1.0 - share) * abs(config["c"] - 0.05)}, 1.0
+
+
+def study(objective=plain, *, scheduler=QUICK, workers=1, seed=0, space=SPACE, saves=True, run=None, **named):
+    """Return a study that has run on a simulated cluster, with the reason why it ended as ``ended``."""
+    named.setdefault("metric", "loss")
+    made = tw.Study(space, scheduler=scheduler, seed=seed, **named)
+    executor = tw.executors.Simulated(objective, workers=workers, saves=saves)
+    limits = {"steps": 300, "max_steps": STEPS} | (run or {})
+    return made, made.run(executor=executor, progress=False, **limits)
+
+
+def best_level(history):
+    """Return the level of the configuration with the best final loss among the trials trained to the end."""
+    ended = [trial for trial in history.trials if trial.step == STEPS]
+    return min((level(trial.params) for trial in ended), default=math.inf)
+
+
+@pytest.mark.parametrize(("objective", "share"), [(plain, 0.3), (misleading, 0.8)])
+def test_it_reaches_the_good_region_with_less_compute_than_random_search(objective, share):
+    """With 270 steps: ten full trainings at random, or many that are frozen."""
+    found, random, run = [], [], {"steps": 270}
+    for seed in range(5):
+        found.append(best_level(study(objective, seed=seed, run=run)[0].history))
+        plain_search = study(objective, seed=seed, run=run, scheduler="fifo", sampler="random")
+        random.append(best_level(plain_search[0].history))
+    assert np.median(found) < share * np.median(random)
+    assert sum(a < b for a, b in zip(found, random, strict=True)) >= 4
+
+
+def test_its_decisions_follow_from_the_events_and_all_have_reasons():
+    made, _ = study(workers=4)
+    assert replay(made.events).ok
+    assert len(made.history.trials) > 15
+    assert made.history.counts[Status.PAUSED] > 0
+    for trial in made.history.trials:
+        assert len(trial.why.split()) > 1
+        assert trial.status is Status.COMPLETED or len(trial.reason.split()) > 1
+
+
+def test_a_total_of_steps_is_kept_exactly():
+    for workers in (1, 5):
+        made, ended = study(workers=workers, run={"steps": 123})
+        assert made.history.steps_done == 123
+        assert ended == "123 steps are done"
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 9])
+def test_with_a_total_of_trials_it_ends_and_says_why(trials):
+    made, ended = study(run={"trials": trials, "steps": None}, workers=2)
+    assert len(made.history.trials) == trials
+    assert ended == ("1 trial is done" if trials == 1 else f"{trials} trials are done")
+    assert any(trial.step == STEPS for trial in made.history.trials)
+    last = tw.schedulers.FreezeThaw().next_action(made.space, made.history, np.random.default_rng(0))
+    assert isinstance(last, Done)
+    assert "no more may start" in last.reason or "no more trials may start" in last.reason
+
+
+def test_eight_workers_keep_apart():
+    made, _ = study(workers=8, run={"steps": 300})
+    configs = Counter(tuple(trial.params.values()) for trial in made.history.trials)
+    assert configs.most_common(1)[0][1] == 1
+    units = SPACE.encode([trial.params for trial in made.history.trials])
+    away = np.linalg.norm(units[:, None] - units[None], axis=2) + np.eye(len(units))
+    assert np.median(away.min(axis=1)) > 0.005
+
+
+def test_a_sampler_that_the_user_names_chooses_the_configurations():
+    made, _ = study(sampler="sobol", run={"steps": 150})
+    assert {trial.origin for trial in made.history.trials} == {"sampler"}
+    made, _ = study(sampler=tw.samplers.Random(), run={"steps": 150})
+    assert {trial.origin for trial in made.history.trials} == {"sampler"}
+    made, _ = study(run={"steps": 150})
+    assert {trial.origin for trial in made.history.trials} == {"scheduler"}
+
+
+def test_the_length_of_a_training_may_be_the_objectives_to_say():
+    def train(trial):
+        loss = level(trial.params)
+        for step in trial.steps(8):
+            trial.report(loss=loss + 1.0 / (step + 1))
+            trial.save(lambda folder: (folder / "step").write_text("here"))
+
+    made = tw.Study(SPACE, metric="loss", scheduler="freeze_thaw", seed=0)
+    made.run(train, trials=12, executor="inline", progress=False)
+    assert made.history.horizon == 8
+    assert {trial.step for trial in made.history.trials if trial.status is Status.PAUSED} <= {1, 2, 4}
+    assert made.history.counts[Status.PAUSED] > 0
+
+
+def test_an_objective_that_reports_nothing_is_searched_by_the_sampler():
+    made = tw.Study(SPACE, metric="loss", scheduler="freeze_thaw", seed=0)
+    made.run(lambda trial: level(trial.params), trials=10, executor="inline", progress=False)
+    assert [trial.origin for trial in made.history.trials] == ["scheduler"] * 4 + ["sampler"] * 6
+
+
+def test_enqueued_configurations_and_the_default_come_first():
+    space = tw.Space({name: tw.Float(0.0, 1.0, default=0.25) for name in "abc"})
+    made = tw.Study(space, metric="loss", scheduler="freeze_thaw", seed=0, default_first=True)
+    made.enqueue({"a": 0.5, "b": 0.5, "c": 0.5})
+    made.run(steps=100, max_steps=STEPS, executor=tw.executors.Simulated(plain), progress=False)
+    assert [trial.origin for trial in made.history.trials[:3]] == ["enqueued", "default", "scheduler"]
+    made.enqueue({"a": 0.9, "b": 0.1, "c": 0.1})
+    made.run(steps=160, max_steps=STEPS, executor=tw.executors.Simulated(plain), progress=False)
+    assert [trial.origin for trial in made.history.trials].count("enqueued") == 2
+    assert replay(made.events).ok
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_small_space_that_is_exhausted_ends_the_study(workers):
+    space = tw.Space(a=tw.Choice([0.1, 0.3, 0.9]), b=tw.Int(0, 1), c=tw.Float(0.5, 0.5))
+    made, ended = study(space=space, run={"steps": 10_000}, workers=workers)
+    assert len(made.history.trials) == 6
+    assert all(trial.step == STEPS for trial in made.history.trials)
+    assert ended == "every configuration has been tried, and none is paused"
+
+
+def test_a_space_without_a_choice():
+    made, ended = study(space=tw.Space(a=tw.Float(0.5, 0.5), b=tw.Choice([0.5]), c=tw.Choice([0.5])))
+    assert len(made.history.trials) == 1
+    assert len(ended.split()) > 2
+
+
+# --- conditions -------------------------------------------------------------------------------------------------------
+
+
+def test_it_keeps_constraints():
+    """The best losses are not allowed; trials that break the bound are not thawed for ever."""
+
+    def bounded(config, step):
+        return {"loss": config["a"] + config["b"] / step, "size": 1.0 - config["a"]}, 1.0
+
+    made, _ = study(bounded, constraints=["size <= 0.6"], run={"steps": 300})
+    assert made.best.params["a"] >= 0.4
+    assert made.best.params["a"] < 0.5
+    ended = [trial for trial in made.history.trials if trial.step == STEPS]
+    assert sum(trial.feasible for trial in ended) >= 0.5 * len(ended)
+
+
+def test_several_goals():
+    def both(config, step):
+        return {"left": config["a"] + 1.0 / step, "right": (1.0 - config["a"]) + config["b"] ** 2}, 1.0
+
+    made, _ = study(both, metric=["left", "right"], run={"steps": 300})
+    assert replay(made.events).ok
+    ends = np.array([[t.params["a"], t.params["b"]] for t in made.history.pareto])
+    assert np.ptp(ends[:, 0]) > 0.5
+    assert np.median(ends[:, 1]) < 0.35
+
+
+def test_what_cannot_be_saved_is_stopped_or_trains_on():
+    made, _ = study(saves=False, run={"steps": 300})
+    counts = made.history.counts
+    assert counts[Status.PAUSED] == 0
+    assert counts[Status.STOPPED] > 3
+    stopped = [trial.reason for trial in made.history.trials if trial.status is Status.STOPPED]
+    cut = [reason for reason in stopped if "without a checkpoint it cannot wait" not in reason]
+    assert len(cut) <= 1  # by the end of the run
+    assert replay(made.events).ok
+
+
+def test_trainings_that_diverge_are_avoided():
+    def fragile(config, step):
+        loss = math.nan if config["a"] > 0.5 and step >= 2 else level(config) + 1.0 / step
+        return {"loss": loss}, 1.0
+
+    made, _ = study(fragile, run={"steps": 300}, workers=2)
+    late = made.history.trials[len(made.history.trials) // 2 :]
+    assert sum(trial.params["a"] > 0.5 for trial in late) < 0.35 * len(late)
+    assert made.best.params["a"] <= 0.5
+
+
+def test_all_that_diverge_are_no_end():
+    made, _ = study(lambda config, step: ({"loss": math.nan}, 1.0), run={"steps": 30})
+    assert made.history.counts[Status.DIVERGED] == 30
+    made, ended = study(lambda config, step: ({"loss": math.nan}, 1.0), run={"steps": None, "trials": 5})
+    assert ended == "5 trials are done"
+
+
+def test_configurations_that_take_longer_have_to_promise_more():
+    """Two halves of a space are equally good; a step takes ten times as long in one of them."""
+
+    def slow(config, step):
+        return {"loss": level(config) + 1.0 / step}, 10.0 if config["c"] > 0.5 else 1.0
+
+    steps = Counter()
+    for seed in range(3):
+        for trial in study(slow, seed=seed, run={"steps": 150})[0].history.trials:
+            steps[trial.params["c"] > 0.5] += trial.step
+    assert steps[True] < steps[False]
+
+
+# --- single decisions -------------------------------------------------------------------------------------------------
+
+
+def history_of(curves, *, run=None, steps=16, running=(), **settings):
+    """Return a history with a trial for each list of losses, all paused but those in ``running``."""
+    history = History([created(SPACE, **settings), RunStarted(0.0, "d", 1, steps, **(run or {}))])
+    rng = np.random.default_rng(0)
+    for number, losses in enumerate(curves):
+        history.apply(TrialStarted(0.0, number, SPACE.sample(rng), number, driver="d"))
+        for step, loss in enumerate(losses, 1):
+            history.apply(Reported(float(step), number, step, {"loss": loss}))
+            history.apply(CheckpointSaved(float(step), number, step))
+        if number not in running:
+            history.apply(Paused(99.0, number, len(losses), "rests"))
+    return history
+
+
+def test_rungs():
+    rungs = tw.schedulers.FreezeThaw().rungs
+    assert rungs(27) == [1, 2, 4, 8, 16, 27]
+    assert rungs(16) == [1, 2, 4, 8, 16]
+    assert rungs(1) == [1]
+    assert tw.schedulers.FreezeThaw(reduction=3.0, min_steps=5).rungs(50) == [5, 15, 45, 50]
+    assert tw.schedulers.FreezeThaw(min_steps=5).rungs(3) == [3]
+    assert tw.schedulers.FreezeThaw(reduction=1.0 + 1e-9).rungs(5) == [1, 2, 3, 4, 5]
+
+
+def test_when_no_more_may_start_the_most_promising_is_thawed_and_nothing_hopeless():
+    scheduler = tw.schedulers.FreezeThaw()
+    history = history_of([[1.0, 0.2], [1.1, 0.9], [1.2, 1.0], [1.3, 1.1]], run={"trials": 4})
+    action = scheduler.next_action(SPACE, history, np.random.default_rng(0))
+    assert isinstance(action, Resume)
+    assert action.trial == 0
+    rising = [[0.1 + 0.01 * k, *(0.2 + 0.01 * k + 0.05 * step for step in range(7))] for k in range(6)]
+    history = history_of(rising, run={"trials": 6})
+    assert isinstance(scheduler.next_action(SPACE, history, np.random.default_rng(0)), Done)
+
+
+def test_between_rungs_and_at_the_end_it_says_nothing():
+    history = history_of([[1.0, 0.9, 0.8]] * 5, running=(4,))
+    scheduler = tw.schedulers.FreezeThaw()
+    assert scheduler.decide(history, history.trials[4].reports[2]) == Continue()
+    assert scheduler.decide(history, Reported(1.0, 4, 16, {"loss": 0.1})) == Continue()
+
+
+def test_the_best_goes_on_and_the_worst_is_frozen():
+    """Over the chance in decisions: a clear winner goes on more often than not, a clear loser hardly ever."""
+    best = worst = 0
+    for seed in range(12):
+        curves = [[1.0 + 0.1 * k, 0.9 + 0.1 * k, 0.85 + 0.1 * k, 0.8 + 0.1 * k] for k in range(6)]
+        winner = history_of([*curves, [0.5, 0.3, 0.2, 0.1]], running=(6,), seed=seed)
+        loser = history_of([*curves, [3.0, 3.0, 3.0, 3.0]], running=(6,), seed=seed)
+        scheduler = tw.schedulers.FreezeThaw(explore=0.0)
+        best += isinstance(scheduler.decide(winner, winner.trials[6].reports[-1]), Continue)
+        verdict = scheduler.decide(loser, loser.trials[6].reports[-1])
+        assert isinstance(verdict, Continue | Pause)
+        worst += isinstance(verdict, Continue)
+    assert best >= 7
+    assert worst <= 1
+
+
+def test_a_trial_without_a_checkpoint_is_stopped_only_when_hopeless():
+    def unsaved(losses):
+        curves = [[1.0 + 0.1 * k, 0.6 + 0.1 * k, 0.4 + 0.1 * k, 0.2 + 0.1 * k] for k in range(8)]
+        history = history_of(curves)
+        history.apply(TrialStarted(0.0, 8, {"a": 0.5, "b": 0.5, "c": 0.5}, 8, driver="d"))
+        for step, loss in enumerate(losses, 1):
+            history.apply(Reported(float(step), 8, step, {"loss": loss}))
+        return tw.schedulers.FreezeThaw().decide(history, history.trials[8].reports[-1])
+
+    assert isinstance(unsaved([0.9, 0.5, 0.3, 0.1]), Continue)
+    assert isinstance(unsaved([3.0, 3.0, 3.0, 3.0]), Stop)
+
+
+def test_when_it_always_explores_it_thaws_nothing():
+    scheduler = tw.schedulers.FreezeThaw(explore=1.0)
+    history = history_of([[1.0, 0.5], [0.9, 0.6], [0.8, 0.1], [1.0, 0.9], [1.0, 0.7]])
+    action = scheduler.next_action(SPACE, history, np.random.default_rng(0))
+    assert isinstance(action, Start)
+    assert action.reason.startswith("explores")
+
+
+def test_a_trial_of_another_space_is_left_alone():
+    """Its place is not known, so nothing can be said; it neither misleads the others nor is it thawed."""
+    history = history_of([[1.0, 0.5], [0.9, 0.6], [0.8, 0.1], [1.0, 0.9], [1.0, 0.7]])
+    narrow = tw.Space({name: tw.Float(0.0, 1e-9) for name in "abc"})
+    action = tw.schedulers.FreezeThaw().next_action(narrow, history, np.random.default_rng(0))
+    assert isinstance(action, Start)
+    assert dict(action.config) == narrow.check(action.config)
+
+
+def test_a_lost_trial_trains_again_and_the_study_goes_on():
+    made = tw.Study(SPACE, metric="loss", scheduler=QUICK, seed=0)
+    executor = tw.executors.Simulated(plain, workers=4, faults=0.05)
+    made.run(steps=200, max_steps=STEPS, executor=executor, progress=False)
+    assert any(isinstance(event, Ended) and event.status is Status.LOST for event in made.events)
+    assert replay(made.events).ok
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"reduction": 1.0}, "expected a reduction above 1, got 1.0"),
+        ({"reduction": math.nan}, "expected a reduction above 1"),
+        ({"reduction": math.inf}, "expected a reduction above 1"),
+        ({"min_steps": 0}, "expected min_steps to be a whole number of at least 1, got 0"),
+        ({"max_steps": 2, "min_steps": 3}, "expected max_steps to be a whole number of at least 3, got 2"),
+        ({"max_steps": 2.5}, "expected max_steps to be a whole number"),
+        ({"explore": 1.5}, "expected explore from 0 to 1, got 1.5"),
+        ({"explore": math.nan}, "expected explore from 0 to 1"),
+        ({"initial": 0}, "expected initial to be a whole number of at least 1"),
+        ({"evaluations": True}, "expected evaluations to be a whole number"),
+        ({"reduction": "2"}, "expected a reduction above 1, got '2'"),
+        ({"explore": None}, "expected explore from 0 to 1, got None"),
+    ],
+)
+def test_bad_options_are_refused_in_one_sentence(options, words):
+    with pytest.raises(ValueError, match=words.replace("(", r"\(")) as refused:
+        tw.schedulers.FreezeThaw(**options)
+    assert str(refused.value).startswith("freeze_thaw ")
+    assert "\n" not in str(refused.value)
