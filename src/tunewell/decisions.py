@@ -101,7 +101,7 @@ def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: 
     """
     rng, seed = generator(history.seed, len(history.trials)), trial_seed(history.seed, len(history.trials))
     action = scheduler.next_action(history.space, history, rng)
-    if may_start and (first := _first_in_line(history)):
+    if may_start and (first := history.first_in_line):
         start = Start()
         if isinstance(action, Start) and action.config is None:  # it takes the place of what would have started
             start = Start(group=action.group, keep=action.keep)
@@ -120,14 +120,6 @@ def choose(history: History, sampler: Sampler, scheduler: Scheduler, may_start: 
         return Chosen(Done(str(exhausted)), {})
     start = replace(action, reason="; ".join(filter(None, (action.reason, suggested.reason))))
     return Chosen(start, _checked(history.space, suggested.config, sampler), "sampler", seed, suggested.note)
-
-
-def _first_in_line(history: History) -> tuple[Config, Origin] | None:
-    if history.queue:
-        return history.queue[0], "enqueued"
-    if history.settings.get("default_first") and not history.default_started:
-        return history.space.default(), "default"
-    return None
 
 
 def _checked(space: Space, config: Config, author: Any) -> Config:

@@ -24,6 +24,7 @@ from tunewell.events import (
     Event,
     Goal,
     Noted,
+    Origin,
     Paused,
     Planned,
     Reported,
@@ -153,6 +154,15 @@ class History:
     def spent_trials(self) -> int:
         """The trials that count towards a total: all but those that a bug or a dying machine cut off for good."""
         return len(self.trials) - self.counts[Status.FAILED] - self._lost_for_good
+
+    @property
+    def first_in_line(self) -> tuple[Config, Origin] | None:
+        """The configuration that comes before any suggestion: one that is enqueued, or the default to begin with."""
+        if self.queue:
+            return self.queue[0], "enqueued"
+        if self.settings.get("default_first") and not self.default_started:
+            return self.space.default(), "default"
+        return None
 
     @property
     def best(self) -> TrialRecord | None:

@@ -106,7 +106,14 @@ class TPE:
         Raises:
             Exhausted: everything has been tried.
         """
-        seen = observe(space, history)
+        return self.given(observe(space, history), space, history, rng)
+
+    def given(self, seen: Observations, space: Space, history: History, rng: np.random.Generator) -> Config:
+        """Return what :meth:`suggest` does from these observations, say those of one step, in the place of all.
+
+        Raises:
+            Exhausted: everything has been tried.
+        """
         plan = _plan(space)
         model = self._model(plan, seen, space, history)
         if model is None:
@@ -204,6 +211,11 @@ class _Plan:
     conditional: bool
     believes: bool
     size: float
+
+
+def axes_of(space: Space) -> tuple[Axis, ...]:
+    """Return the parameters of a space as the axes of a density, each with its prior."""
+    return _plan(space).axes
 
 
 @lru_cache(maxsize=16)

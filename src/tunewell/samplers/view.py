@@ -127,14 +127,20 @@ class View:
 
 
 def look(
-    space: Space, history: History, initial: int, evaluations: int, rng: np.random.Generator, warping: bool = False
+    space: Space,
+    history: History,
+    initial: int,
+    evaluations: int,
+    rng: np.random.Generator,
+    warping: bool = False,
+    seen: Observations | None = None,
 ) -> View | None:
     """Fit processes to a history, or return None while there are fewer than ``initial`` losses to fit them to.
 
     ``rng`` draws the weights that make several goals one; ``evaluations`` are those of a fit's log posterior; with
-    ``warping`` the coordinates may be bent.
+    ``warping`` the coordinates may be bent; ``seen`` are observations in the place of all.
     """
-    cube, seen = cube_of(space), observe(space, history)
+    cube, seen = cube_of(space), observe(space, history) if seen is None else seen
     if len(seen.losses) < initial or not np.isfinite(seen.losses).all(axis=1).any() or not len(cube.free):
         return None
     weights = rng.dirichlet(np.ones(seen.losses.shape[1]))
@@ -204,7 +210,7 @@ def constraints(cube: Cube, seen: Observations, rows: Indices) -> list[Term]:
     for column in seen.violations.T:
         known = rows[np.isfinite(column[rows])]
         if len(known) >= _FEWEST_KNOWN:
-            terms.append(Measured(cube, _of_constraint(cube, seen, column, known), acquisition.log_kept))
+            terms.append(Measured(cube, processes.of_constraint(cube, seen, column, known), acquisition.log_kept))
     return terms
 
 
@@ -217,12 +223,3 @@ def _price(history: History) -> float:
     newest = [history.trials[number] for number in history.rested[-_NEWEST:]]
     wrong = sum(trial.status in _WRONG or (trial.status in OBSERVED and not trial.observed) for trial in newest)
     return 1.0 + _DEAREST * wrong / _NEWEST
-
-
-def _of_constraint(cube: Cube, seen: Observations, column: Floats, rows: Indices) -> gp.GaussianProcess:
-    """Return a process on how far a metric is beyond its bound, in units in which the bound stays at 0."""
-    scale = float(np.median(np.abs(column[rows]))) or 1.0
-    values = np.arcsinh(column / scale)
-    units = seen.units[:, cube.free]
-    theta = processes.hyperparameters(cube.columns, units[rows], values[rows])
-    return gp.GaussianProcess.of(cube.columns, theta, units[rows], values[rows])

@@ -33,6 +33,7 @@ from tunewell.history import History
 from tunewell.numerics import acquisition
 from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume, Start, Stop, Verdict
 from tunewell.samplers.acquiring import anything_new, drawn, first
+from tunewell.schedulers.choosing import chooses
 from tunewell.schedulers.options import whole
 from tunewell.schedulers.prospects import Promise, log_kept, most_promising
 from tunewell.space import Config, Space
@@ -184,7 +185,7 @@ class FreezeThaw:
         return look(space, history, self.rungs(steps), fewest, self.evaluations, current)
 
     def _begin(self, space: Space, history: History, rng: np.random.Generator) -> Action:
-        if not _chooses(history):
+        if not chooses(history):
             return Start(None, "to begin with")
         try:
             return Start(first(cube_of(space), space, history, rng), "to begin with")
@@ -243,7 +244,7 @@ def _finish(history: History, view: Outlook | None, current: int | None = None) 
 
 def _anything(space: Space, history: History, rng: np.random.Generator) -> Start | None:
     """Return a new training anywhere, None where every configuration has been tried."""
-    if not _chooses(history):
+    if not chooses(history):
         return Start(None, "explores")
     believed = drawn(cube_of(space), space, history, 1, rng)
     if believed is not None:
@@ -266,13 +267,7 @@ def _full(history: History) -> bool:
 
 
 def _own(config: Config, history: History) -> Config | None:
-    return config if _chooses(history) else None
-
-
-def _chooses(history: History) -> bool:
-    """Whether configurations are this scheduler's to choose: unless the study names a sampler of its own."""
-    sampler = history.settings.get("sampler", "auto")
-    return (sampler if isinstance(sampler, str) else sampler.get("name")) == "auto"
+    return config if chooses(history) else None
 
 
 def _most_likely(draw: _Draw, log_chance: float) -> str:

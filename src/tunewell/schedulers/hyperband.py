@@ -62,6 +62,11 @@ class Hyperband:
         steps = rung_steps(most, self.reduction, s)
         return Bracket(group, hyperband_trials(s_max, s, self.reduction, self.table), self.reduction, tuple(steps))
 
+    def rungs(self, history: History, group: str) -> list[int]:
+        """Return the steps of the rungs of all brackets of a group's round, R the last; none while R is not known."""
+        most = self._most(history, group)
+        return [] if most is None else rung_steps(most, self.reduction, levels(most, self.reduction, self.min_steps))
+
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Let a trial go on where a rung is decided; or fill the bracket; or begin the next."""
         return self._brackets.next_action(history)

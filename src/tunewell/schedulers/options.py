@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 
@@ -25,3 +26,23 @@ def rungs(who: str, reduction: Any, min_steps: Any, max_steps: Any) -> None:
     whole(who, "min_steps", min_steps, 1)
     if max_steps is not None:
         whole(who, "max_steps", max_steps, min_steps)
+
+
+def among(who: str, name: str, value: Any, known: Collection[str]) -> None:
+    """Refuse an option that is none of the ``known`` words.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value not in known:
+        raise ValueError(f"{who} expected {name} to be {' or '.join(map(repr, known))}, got {value!r}")
+
+
+def share(who: str, name: str, value: Any) -> None:
+    """Refuse an option that is no number from 0 to 1.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        raise ValueError(f"{who} expected {name} to be a number from 0 to 1, got {value!r}")

@@ -123,7 +123,7 @@ def _losses_at(record: TrialRecord, goals: Sequence[Goal], step: int) -> list[fl
     return None
 
 
-def _violations_at(record: TrialRecord, rules: Sequence[Constraint], step: int) -> list[float]:
+def violations_at(record: TrialRecord, rules: Sequence[Constraint], step: int) -> list[float]:
     """Return how far each metric lay beyond its bound up to ``step``, or else what is known of it from later."""
     found = []
     for rule in rules:
@@ -246,7 +246,7 @@ class _Table:
             if found is not None:
                 losses[row] = found if np.isfinite(found).all() else np.inf
                 times[row] = _time_of(record, level)
-                violations[row] = _violations_at(record, self.rules, level)
+                violations[row] = violations_at(record, self.rules, level)
         weak = partial & (steps < level)
         strong = (observed & ~weak) | (kinds == _Kind.DIVERGED)
         known = self._extrapolate(history, np.flatnonzero(weak), np.flatnonzero(strong & observed), losses)
@@ -275,7 +275,7 @@ class _Table:
             losses = _losses_at(record, self.goals, level)
             if inside[0] and losses is not None:
                 row = np.array([losses]) if np.isfinite(losses).all() else np.full((1, len(losses)), np.inf)
-                violations = np.array([_violations_at(record, self.rules, level)]).reshape(1, len(self.rules))
+                violations = np.array([violations_at(record, self.rules, level)]).reshape(1, len(self.rules))
                 found.append(_Passing(_time_of(record, level), units, row, violations))
         return found
 
