@@ -123,7 +123,7 @@ def test_after_a_change_of_the_space():
     np.testing.assert_allclose(seen.units[[0, 2]], [[0.2, np.nan], [0.5, 0.5]])
 
 
-def test_the_pace_is_the_time_on_workers_over_the_steps():
+def test_the_pace_is_the_time_of_the_steps_over_their_number():
     history = study()
     for event in (
         TrialStarted(10.0, 0, {"x": 0.1, "y": 0.2}, 0, driver="d"),
@@ -132,10 +132,10 @@ def test_the_pace_is_the_time_on_workers_over_the_steps():
         Paused(14.0, 0, 1, "rests"),
     ):
         history.apply(event)
-    assert points(SPACE, history, RUNGS).paces.tolist() == [4.0]
+    assert points(SPACE, history, RUNGS).paces.tolist() == [3.0]
     history.apply(TrialResumed(100.0, 0, 1, driver="d"))
     history.apply(Reported(106.0, 0, 2, {"loss": 1.0}))
-    assert points(SPACE, history, RUNGS).paces.tolist() == [5.0]
+    assert points(SPACE, history, RUNGS).paces.tolist() == [4.5]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -112,11 +112,11 @@ class _Table:
         number = record.number
         if not self._placed[number]:
             return
-        self._paces[number] = record.seconds / record.step if record.step else np.nan
         newest = record.reports[-1] if record.reports else None
         if newest is self._newest[number]:  # reports come and go at the end only, so the others are the same too
             return
         self._newest[number] = newest
+        self._paces[number] = _pace(record)
         self._steps[number] = 0
         complete = [report for report in record.reports if all(goal.metric in report.metrics for goal in self.goals)]
         for report in complete:
@@ -130,6 +130,17 @@ class _Table:
         self._steps[number, column], self._when[number, column] = report.step, report.time
         losses = [goal.loss(report.metrics[goal.metric]) for goal in self.goals]
         self._losses[number, column] = [loss if np.isfinite(loss) else np.inf for loss in losses]
+
+
+def _pace(record: TrialRecord) -> float:
+    """Return the seconds a step took, without what was trained in vain before a crash; NaN without a step."""
+    total, last, stretch = 0.0, -np.inf, 0
+    for report in record.reports:
+        while stretch + 1 < len(record.stretches) and record.stretches[stretch + 1].begin < report.time:
+            stretch += 1
+        total += report.time - max(last, record.stretches[stretch].begin)
+        last = report.time
+    return total / record.step if record.step else np.nan
 
 
 _TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
