@@ -1,0 +1,302 @@
+"""The page of the multi-fidelity benchmark from all results there are: ``python -m benchmarks.fidelity.report``.
+
+What counts after some compute is the best validation value that any step of any training has reported by then. It is
+compared with random search with full trainings, whose rows are drawn without replacement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, number
+from benchmarks.fidelity import tables
+from benchmarks.fidelity.methods import METHODS, RANDOM
+from benchmarks.fidelity.replay import GRAIN, task
+from benchmarks.fidelity.run import BUDGET, read
+
+FLOOR = 1e-3
+POINTS = (5, 10, 20)
+EARLY = (1, 2, 3, 5, 10, 20)
+TARGET = 100  # random full trainings whose median best is the target
+DRAWS = 4000
+RESAMPLES = 400
+FEW = 5
+FAMILIES: Mapping[str, str] = {
+    "recorded": "small networks recorded here",
+    "taskset": "TaskSet, Adam with eight parameters",
+    "nmt": "machine translation",
+    "nnperf": "architectures",
+    "deepobs": "DeepOBS learning rates",
+}
+MAIN = ("recorded", "taskset")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What random search with full trainings finds on a task; ``regrets[k - 1]`` is its median after k of them."""
+
+    least: float
+    target: float
+    regrets: np.ndarray
+    best: np.ndarray  # of each row, in ascending order
+
+
+@cache
+def facts(name: str) -> Facts:
+    """Return the facts of a task."""
+    best = np.sort(task(name).best)
+    drawn = np.minimum.accumulate(
+        best[np.random.default_rng(0).permuted(np.tile(np.arange(len(best)), (DRAWS, 1)), axis=1)[:, :TARGET]], axis=1
+    )
+    medians = np.median(drawn, axis=0)
+    return Facts(float(best[0]), float(medians[-1]), medians - best[0], best)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one method found on one task: ``best[seed, k]`` after k twentieths of a full training, infinite at first."""
+
+    task: str
+    best: np.ndarray
+    cpu: tuple[float, ...]
+
+    def reach(self, budget: float) -> np.ndarray:
+        """Return each seed's compute until the target; twice the budget if it was not reached."""
+        there = self.best <= facts(self.task).target + 1e-12
+        return np.where(there.any(axis=1), there.argmax(axis=1) / GRAIN, 2 * budget)
+
+    def regret(self, n: float) -> np.ndarray:
+        """Return each seed's regret after ``n`` full trainings over random search's, or the floor."""
+        known = facts(self.task)
+        mine, base = self.best[:, round(n * GRAIN)] - known.least, known.regrets[int(n) - 1]
+        return np.asarray(np.maximum(mine / base if base > 0 else np.where(mine > 0, np.inf, 0.0), FLOOR))
+
+    def scaled(self, n: float) -> np.ndarray:
+        """Return each seed's regret after ``n`` full trainings over that of one random full training, or the floor."""
+        known = facts(self.task)
+        return np.asarray(np.maximum((self.best[:, round(n * GRAIN)] - known.least) / known.regrets[0], FLOOR))
+
+    def percentile(self, n: float) -> np.ndarray:
+        """Return, for each seed, how many in a hundred rows are at least as good as what was found."""
+        best = facts(self.task).best
+        places = np.searchsorted(best, self.best[:, round(n * GRAIN)] + 1e-12, side="right")
+        return 100 * np.maximum(places, 1) / len(best)
+
+
+Results = Mapping[tuple[str, str], Found]
+
+
+def family(name: str) -> str:
+    """Return the family of a task."""
+    return name.partition("/")[0] if "/" in name else "recorded"
+
+
+def gather(budget: float, cost: str) -> dict[tuple[str, str], Found]:
+    """Return all results with a budget, on the tables that are here."""
+    rows: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    here = set(tables.names())
+    for method in METHODS:
+        for row in read(method):
+            if row["task"] in here and (row["budget"], row["cost"]) == (budget, cost):
+                rows.setdefault((method, row["task"]), {})[row["seed"]] = row
+    return {key: _found(key[1], list(ran.values()), budget) for key, ran in rows.items()}
+
+
+def _found(name: str, rows: Sequence[dict[str, Any]], budget: float) -> Found:
+    losses = task(name).losses
+    best = np.full((len(rows), round(budget * GRAIN) + 1), np.inf)
+    for k, row in enumerate(rows):
+        for at, i, step in row["found"]:
+            best[k, min(round(at * GRAIN), best.shape[1]) :] = losses[i, step - 1]
+    return Found(name, best, tuple(row["cpu"] for row in rows))
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of a search: a method of :class:`Found` and how much compute it looks at."""
+
+    name: str
+    at: float
+
+    def of(self, found: Found) -> np.ndarray:
+        """Return the number of each seed."""
+        values: np.ndarray = getattr(found, self.name)(self.at)
+        return values
+
+
+def score(results: Results, method: str, tasks: Iterable[str], measure: Measure) -> float:
+    """Return the geometric mean over tasks of the median over seeds."""
+    return float(np.exp(np.mean([np.log(np.median(measure.of(results[method, t]))) for t in tasks])))
+
+
+def band(results: Results, method: str, tasks: Iterable[str], measure: Measure) -> tuple[float, float]:
+    """Return the 90 % interval of a score when the seeds of each task are drawn again."""
+    rng, logs = np.random.default_rng(0), []
+    for name in tasks:
+        values = measure.of(results[method, name])
+        logs.append(np.log(np.median(values[rng.integers(len(values), size=(RESAMPLES, len(values)))], axis=1)))
+    low, high = np.exp(np.quantile(np.mean(logs, axis=0), [0.05, 0.95]))
+    return float(low), float(high)
+
+
+def complete(results: Results, tasks: Sequence[str]) -> list[str]:
+    """Return the methods that ran on all these tasks, least regret after 10 full trainings first."""
+    there = [m for m in METHODS if tasks and all((m, t) in results for t in tasks)]
+    return sorted(there, key=lambda m: (score(results, m, tasks, Measure("regret", 10)), m))
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Read the results, write the page and its picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--budget", type=float, default=BUDGET)
+    given = parser.parse_args()
+    results, timed = gather(given.budget, "steps"), gather(given.budget, "seconds")
+    known = [name for name in tables.names() if (RANDOM, name) in results]
+    groups = {key: [name for name in known if family(name) == key] for key in FAMILIES}
+    main_tasks = [name for key in MAIN for name in groups[key]]
+    parts = [
+        "# How far to train",
+        *_opening(given.budget),
+        f"## Networks recorded here and TaskSet ({len(main_tasks)} tasks)",
+        _scores(results, main_tasks, given.budget),
+        "![Regret against compute](fidelity.png)",
+        "Share of the rows that are at least as good as what was found, in per cent:",
+        _percentiles(results, main_tasks, given.budget),
+        "## By family",
+    ]
+    for key, tasks in groups.items():
+        if tasks:
+            parts += [f"### {FAMILIES[key]} ({len(tasks)})", _scores(results, tasks, given.budget)]
+            parts += [_percentiles(results, tasks, given.budget)] if key in MAIN else []
+    parts += ["## By task: full trainings to the target", _tasks(results, known, Measure("reach", given.budget))]
+    parts += ["## By task: regret at 10 full trainings", _tasks(results, known, Measure("regret", 10))]
+    seconds = [name for name in groups["recorded"] if (RANDOM, name) in timed]
+    if seconds:
+        head = "The same on the networks recorded here when the budget is recorded seconds, in mean full trainings."
+        parts += ["## Counted in seconds", head, _scores(timed, seconds, given.budget)]
+    (RESULTS / "fidelity.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    _draw(results, {FAMILIES[key]: groups[key] for key in MAIN}, given.budget)
+    print("\n\n".join(parts))
+
+
+def _opening(budget: float) -> list[str]:
+    machine = f"{len(os.sched_getaffinity(0))} cores shared with other work, {platform.system()}"
+    return [
+        f"`python -m benchmarks.fidelity`, then `python -m benchmarks.fidelity.report` on {datetime.date.today()}: "
+        f"{machine}, Python {platform.python_version()}. Versions: {_versions()}.",
+        f"Learning curves are replayed, one worker, {budget:g} full trainings of compute; a suggestion takes the "
+        "nearest recorded row. What counts is the best validation value that any step has reported so far. *To target* "
+        f"is the compute, in full trainings, until it reaches the median best of {TARGET} random full trainings "
+        f"({2 * budget:g}: not within the budget). Regret is the distance from the table's best over that of random "
+        f"search with full trainings at equal compute, no task counting as less than {FLOOR:g}. Lower is better "
+        "everywhere. Numbers are geometric means over tasks of medians over seeds; in brackets the 90 % interval when "
+        f"seeds, {FEW} or more, are drawn again. CPU is the processor time of a whole search, the median.",
+        "Tunewell pauses trainings, continues them, and pays for the new steps alone, except where a name says "
+        "stopping. Optuna, Ray Tune and Syne Tune stop a training for ever or train it on at once. SMAC and DEHB train "
+        "a configuration that goes on anew from the first step, which is counted. Tunewell is told of a divergence by "
+        "NaN, the others by the table's worst loss. "
+        "Methods have their defaults, a first rung of one step where they ask for one, and one thread.",
+        "A table has the methods that ran on all of its tasks. With few seeds, take differences below a factor of two "
+        "as open. Searches cannot leave the recorded rows: in spaces of many parameters a few rows are nearest to much "
+        "of the space and are suggested again and again, so the last digits of the regret are harder to get than in a "
+        "space that can be searched freely.",
+    ]
+
+
+def _versions() -> str:
+    found: dict[str, str] = {}
+    for method in METHODS:
+        for row in read(method):
+            found |= row["versions"]
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _count(results: Results, method: str, tasks: Sequence[str]) -> int:
+    return min(len(results[method, t].best) for t in tasks)
+
+
+def _cell(results: Results, method: str, tasks: Sequence[str], measure: Measure) -> str:
+    value = score(results, method, tasks, measure)
+    if _count(results, method, tasks) < FEW:
+        return number(value)
+    low, high = band(results, method, tasks, measure)
+    return f"{number(value)} ({number(low, 2)}–{number(high, 2)})"
+
+
+def _scores(results: Results, tasks: Sequence[str], budget: float) -> str:
+    columns = [Measure("reach", budget), *(Measure("regret", n) for n in POINTS if n <= budget)]
+    rows = []
+    for method in complete(results, tasks):
+        seconds = float(np.median([cpu for t in tasks for cpu in results[method, t].cpu]))
+        cells = [_cell(results, method, tasks, measure) for measure in columns]
+        rows.append([method, _count(results, method, tasks), *cells, f"{number(seconds, 2)} s"])
+    names = ["to target", *(f"regret at {n}" for n in POINTS if n <= budget)]
+    return _table(["method", "seeds", *names, "CPU"], rows)
+
+
+def _percentiles(results: Results, tasks: Sequence[str], budget: float) -> str:
+    points = [n for n in EARLY if n <= budget]
+    rows = [
+        [m, *(number(score(results, m, tasks, Measure("percentile", n)), 2) for n in points)]
+        for m in complete(results, tasks)
+    ]
+    return _table(["method", *(f"after {n}" for n in points)], rows)
+
+
+def _tasks(results: Results, tasks: Sequence[str], measure: Measure) -> str:
+    methods = [m for m in METHODS if any((m, t) in results for t in tasks)]
+    rows = []
+    for name in tasks:
+        medians = {m: float(np.median(measure.of(results[m, name]))) for m in methods if (m, name) in results}
+        least = min(medians.values())
+        marked = {m: f"**{number(v, 2)}**" if v == least else number(v, 2) for m, v in medians.items()}
+        rows.append([name, *(marked.get(m, "") for m in methods)])
+    return _table(["task", *methods], rows)
+
+
+def _draw(results: Results, groups: Mapping[str, Sequence[str]], budget: float) -> None:
+    """Have the picture drawn by the peers' Matplotlib; without it the page keeps the one it has."""
+    if not PEERS_PYTHON.exists():
+        print("expected .venv-peers for the picture, found none: run benchmarks/peers.sh")
+        return
+    points = [k / 4 for k in range(1, round(budget * 4) + 1)]
+    curves: dict[str, Any] = {}
+    for title, tasks in groups.items():
+        curves[title] = {}
+        for method in complete(results, tasks):
+            measures, few = [Measure("scaled", n) for n in points], _count(results, method, tasks) < FEW
+            values = [score(results, method, tasks, measure) for measure in measures]
+            shown = [(n, v, m) for n, v, m in zip(points, values, measures, strict=True) if np.isfinite(v)]
+            curves[title][method] = {
+                "n": [n for n, _, _ in shown],
+                "value": [v for _, v, _ in shown],
+                "band": [(v, v) if few else band(results, method, tasks, m) for _, v, m in shown],
+            }
+    line = [str(PEERS_PYTHON), "-m", "benchmarks.fidelity.plot", str(RESULTS / "fidelity.png")]
+    subprocess.run(line, cwd=ROOT, input=json.dumps(curves), text=True, check=True)
+
+
+if __name__ == "__main__":
+    main()
