@@ -119,6 +119,8 @@ class Driver:
             reason = self._over()
             if reason:
                 return reason
+            if self._over(self.ledger.history.in_training):
+                return ""  # what is in training uses up the total, if it comes to its steps
             self._announce()
             idle = self._employ(worker)
             if idle is not None:
@@ -144,10 +146,9 @@ class Driver:
         decided = self.ledger.commit(lambda history: [] if same_limits(history.run, mine) else [mine])
         self._heard(decided)
 
-    def _over(self, deciding: int | None = None) -> str:
-        """Return why nothing more may train, where every running trial but the one ``deciding`` trains a step."""
+    def _over(self, steps: int = 0) -> str:
+        """Return why nothing more may train, given so many steps that are being trained."""
         history = self.ledger.history
-        steps = len(history.running) if deciding is None else len(history.running) - 1
         return self.interrupted or self._failure or self.budget.spent(history, self._study_seconds(), steps)
 
     def _employ(self, worker: int) -> str | None:
@@ -266,7 +267,7 @@ class Driver:
                 return []
             _, scheduler = self.deciders(history)
             verdict = scheduler.decide(history, report) if report is not None else Continue()
-            over = self._over(deciding=trial)
+            over = self._over(history.in_training - 1)  # this one has trained its step
             record = history.trials[trial]
             now = self.executor.clock()
             match verdict:

@@ -65,6 +65,7 @@ class History:
         alive: of each group, the numbers of the trials that may still train.
         begun: the numbers of the trials by group and the step they began at: 0, or where they were forked.
         run: the newest run's limits, None before the first.
+        in_training: how many of the running trials a driver trains; the others were asked for and will be told.
         steps_done: steps trained and reported, over all trials.
         active_seconds: the time during which at least one trial was running.
     """
@@ -88,6 +89,7 @@ class History:
         self.run: RunStarted | None = None
         self.notes: list[Noted] = []
         self.adjustments: list[Adjusted] = []
+        self.in_training = 0
         self.steps_done = 0
         self.furthest_step = 0  # the largest step any trial has reported
         self.active_seconds = 0.0
@@ -287,6 +289,7 @@ class History:
         self.alive.setdefault(event.group, {})[event.trial] = None
         self.begun.setdefault((event.group, record.step), []).append(event.trial)
         self.running[event.trial] = None
+        self.in_training += bool(event.driver)
         self.counts[Status.RUNNING] += 1
         if event.origin == "sampler":
             self.suggested += 1
@@ -309,6 +312,7 @@ class History:
         record.kept = tuple(step for step in record.kept if step <= event.step)
         self.alive[record.group][event.trial] = None
         self._set_status(record, Status.RUNNING, event.reason)
+        self.in_training += bool(event.driver)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
         for rung in self._rungs_of(record, record.step):
             rung.leave(record.number)
@@ -385,8 +389,9 @@ class History:
         if status is Status.RUNNING:
             self.running[record.number] = None
             self.unfinished.pop(record.number, None)
-        else:
-            self.running.pop(record.number, None)
+        elif record.number in self.running:
+            del self.running[record.number]
+            self.in_training -= bool(record.driver)
 
     def _rest(self, record: TrialRecord, time: float) -> None:
         stretch = record.stretches[-1]

@@ -176,6 +176,15 @@ def test_the_budget_of_steps_is_never_overspent(workers, steps):
     assert study.history.steps_done == steps
 
 
+def test_trials_that_were_asked_for_use_up_no_steps():
+    study = tw.Study(SPACE, "loss", sampler="random", scheduler="fifo", seed=1)
+    for _ in range(3):
+        study.ask()
+    assert study.run(steps=50, max_steps=27, executor=Simulated(curve), progress=False) == "50 steps are done"
+    assert study.history.steps_done == 50
+    assert (study.history.in_training, len(study.history.running)) == (0, 3)
+
+
 def test_a_second_run_goes_on_in_time_and_says_its_limits_once(tmp_path):
     study = tw.Study(SPACE, "loss", seed=0, storage=tmp_path / "s.db", scheduler="asha")
     cluster = Simulated(curve, workers=4)

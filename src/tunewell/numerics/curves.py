@@ -35,7 +35,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
-from scipy.optimize import minimize
 
 from tunewell.numerics import gp
 from tunewell.numerics.gp import RATE, SHAPE
@@ -168,20 +167,8 @@ def fit(evidence: Evidence, d: int, evaluations: int, law: Law = Law()) -> tuple
     """Climb by L-BFGS-B from the better of the prior's starts; return θ and its log posterior."""
     given = prior(d, law)
     start = max(given.starts, key=lambda theta: evidence.value_and_gradient(theta)[0])
-
-    def down(theta: Floats) -> tuple[float, Floats]:
-        value, gradient = evidence.value_and_gradient(theta)
-        return -value, -gradient
-
-    found = minimize(
-        down,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=np.stack([given.low, given.high], axis=1),
-        options={"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-7, "gtol": 1e-3},
-    )
-    return np.asarray(found.x, dtype=np.float64), -float(found.fun)
+    bounds = np.stack([given.low, given.high], axis=1)
+    return gp.climb(evidence.value_and_gradient, start, bounds, evaluations)
 
 
 @dataclass(frozen=True)
