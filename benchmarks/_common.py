@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -251,3 +252,25 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     return value
+
+
+def keep_lines(command: Sequence[str], said: Mapping[str, str], path: Path, limit: float) -> int:
+    """Run a worker and append what it prints as JSON to a file, line by line; return how many lines.
+
+    A worker that takes longer than ``limit`` seconds is killed; what it has said by then is kept.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    n = 0
+    with subprocess.Popen(command, cwd=ROOT, env=dict(said), stdout=subprocess.PIPE, text=True) as process:
+        late = threading.Timer(limit, process.kill)
+        late.start()
+        try:
+            for line in process.stdout or ():
+                if line.startswith("{"):
+                    with path.open("a", encoding="utf-8") as file:
+                        file.write(line)
+                    n += 1
+        finally:
+            late.cancel()
+            process.kill()
+    return n

@@ -9,15 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._common import RESULTS, ROOT, environment
+from benchmarks._common import RESULTS, ROOT, environment, keep_lines
 from benchmarks.fidelity import tables
 from benchmarks.fidelity.methods import METHODS
 from benchmarks.search.run import seeds
@@ -87,29 +85,10 @@ def _measure(method: str, given: argparse.Namespace) -> bool:
     begun = time.perf_counter()
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])  # peers find Tunewell's spaces without having it installed
     said = {**environment(), "PYTHONPATH": paths}
-    with subprocess.Popen(line, cwd=ROOT, env=said, stdout=subprocess.PIPE, text=True) as process:
-        late = threading.Timer(given.limit, process.kill)
-        late.start()
-        try:
-            n = _keep(method, process)
-        finally:
-            late.cancel()
-            process.kill()
+    n = keep_lines(line, said, path_of(method), given.limit)
     spent = time.perf_counter() - begun
     print(f"{method}: {n} of {len(missing)} searches in {spent:.1f} s", file=sys.stderr, flush=True)
     return n == len(missing)
-
-
-def _keep(method: str, process: subprocess.Popen[str]) -> int:
-    """Append what a worker prints, line by line, until it ends; return how many lines."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    n = 0
-    for line in process.stdout or ():
-        if line.startswith("{"):
-            with path_of(method).open("a", encoding="utf-8") as file:
-                file.write(line)
-            n += 1
-    return n
 
 
 if __name__ == "__main__":

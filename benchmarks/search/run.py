@@ -9,15 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._common import RESULTS, ROOT, environment
+from benchmarks._common import RESULTS, ROOT, environment, keep_lines
 from benchmarks.search.methods import METHODS
 from benchmarks.search.problems import LEFT_OUT, LIVE, MULTI, PROBLEMS
 
@@ -97,29 +95,10 @@ def _measure(method: str, problem: str, given: argparse.Namespace) -> bool:
     line = [str(METHODS[method].python), "-m", "benchmarks.search.worker", method, problem, *map(str, missing)]
     line += ["--budget", str(given.budget), "--batch", str(given.batch)]
     begun = time.perf_counter()
-    with subprocess.Popen(line, cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, text=True) as process:
-        late = threading.Timer(given.limit, process.kill)
-        late.start()
-        try:
-            n = _keep(method, process)
-        finally:
-            late.cancel()
-            process.kill()
+    n = keep_lines(line, _environment(), path_of(method), given.limit)
     seconds = time.perf_counter() - begun
     print(f"{method} on {problem}: {n} of {len(missing)} seeds in {seconds:.1f} s", file=sys.stderr, flush=True)
     return n == len(missing)
-
-
-def _keep(method: str, process: subprocess.Popen[str]) -> int:
-    """Append what a worker prints, line by line, until it ends; return how many lines."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    n = 0
-    for line in process.stdout or ():
-        if line.startswith("{"):
-            with path_of(method).open("a", encoding="utf-8") as file:
-                file.write(line)
-            n += 1
-    return n
 
 
 def _environment() -> dict[str, str]:
