@@ -154,6 +154,15 @@ def epoch_of(net: nn.Module, steps: torch.optim.Optimizer, part: Part, config: C
     return float(total) / batches
 
 
+def advance(
+    net: nn.Module, steps: torch.optim.Optimizer, config: Config, data: Tensors, epoch: int, epochs: int
+) -> tuple[float, float, float]:
+    """Train the epoch of this number, counted from 0; return training loss, validation loss, validation accuracy."""
+    for group in steps.param_groups:
+        group["lr"] = config["learning_rate"] * factor(config.get("decay", "constant"), epoch, epochs)
+    return epoch_of(net, steps, data.train, config), *judge(net, data.validation)
+
+
 def train(task: Task, config: Config, data: Tensors, seed: int, epochs: int) -> np.ndarray:
     """Train once and return :data:`COLUMNS`, shape ``(5, epochs)``.
 
@@ -166,10 +175,7 @@ def train(task: Task, config: Config, data: Tensors, seed: int, epochs: int) -> 
         steps = optimizer(task, config, net)
         for epoch in range(epochs):
             start = time.process_time()
-            for group in steps.param_groups:
-                group["lr"] = config["learning_rate"] * factor(config.get("decay", "constant"), epoch, epochs)
-            fitted = epoch_of(net, steps, data.train, config)
-            loss, accuracy = judge(net, data.validation)
+            fitted, loss, accuracy = advance(net, steps, config, data, epoch, epochs)
             curves[4, epoch] = time.process_time() - start
             if not (math.isfinite(fitted) and math.isfinite(loss)):
                 break

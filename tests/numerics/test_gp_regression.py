@@ -242,6 +242,33 @@ def test_modes_are_different_and_the_best_is_first():
 # --- left out ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_fit_ends_no_lower_than_its_origin(seed):
+    """Where the fit to half of the points ended, however few evaluations are left."""
+    units, targets = data(MIXED, 40, seed)
+    origin, _ = fit(Evidence(MIXED, units[:20], targets[:20]), 4, 100)
+    evidence = Evidence(MIXED, units, targets)
+    begun = evidence.value_and_gradient(origin)[0]
+    for evaluations in (1, 5, 20):
+        theta, value = fit(evidence, 4, evaluations, origin)
+        assert value >= begun
+        assert value == pytest.approx(evidence.value_and_gradient(theta)[0])
+        for others in (0, 2):
+            assert fit_modes(evidence, 4, evaluations, origin, others)[0][1] >= begun
+
+
+def test_modes_from_an_origin_are_those_of_the_best_starts_and_its_own():
+    """A fit that has converged stays where it is; the prior's other starts are climbed as they are without it."""
+    rng = np.random.default_rng(5)
+    units = rng.random((12, 1))
+    evidence = Evidence(Columns((0,), (False,)), units, np.sin(25.0 * units[:, 0]))
+    best = fit_modes(evidence, 1, 500)[0]
+    modes = fit_modes(evidence, 1, 3, best[0], others=0)
+    assert len(modes) == 1
+    np.testing.assert_allclose(modes[0][0], best[0], atol=0.05)
+    assert len(fit_modes(evidence, 1, 1, best[0], others=2)) == 3
+
+
 def test_skill_against_refitting_without_each_point():
     """The mean m is the one of all points, as in the formula; against it, what the mean of the others explains."""
     units, targets = data(MIXED, 25)

@@ -10,7 +10,8 @@ import pytest
 import tunewell as tw
 from tunewell.events import Goal
 from tunewell.history import History
-from tunewell.numerics.gp import GaussianProcess
+from tunewell.numerics.gp import Evidence, GaussianProcess, fit, fit_modes
+from tunewell.numerics.gram import Gram
 from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
 from tunewell.surrogate.observations import Observations, observe
@@ -50,6 +51,14 @@ def assert_same(found, expected):
             np.testing.assert_array_equal(getattr(mine.gram, name), getattr(other.gram, name))
         np.testing.assert_array_equal(mine.alpha, other.alpha)
         assert (mine.mean, mine.variance, mine.noise) == (other.mean, other.variance, other.noise)
+
+
+def evidence_of(seen, columns, count):
+    """Return the log posterior of hyperparameters given the first ``count`` exact losses."""
+    strong = np.flatnonzero(~seen.weak)[:count]
+    units, targets = seen.units[strong], processes.targets_of(seen.losses[strong], np.ones(1))
+    rows = processes.subset(units, targets, processes.most_fitted(len(columns)))
+    return Evidence(columns, units[rows], targets[rows])
 
 
 def refined(seen, k):
@@ -128,6 +137,36 @@ def test_the_process_is_that_of_all_its_rows_at_once(n):
     points = np.random.default_rng(1).random((50, 3))
     for mine, other in zip(found.predict(points), whole.predict(points), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [30, 50, 103, 263])
+def test_the_newest_fit_begins_where_the_milestones_lead(n):
+    seen, cube = weakened(grown(n), 5), cube_of(SPACE)
+    newest, origin = processes.refit_at(n - 1), None
+    for milestone in processes.MILESTONES:
+        if milestone < newest:
+            origin, _ = fit(evidence_of(seen, cube.columns, milestone), 3, 5, origin)
+    theta, _ = fit_modes(evidence_of(seen, cube.columns, newest), 3, 5, origin, 2 if n < 80 else 1)[0]
+    rows = processes.chosen(seen.units, processes.targets_of(seen.losses, np.ones(1)))
+    _, found = processes.explanations(cube, seen, seen.losses, np.ones(1), rows, 5)[0]
+    whole = Gram.of(cube.columns, theta, seen.units[rows], np.where(seen.weak[rows], 0.1, 0.0))
+    np.testing.assert_allclose(found.gram.factor, whole.factor, atol=1e-9)
+
+
+def test_in_a_growing_study_each_milestone_is_fitted_once():
+    forget()
+    for n in range(12, 100):
+        seen = grown(n)
+        processes.explanations(cube_of(SPACE), seen, seen.losses, np.ones(1), np.arange(n), 3)
+    assert processes._fitted.cache_info().misses == sum(milestone < 96 for milestone in processes.MILESTONES)
+
+
+def test_goals_weighted_anew_in_every_suggestion_have_no_milestones():
+    seen = grown(60)
+    losses = np.concatenate([seen.losses, seen.units[:, :1]], axis=1)
+    forget()
+    processes.explanations(cube_of(SPACE), seen, losses, np.array([0.3, 0.7]), np.arange(60), 3)
+    assert processes._fitted.cache_info().misses == 0
 
 
 def test_between_fits_nothing_is_factorised_again():

@@ -10,7 +10,7 @@ import optuna
 
 from benchmarks.fidelity.replay import Meter
 from benchmarks.search.methods.axes import active, axes
-from benchmarks.search.methods.with_optuna import _suggest
+from benchmarks.search.methods.with_optuna import suggest
 
 
 def search(meter: Meter, seed: int, sampler: str, pruner: str) -> None:
@@ -27,7 +27,7 @@ def search(meter: Meter, seed: int, sampler: str, pruner: str) -> None:
         config: dict[str, Any] = {}
         for axis in described:
             if active(axis, config):
-                config[axis.name] = axis.value(_suggest(trial, axis))
+                config[axis.name] = axis.value(suggest(trial, axis))
         _train(meter, study, trial, meter.task.row(config))
 
 

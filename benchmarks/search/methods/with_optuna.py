@@ -29,7 +29,7 @@ class Optuna:
         config: dict[str, Any] = {}
         for axis in self._axes:
             if active(axis, config):
-                config[axis.name] = axis.value(_suggest(trial, axis))
+                config[axis.name] = axis.value(suggest(trial, axis))
         return trial, config
 
     def tell(self, ticket: Any, losses: tuple[float, ...]) -> None:
@@ -48,7 +48,8 @@ class Optuna:
         return None
 
 
-def _suggest(trial: optuna.Trial, axis: Axis) -> Any:
+def suggest(trial: optuna.Trial, axis: Axis) -> Any:
+    """Return what a trial suggests for an axis."""
     if axis.kind == "category":
         return trial.suggest_categorical(axis.name, list(axis.choices))
     if axis.kind == "int":

@@ -261,6 +261,27 @@ class Curves:
         """
         return self._posterior(self._across(self.kernel.columns.features(units), times, owners), times)
 
+    def together(self, units: Floats, owners: NDArray[np.int64], times: Floats) -> tuple[Floats, Floats]:
+        """Return what curves show at several times: means ``(m, K)`` and covariances with noise ``(m, K, K)``.
+
+        Args:
+            units: of each curve, shape ``(m, d)``.
+            owners: which curve of the data each one continues, -1 for a new one, shape ``(m,)``.
+            times: t, shape ``(K,)``.
+        """
+        m, stages = len(units), len(times)
+        common = np.minimum(times[:, None], self.times[None, :])
+        across = self.kernel.matrix(self.kernel.columns.features(units), self.inputs)[:, None, :]
+        across = across * (1.0 + self.growth * common)
+        rows, others = np.nonzero(owners[:, None] == self.owners[None, :])
+        across[rows, :, others] += self.own * (KAPPA + common.T[others])
+        root, _ = lapack.dtrtrs(self.factor, across.reshape(m * stages, -1).T, lower=1)
+        root = root.T.reshape(m, stages, -1)
+        both = np.minimum(times[:, None], times[None, :])
+        before = 1.0 + self.growth * both + self.own * (KAPPA + both) + self.noise * np.eye(stages)
+        mean = self.mean[0] + self.mean[1] * times + across @ self.alpha
+        return mean, self.variance * (before - root @ root.transpose(0, 2, 1))
+
     def grown(self, units: Floats, times: Floats, owners: NDArray[np.int64]) -> Curves:
         """Return the process with k points more, at their own means, so that means stay and deviations shrink.
 

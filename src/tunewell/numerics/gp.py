@@ -191,20 +191,40 @@ def _residuals(factor: Floats, targets: Floats) -> tuple[Floats, Floats, float]:
     return solved[:, 0] - mean * solved[:, 1], targets - mean, float(mean)
 
 
-def fit(evidence: Evidence, d: int, evaluations: int) -> tuple[Floats, float]:
-    """Climb by L-BFGS-B from the best of the prior's starts; return the θ found and its log posterior."""
-    start = max(prior(d).starts, key=lambda theta: evidence.value_and_gradient(theta)[0])
-    return _climb(evidence, d, start, evaluations)
+def fit(evidence: Evidence, d: int, evaluations: int, origin: Floats | None = None) -> tuple[Floats, float]:
+    """Climb by L-BFGS-B from the best of the prior's starts and ``origin``; return the θ found, its log posterior.
+
+    ``origin`` is what a fit to some of the data found, shape ``(2 d + 2,)``: a few evaluations more end where none of
+    the prior's starts would lead to.
+    """
+    starts = prior(d).starts
+    known = starts if origin is None else np.concatenate([origin[None], starts])
+    return _climb(evidence, d, _ranked(evidence, known)[0], evaluations)
 
 
-def fit_modes(evidence: Evidence, d: int, evaluations: int) -> list[tuple[Floats, float]]:
-    """Climb from each of the prior's starts; return the different θ found with their log posteriors, the best first."""
-    found = [_climb(evidence, d, start, evaluations) for start in prior(d).starts]
+def fit_modes(
+    evidence: Evidence, d: int, evaluations: int, origin: Floats | None = None, others: int = 2
+) -> list[tuple[Floats, float]]:
+    """Climb from several starts; return the different θ found with their log posteriors, the best first.
+
+    The starts are the prior's, or ``origin``, see :func:`fit`, and the best ``others`` of them.
+    """
+    starts = prior(d).starts
+    if origin is not None:
+        starts = np.concatenate([origin[None], _ranked(evidence, starts)[:others]])
+    found = [_climb(evidence, d, start, evaluations) for start in starts]
     modes: list[tuple[Floats, float]] = []
     for theta, value in sorted(found, key=lambda mode: -mode[1]):
         if all(_differ(theta, other) for other, _ in modes):
             modes.append((theta, value))
     return modes
+
+
+def _ranked(evidence: Evidence, starts: Floats) -> Floats:
+    """Return ``starts``, shape ``(k, 2 d + 2)``, in the order of their log posteriors, the best first."""
+    values = np.array([evidence.value_and_gradient(theta)[0] for theta in starts])
+    ordered: Floats = starts[np.argsort(-values, kind="stable")]
+    return ordered
 
 
 def _climb(evidence: Evidence, d: int, start: Floats, evaluations: int) -> tuple[Floats, float]:

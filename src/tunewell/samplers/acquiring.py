@@ -151,6 +151,24 @@ def largest(
     Raises:
         Exhausted: everything has been tried.
     """
+    found = next(ranked(cube, space, history, target, top, candidates, rng), None)
+    return anything_new(space, history, rng) if found is None else found
+
+
+def ranked(
+    cube: Cube,
+    space: Space,
+    history: History,
+    target: Term,
+    top: Floats,
+    candidates: int,
+    rng: np.random.Generator,
+) -> Iterator[Config]:
+    """Yield configurations that have not been tried, those with a large acquisition, the largest first.
+
+    Raises:
+        Exhausted: everything has been tried.
+    """
     done = tried(space, history)
     if cube.size <= _LISTED:
         units = space.encode(untried(space, history, rng))
@@ -161,8 +179,7 @@ def largest(
     for unit in units:
         config = space.decode_one(np.nan_to_num(unit, nan=0.5).tolist())
         if values_of(space, config) not in done:
-            return config
-    return anything_new(space, history, rng)
+            yield config
 
 
 def first(cube: Cube, space: Space, history: History, rng: np.random.Generator) -> Config:

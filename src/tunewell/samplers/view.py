@@ -180,7 +180,7 @@ def conditions(
     rows: Indices,
     evaluations: int = processes.EVALUATIONS,
 ) -> list[Term]:
-    """Return the terms that do not depend on how promising a point is: belief, failure, constraints.
+    """Return the terms that do not depend on how promising a point is: belief and the odds of a success.
 
     Args:
         cube, space, history, seen: the study.
@@ -188,10 +188,23 @@ def conditions(
         rows: those whose constrained metrics are modelled.
         evaluations: of the log posterior in a fit.
     """
-    terms: list[Term] = []
     favour = belief(cube, space, history, seen.units, targets)
-    if favour is not None:
-        terms.append(favour)
+    return [*([] if favour is None else [favour]), *odds(cube, space, history, seen, rows, evaluations)]
+
+
+def odds(
+    cube: Cube,
+    space: Space,
+    history: History,
+    seen: Observations,
+    rows: Indices,
+    evaluations: int = processes.EVALUATIONS,
+) -> list[Term]:
+    """Return the logs of probabilities: to tell something new, to work, and to keep each constraint.
+
+    Args: see :func:`conditions`.
+    """
+    terms: list[Term] = []
     fresh = novelty(space, history)
     if fresh is not None:
         terms.append(fresh)

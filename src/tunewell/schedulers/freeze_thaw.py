@@ -1,20 +1,19 @@
-"""Freeze-thaw: whichever training, new or paused, is most likely to become the best goes on, one rung at a time.
+"""Freeze-thaw: whichever training, new or paused, promises most for what it costs goes on, one rung at a time.
 
 The idea is that of Swersky et al. 2014 (arXiv:1406.3896): trainings are never lost but frozen, and thawed when a model
 of all learning curves says so. The model is here a Gaussian process of curves (:mod:`tunewell.numerics.curves`), fitted
 to every trial's losses at its rungs and where it stands; losses count by their order (:func:`warps.scores`).
 
-Who goes on is chosen as in ifBO (Rakotoarison et al. 2024, arXiv:2404.16795, section 4): a horizon h is drawn from 1 to
-all steps, and how much better than the best loss so far is good enough, from hardly to clearly; then the training with
-the highest probability of getting there within h steps is taken. Near horizons finish what is promising, far ones begin
-and thaw. Deviations:
+A training is a box that is opened in stages: each rung (1, 2, 4, … steps) costs its steps and tells more about the end.
+For such boxes the best policy is known (:mod:`tunewell.numerics.gittins`), and so is the price of compute at which each
+is just worth its next stage. The box that stands the highest price goes on. So little is paid for a look at something
+new, much for what is ahead, and what had a bad start is thawed when the better ones have disappointed. Further:
 
-* a training goes on to its next rung (1, 2, 4, … steps), not by one step: decisions are few and cheap;
-* a new configuration is searched for by climbing the same probability over the space, times those of the conditions
-  (failure, constraints, belief, novelty) that samplers know; the other candidates are the paused trials;
+* a new configuration is searched for by climbing its expected improvement at the end, times the probabilities that
+  samplers know (failure, constraints, belief, novelty); what a success costs is divided by them;
 * a share of the decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
-* a step that takes one configuration longer than others costs it as much probability;
+* a step that takes one configuration longer than others costs as much more;
 * a paused trial counts with its probability to keep the constraints.
 
 Trials in training are believed to reach their next rung as expected, so several workers keep apart. A trial that cannot
@@ -30,20 +29,17 @@ from scipy.special import log_ndtr
 
 from tunewell.events import Reported
 from tunewell.history import History
-from tunewell.numerics import acquisition
 from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume, Start, Stop, Verdict
 from tunewell.samplers.acquiring import anything_new, drawn, first
 from tunewell.schedulers.choosing import chooses
 from tunewell.schedulers.options import whole
-from tunewell.schedulers.prospects import Promise, log_kept, most_promising
+from tunewell.schedulers.prospects import log_kept, log_prices, most_promising
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
 from tunewell.surrogate.observations import tried, values_of
 from tunewell.surrogate.outlook import Outlook, look
 
-_SLIGHT, _CLEAR = 10.0**-4, 10.0**-1  # of the reach: how much better is good enough
-_REACH = 3.0  # standard deviations of the losses' scores
 _HOPELESS = 0.05
 
 
@@ -99,7 +95,7 @@ class FreezeThaw:
             view = self._look(history, steps, space=space)
             if full:
                 return _finish(history, view)
-            draw = _Draw.of(history, steps, self.explore)
+            draw = _Draw.of(history, self.explore)
             if view is None:
                 return _anything(space, history, draw.rng) or Done("every configuration has been tried")
             return self._choose(space, history, view, draw)
@@ -117,36 +113,27 @@ class FreezeThaw:
             reason = self._going_on(history, steps, report.trial, full)
         if reason:
             return Continue(reason)
-        return Pause(f"frozen at step {report.step}: another training is more likely to become the best")
+        return Pause(f"frozen at step {report.step}: another training promises more for its cost")
 
     # --- the rule -----------------------------------------------------------------------------------------------------
 
     def _choose(self, space: Space, history: History, view: Outlook, draw: _Draw) -> Action:
+        if draw.exploring and draw.blindly:
+            start = _anything(space, history, draw.rng)
+            if start is not None:
+                return start
+        config, price = most_promising(space, history, view, draw.rng)
         paused = view.paused(history, None)
-        if draw.exploring:
-            new, value = self._explored(space, history, view, draw)
-        else:
-            config, value = _promising(space, history, view, draw)
-            words = f"more likely to beat the best within {draw.horizon} steps than any paused trial"
-            new = Start(_own(config, history), f"{words} ({_percent(value)})") if config is not None else None
-        if new is not None and (draw.exploring or not paused):
-            return new
+        if config is not None and draw.exploring:
+            return Start(_own(config, history), "explores where the model expects the best end")
+        prices = log_prices(history, view, paused) if paused else np.full(1, -np.inf)
+        best = int(np.argmax(prices))
+        if config is not None and price > prices[best]:
+            words = "a new training promises more for its cost than any paused one"
+            return Start(_own(config, history), words if paused else "a new training, as none is paused")
         if not paused:
             return Done("every configuration has been tried, and none is paused")
-        chances = _chances(history, view, paused, draw.horizon, draw.margin)[1]
-        best = int(np.argmax(chances))
-        if new is not None and chances[best] <= value:
-            return new
-        return Resume(paused[best], _most_likely(draw, chances[best]))
-
-    def _explored(self, space: Space, history: History, view: Outlook, draw: _Draw) -> tuple[Start | None, float]:
-        if draw.blindly:
-            return _anything(space, history, draw.rng), 0.0
-        measure = acquisition.expecting(float(view.ends.min()))
-        config, value = most_promising(space, history, Promise(view, view.steps, measure), draw.rng)
-        if config is None:
-            return None, value
-        return Start(_own(config, history), "explores where the model expects the best end"), value
+        return Resume(paused[best], _most(view, history, paused[best]))
 
     def _going_on(self, history: History, steps: int, trial: int, full: bool) -> str:
         """Return why a trial is the one that goes on, or an empty string where it is not."""
@@ -155,25 +142,24 @@ class FreezeThaw:
             return "nothing to compare it with" if full else ""
         if not view.seen.placed[trial]:
             return "it cannot be compared with the others"
-        paused = view.paused(history, trial)
         if full:
             chosen = _finish(history, view, trial)
             return chosen.reason if isinstance(chosen, Resume) and chosen.trial == trial else ""
-        draw = _Draw.of(history, steps, self.explore)
+        draw = _Draw.of(history, self.explore)
         if draw.exploring:
             return ""
-        chances = _chances(history, view, paused, draw.horizon, draw.margin)[1]
-        best = int(np.argmax(chances))
-        if paused[best] != trial or _promising(history.space, history, view, draw)[1] >= chances[best]:
+        paused = view.paused(history, trial)
+        prices = log_prices(history, view, paused)
+        best = int(np.argmax(prices))
+        if paused[best] != trial or most_promising(history.space, history, view, draw.rng)[1] > prices[best]:
             return ""
-        return _most_likely(draw, chances[best])
+        return _most(view, history, trial)
 
     def _unsaved(self, history: History, steps: int, trial: int) -> Verdict:
         view = self._look(history, steps, trial)
         if view is None:
             return Continue()
-        mean, std = view.ahead([trial], [steps])
-        chance = float(np.exp(log_ndtr((view.best - mean[0]) / std[0])))
+        chance = float(np.exp(_log_chances(view, [trial])[0]))
         words = f"a chance of {100.0 * chance:.2g} % to become the best"
         return Continue(words) if chance >= _HOPELESS else Stop(f"{words}, and without a checkpoint it cannot wait")
 
@@ -195,39 +181,25 @@ class FreezeThaw:
 
 @dataclass(frozen=True, eq=False)
 class _Draw:
-    """What a decision is left to chance: how far ahead it looks, how much better is good enough, whether it explores.
+    """What a decision leaves to chance: whether it explores, and how.
 
     Drawn from the study's seed and how far it has come, so that a trial that is frozen for another makes way for it.
     """
 
     rng: np.random.Generator
-    horizon: int
-    margin: float
     exploring: bool
     blindly: bool
 
     @classmethod
-    def of(cls, history: History, steps: int, explore: float) -> _Draw:
+    def of(cls, history: History, explore: float) -> _Draw:
         rng = np.random.default_rng([history.seed, len(history.trials), history.steps_done])
-        horizon = int(rng.integers(1, steps + 1))
-        margin = _REACH * 10.0 ** rng.uniform(np.log10(_SLIGHT), np.log10(_CLEAR))
-        return cls(rng, horizon, margin, bool(rng.random() < explore), bool(rng.random() < 0.5))
+        return cls(rng, bool(rng.random() < explore), bool(rng.random() < 0.5))
 
 
-def _promising(space: Space, history: History, view: Outlook, draw: _Draw) -> tuple[Config | None, float]:
-    """Return the new configuration that is most likely to beat the best, and the log of that, or None."""
-    measure = acquisition.improving(view.best - draw.margin)
-    return most_promising(space, history, Promise(view, draw.horizon, measure), draw.rng)
-
-
-def _chances(
-    history: History, view: Outlook, trials: list[int], horizon: int, margin: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log probability of each trial to beat the best in so many steps, without and with what it costs."""
-    ends = [min(history.trials[number].step + horizon, view.steps) for number in trials]
-    mean, std = view.ahead(trials, ends)
-    likely = log_ndtr((view.best - margin - mean) / std)
-    return likely, likely - view.speeds[trials] + log_kept(history, view, trials)
+def _log_chances(view: Outlook, trials: list[int]) -> np.ndarray:
+    """Return the log probability of each trial to end better than the best loss so far."""
+    mean, std = view.ahead(trials, [view.steps] * len(trials))
+    return np.asarray(log_ndtr((view.best - mean) / std))
 
 
 def _finish(history: History, view: Outlook | None, current: int | None = None) -> Done | Resume:
@@ -235,8 +207,8 @@ def _finish(history: History, view: Outlook | None, current: int | None = None) 
     paused = [] if view is None else view.paused(history, current)
     if view is None or not paused:
         return Done("no more trials may start, and none is paused that could become the best")
-    likely, worth = _chances(history, view, paused, view.steps, 0.0)
-    best = int(np.argmax(worth))
+    likely = _log_chances(view, paused)
+    best = int(np.argmax(likely + log_kept(history, view, paused) - view.speeds[paused]))
     if likely[best] < np.log(_HOPELESS):
         return Done("no paused trial is likely to become the best, and no more may start")
     return Resume(paused[best], f"of the paused trials the most likely to become the best ({_percent(likely[best])})")
@@ -270,9 +242,11 @@ def _own(config: Config, history: History) -> Config | None:
     return config if chooses(history) else None
 
 
-def _most_likely(draw: _Draw, log_chance: float) -> str:
-    where = f"in {draw.horizon} more steps" if draw.horizon > 1 else "in one more step"
-    return f"the most likely to beat the best {where} ({_percent(log_chance)})"
+def _most(view: Outlook, history: History, trial: int) -> str:
+    chance = _percent(float(_log_chances(view, [trial])[0]))
+    return (
+        f"promises most for what it costs: at step {history.trials[trial].step} a chance of {chance} to end as the best"
+    )
 
 
 def _percent(log_chance: float) -> str:

@@ -1,78 +1,106 @@
-"""Where a new training promises most: the configuration that :mod:`.freeze_thaw` compares with the paused ones."""
+"""What trainings promise for what they cost, new ones and those that are paused; :mod:`.freeze_thaw` compares them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tunewell.history import History
 from tunewell.numerics import acquisition
+from tunewell.numerics.gittins import log_price
 from tunewell.protocols import Exhausted
-from tunewell.samplers.acquiring import Sum, largest
-from tunewell.samplers.view import conditions, constraints
+from tunewell.samplers.acquiring import Sum, ranked
+from tunewell.samplers.view import constraints, odds
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes
+from tunewell.surrogate.beliefs import belief, components
 from tunewell.surrogate.observations import observe
-from tunewell.surrogate.outlook import Outlook, time
+from tunewell.surrogate.outlook import Outlook
 
 _CANDIDATES = 160
+_PRICED = (30, 10)  # of the new ones found: those with the largest promise, and those with the best mean
 _MOST_POINTS = 256  # that constraints are modelled with
 _TOP = 10
+_CERTAIN = 0.1  # of a gain in doubt: what one is worth that is only to be had by finishing
 
 
 @dataclass(frozen=True, eq=False)
 class Promise:
-    """What a new training promises after ``step`` steps, as a term of an acquisition.
-
-    Attributes:
-        outlook: how trainings will go on.
-        step: see above.
-        measure: what is made of the score's mean and deviation there.
-    """
+    """How much better than all that is expected so far a new training may end, as a term of an acquisition."""
 
     outlook: Outlook
-    step: int
-    measure: acquisition.Measure
 
     def value(self, units: Floats) -> Floats:
-        """Return the promise at coordinates, shape ``(m, d)`` to ``(m,)``."""
-        at = float(time(self.step, self.outlook.steps))
-        return self.measure(*self.outlook.model.predict(units[:, self.outlook.cube.free], at))[0]
+        """Return the log of the expected improvement at coordinates, shape ``(m, d)`` to ``(m,)``."""
+        return self._measure(*self.outlook.model.predict(units[:, self.outlook.cube.free]))[0]
 
     def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
-        """Return the promise and its gradient, ``(m,)`` and ``(m, d)``."""
-        free, at = self.outlook.cube.free, float(time(self.step, self.outlook.steps))
-        mean, std, of_mean, of_std = self.outlook.model.predict_with_slopes(units[:, free], at)
-        value, by_mean, by_std = self.measure(mean, std)
+        """Return the same and its gradient, ``(m,)`` and ``(m, d)``."""
+        free = self.outlook.cube.free
+        mean, std, of_mean, of_std = self.outlook.model.predict_with_slopes(units[:, free])
+        value, by_mean, by_std = self._measure(mean, std)
         slopes = np.zeros(units.shape)
         slopes[:, free] = by_mean[:, None] * of_mean + by_std[:, None] * of_std
         return value, slopes
 
+    @property
+    def _measure(self) -> acquisition.Measure:
+        return acquisition.expecting(self.outlook.expected)
+
 
 def most_promising(
-    space: Space, history: History, promise: Promise, rng: np.random.Generator
+    space: Space, history: History, outlook: Outlook, rng: np.random.Generator
 ) -> tuple[Config | None, float]:
-    """Return the new configuration with the largest promise found, None where all have been tried, and its value.
+    """Return the new configuration that is worth the highest price, None where all have been tried, and its log.
 
-    The promise is added to the logs of the probabilities that samplers know of, and divided by the cost of a step.
+    What is priced is found by climbing the promise times the probabilities that samplers know of, times what a person
+    believes. A belief is no probability of success, so it says where to look and nothing about the price.
     """
-    outlook = promise.outlook
-    cube, seen = outlook.cube, observe(space, history)
+    cube, seen, promise = outlook.cube, observe(space, history), Promise(outlook)
     targets = processes.targets_of(seen.losses, np.ones(seen.losses.shape[1])) if len(seen.losses) else np.zeros(0)
     rows = processes.subset(seen.units[:, cube.free], targets, _MOST_POINTS)
-    target = Sum([promise, *conditions(cube, space, history, seen, targets, rows)])
+    likely = odds(cube, space, history, seen, rows)
+    somebody = len(components(cube, space, history)[0]) > 0
+    favour = belief(cube, space, history, seen.units, targets) if somebody else None
+    target = Sum([promise, *likely] if favour is None else [promise, *likely, favour])
     top = outlook.seen.units[outlook.shown[:_TOP]]
     try:
-        config = largest(cube, space, history, target, top, _CANDIDATES, rng)
+        configs = list(ranked(cube, space, history, target, top, _CANDIDATES, rng))
     except Exhausted:
         return None, -np.inf
-    unit = space.encode([config])
-    return config, float(target.value(unit)[0]) - outlook.speed_at(unit[0])
+    if not configs:
+        return None, -np.inf
+    units = space.encode(configs)
+    means, _ = outlook.model.predict(units[:, cube.free])
+    many, few = _PRICED
+    rows = np.append(np.arange(len(units))[:many], many + np.argsort(means[many:], kind="stable")[:few])
+    m = len(rows)
+    prices = log_price(*outlook.stages(units[rows], [-1] * m, [0] * m), outlook.expected)
+    prices += np.sum([term.value(units[rows]) for term in likely], axis=0)
+    prices -= [outlook.speed_at(unit) for unit in units[rows]]
+    best = int(np.argmax(prices))
+    return configs[rows[best]], float(prices[best])
 
 
-def log_kept(history: History, outlook: Outlook, trials: list[int]) -> Floats:
+def log_prices(history: History, outlook: Outlook, trials: Sequence[int]) -> Floats:
+    """Return the log of the price of compute that each trial is worth to go on, shape ``(m,)``.
+
+    In units of scores for a full training of usual speed. A gain is what a trial may end better than all that is
+    expected so far; that the best of them must be finished to be had at all counts for a tenth of that, since it tells
+    nothing new. A trial is worth less as it is likely to break a constraint.
+    """
+    steps = [history.trials[number].step for number in trials]
+    means, tells, takes = outlook.stages(outlook.seen.units[trials], trials, steps)
+    prices = log_price(means, tells, takes, outlook.expected)
+    certain = np.log(np.maximum(_CERTAIN * (outlook.best - means) / takes.sum(axis=1), 1e-12))
+    total: Floats = np.logaddexp(prices, certain) + log_kept(history, outlook, trials) - outlook.speeds[trials]
+    return total
+
+
+def log_kept(history: History, outlook: Outlook, trials: Sequence[int]) -> Floats:
     """Return the log of the probability that trials keep the constraints, shape ``(m,)``."""
     kept = np.zeros(len(trials))
     if history.constraints:

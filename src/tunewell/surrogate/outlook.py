@@ -39,7 +39,7 @@ class Outlook:
         seen: the curves.
         model: the process, with a point where each trial in training will next be looked at.
         best: the smallest score so far of a trial that keeps its constraints, if any does.
-        steps: of a full training.
+        rungs: steps at which curves are looked at; the last one is the end.
         shown: trials that are worth a look, the best expected end first, shape ``(m,)``.
         ends: the scores that these are expected to end with, shape ``(m,)``.
         speeds: of all trials, the log of the seconds a step takes, relative to the median, shape ``(N,)``.
@@ -49,15 +49,47 @@ class Outlook:
     seen: Points
     model: curves.Curves
     best: float
-    steps: int
+    rungs: tuple[int, ...]
     shown: Indices
     ends: Floats
     speeds: Floats
+
+    @property
+    def expected(self) -> float:
+        """The best score that what was begun is expected to come to."""
+        return min(self.best, float(self.ends.min()))
+
+    @property
+    def steps(self) -> int:
+        """Of a full training."""
+        return self.rungs[-1]
 
     def ahead(self, trials: Sequence[int], steps: Sequence[int]) -> tuple[Floats, Floats]:
         """Return mean and deviation of trials' scores, each at a step of its own, both ``(m,)``."""
         numbers = np.array(trials, dtype=np.int64)
         return self.model.ahead(self.seen.units[numbers][:, self.cube.free], numbers, time(steps, self.steps))
+
+    def stages(self, units: Floats, trials: Sequence[int], steps: Sequence[int]) -> tuple[Floats, Floats, Floats]:
+        """Return what is expected of trainings at their end, and what each rung on the way there tells and takes.
+
+        Args:
+            units: shape ``(m, d)``.
+            trials: -1 for a new one, shape ``(m,)``.
+            steps: how far each one is, shape ``(m,)``.
+
+        Returns:
+            The mean score at the end, ``(m,)``; the deviation of the normal step that it moves by at each of K rungs,
+            and the share of a full training up to there from the one before, both ``(m, K)`` and zeros at rungs passed.
+        """
+        rungs, done = np.array(self.rungs), np.array(steps)
+        mean, covariance = self.model.together(units[:, self.cube.free], np.array(trials), time(rungs, self.steps))
+        tells, takes = np.zeros(mean.shape), np.zeros(mean.shape)
+        ahead = np.searchsorted(rungs, done, side="right")
+        for first in np.unique(ahead):
+            rows = np.flatnonzero(ahead == first)
+            tells[rows, first:] = np.abs(np.linalg.cholesky(covariance[rows, first:, first:])[:, -1])
+            takes[rows, first:] = np.diff(np.column_stack([done[rows], np.tile(rungs[first:], (len(rows), 1))]), axis=1)
+        return mean[:, -1], tells, takes / self.steps
 
     def paused(self, history: History, current: int | None) -> list[int]:
         """Return the trials that may go on, the best expected end first, and the current one among them."""
@@ -112,7 +144,7 @@ def look(
     order = np.argsort(ends, kind="stable")
     allowed = ~_broken(history)[seen.trials]
     best = scores[allowed].min() if allowed.any() else scores.min()
-    return Outlook(cube, seen, model, float(best), horizon, shown[order], ends[order], _speeds(seen.paces))
+    return Outlook(cube, seen, model, float(best), tuple(rungs), shown[order], ends[order], _speeds(seen.paces))
 
 
 def _waits(history: History, number: int, steps: int) -> bool:

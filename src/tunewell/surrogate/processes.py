@@ -1,9 +1,12 @@
 """Gaussian processes on the losses of a history: which trials they are given, and when hyperparameters are fitted.
 
 The cost is bounded: of many trials a process is given the best ones, those near the best one and an even sample of the
-rest. Hyperparameters are fitted at fixed numbers of losses, on the losses up to there and from fixed starts, so they
-are a function of the history. At these numbers, too, the trials are chosen and the kernel matrix of the chosen ones is
-factorised; the trials since then are a few more rows of it. So memos of fits and factors save time and change nothing.
+rest. Hyperparameters are fitted at fixed numbers of losses, on the losses up to there, so they are a function of the
+history. Fits begin at fixed starts; those that explain one goal also where a fit to the losses up to the last milestone
+ended, which began where that at the milestone before ended: a few fits to fewer losses, whatever happened in this
+process. (The expected hypervolume gains nothing by that.) At the numbers of fits, too, the trials are chosen and the
+kernel matrix of the chosen ones is factorised; the trials since then are a few more rows of it. So memos of fits and
+factors save time and change nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from tunewell.surrogate.cube import Cube
 from tunewell.surrogate.observations import Observations
 
 EVALUATIONS = 20  # of the log posterior in a fit
+MILESTONES = (12, 18, 24, 36, 48, 72, *(96 * 4**k for k in range(10)))  # losses of the fits that lead to later ones
 _MOST_POINTS = 240  # that a process is given, and those since then
 _MOST_SINCE = 32  # losses until they are chosen anew
 _MOST_FITTED = (64, 140)  # that hyperparameters are fitted to: in high and in low dimensions
@@ -50,8 +54,7 @@ def of_losses(
     cube: Cube, seen: Observations, losses: Floats, weights: Floats, rows: Indices, evaluations: int = EVALUATIONS
 ) -> gp.GaussianProcess:
     """Return a process on the ``rows`` of ``losses``, shape ``(n, g)``, of what was seen."""
-    fitted = _until_refit(cube, seen, losses, weights)
-    theta = hyperparameters(cube.columns, *fitted, evaluations)
+    theta = _fitted(cube.columns, *_exact(cube, seen, losses, weights), evaluations)
     return _with(theta, cube, seen, targets_of(losses, weights), rows)
 
 
@@ -71,8 +74,9 @@ def explanations(
     with enough losses it is alone. With ``warping`` one of them may have bent coordinates, see
     :mod:`tunewell.numerics.bends`.
     """
-    fitted = _until_refit(cube, seen, losses, weights)
-    modes = (_bent if warping else _modes)(cube.columns, *_thinned(cube.columns, *fitted), evaluations)
+    fitted, origin = _exact(cube, seen, losses, weights), _origin(cube, seen, losses, weights, evaluations)
+    others = 2 if len(losses) < _SURE else 1
+    modes = (_bent if warping else _modes)(cube.columns, *fitted, evaluations, origin, others)
     values = np.array([value for _, value in modes])
     shares = np.exp(values - np.logaddexp.reduce(values))
     kept = [k for k in range(len(modes)) if k == 0 or (shares[k] > _LEAST_SHARE and len(losses) < _SURE)]
@@ -80,11 +84,28 @@ def explanations(
     return [(float(np.log(shares[k])), _with(modes[k][0], cube, seen, targets, rows)) for k in kept]
 
 
-def _until_refit(cube: Cube, seen: Observations, losses: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Return coordinates and targets of the exact losses up to the last number at which there is a fit."""
+def _exact(
+    cube: Cube, seen: Observations, losses: Floats, weights: Floats, most: int | None = None
+) -> tuple[bytes, bytes]:
+    """Return coordinates and targets of the first ``most`` exact losses; by default up to the last fit's number."""
     strong = np.flatnonzero(~seen.weak)
-    strong = strong[: refit_at(len(strong))]
-    return seen.units[strong][:, cube.free], targets_of(losses[strong], weights)
+    strong = strong[: refit_at(len(strong)) if most is None else most]
+    return _thinned(cube.columns, seen.units[strong][:, cube.free], targets_of(losses[strong], weights))
+
+
+def _origin(cube: Cube, seen: Observations, losses: Floats, weights: Floats, evaluations: int) -> bytes:
+    """Return the hyperparameters, as bytes, that the fits at the milestones before the newest fit lead to.
+
+    Each begins where the one before it ended. Nothing comes before the first milestone; and of several goals, which
+    are made one by weights that are new in every suggestion, each fit begins anew.
+    """
+    theta = b""
+    if losses.shape[1] == 1:
+        newest = refit_at(int((~seen.weak).sum()))
+        for milestone in (count for count in MILESTONES if count < newest):
+            fitted = _exact(cube, seen, losses, weights, milestone)
+            theta = _fitted(cube.columns, *fitted, evaluations, theta).tobytes()
+    return theta
 
 
 def _with(theta: Floats, cube: Cube, seen: Observations, targets: Floats, rows: Indices) -> gp.GaussianProcess:
@@ -146,27 +167,34 @@ def _thinned(columns: Columns, units: Floats, targets: Floats) -> tuple[bytes, b
     return units[rows].tobytes(), targets[rows].tobytes()
 
 
-@lru_cache(maxsize=64)
-def _fitted(columns: Columns, units: bytes, targets: bytes, evaluations: int) -> Floats:
-    theta, _ = gp.fit(_evidence(columns, units, targets), len(columns), evaluations)
-    return theta
+@lru_cache(maxsize=128)
+def _fitted(columns: Columns, units: bytes, targets: bytes, evaluations: int, origin: bytes = b"") -> Floats:
+    return gp.fit(_evidence(columns, units, targets), len(columns), evaluations, _theta(origin))[0]
 
 
 @lru_cache(maxsize=64)
-def _modes(columns: Columns, units: bytes, targets: bytes, evaluations: int) -> list[tuple[Floats, float]]:
-    return gp.fit_modes(_evidence(columns, units, targets), len(columns), evaluations)
+def _modes(
+    columns: Columns, units: bytes, targets: bytes, evaluations: int, origin: bytes, others: int
+) -> list[tuple[Floats, float]]:
+    return gp.fit_modes(_evidence(columns, units, targets), len(columns), evaluations, _theta(origin), others)
 
 
 @lru_cache(maxsize=64)
-def _bent(columns: Columns, units: bytes, targets: bytes, evaluations: int) -> list[tuple[Floats, float]]:
+def _bent(
+    columns: Columns, units: bytes, targets: bytes, evaluations: int, origin: bytes, others: int
+) -> list[tuple[Floats, float]]:
     """Return modes, and before them the best one with bends where that explains the data better."""
-    modes = _modes(columns, units, targets, evaluations)
+    modes = _modes(columns, units, targets, evaluations, origin, others)
     y = np.frombuffer(targets)
     if len(y) < _LEAST_BENT:
         return modes
     evidence = bend_fits.BentEvidence(columns, np.frombuffer(units).reshape(len(y), len(columns)), y)
     bent = bend_fits.fit_bent(evidence, len(columns), modes[0][0])
     return [bent, *modes] if bent[1] > modes[0][1] else modes
+
+
+def _theta(origin: bytes) -> Floats | None:
+    return np.frombuffer(origin) if origin else None
 
 
 def _evidence(columns: Columns, units: bytes, targets: bytes) -> gp.Evidence:
