@@ -2,7 +2,7 @@
 # Makes the libraries the benchmarks compare with, apart from Tunewell's own environment, in the versions that the
 # committed results were measured with: .venv-peers for the benchmarks of cost, which is all without arguments, and
 # environments of their own for more methods in benchmarks.search and benchmarks.fidelity:
-# benchmarks/peers.sh main nevergrad ax smac hebo dehb synetune
+# benchmarks/peers.sh main nevergrad ax smac hebo dehb synetune neps
 set -eu
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python3}"
@@ -38,13 +38,15 @@ for which in ${*:-main}; do
         make_environment .venv-peers-dehb "dehb==0.1.2" "ConfigSpace==1.2.2" ;;
     synetune)
         make_environment .venv-peers-synetune "syne-tune==0.16.0" ;;
+    neps)
+        make_environment .venv-peers-neps "torch==2.13.0" "neural-pipeline-search==0.17.0" ;;
     hebo) # asks for pymoo 0.6.0, which has no wheel for this Python; 0.6.1 does
         make_environment .venv-peers-hebo "torch==2.13.0" "numpy==1.24.4" "scipy==1.11.4" "scikit-learn==1.3.2" \
             "pandas==2.0.3" "pymoo==0.6.1" "gpytorch==1.11" "GPy==1.13.2" "catboost==1.2.8" \
             "matplotlib==3.8.4" "disjoint-set==0.9.0"
         .venv-peers-hebo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "hebo==0.3.6" ;;
     *)
-        echo "expected main, nevergrad, ax, smac, hebo, dehb or synetune, got $which" >&2
+        echo "expected main, nevergrad, ax, smac, hebo, dehb, synetune or neps, got $which" >&2
         exit 1 ;;
     esac
 done

@@ -259,9 +259,10 @@ def test_a_run_tells_its_story_and_what_to_type_next(
     assert "trial 0 started: lr=" in lines[1]
     assert "trial 0 completed at step 3" in lines[2]
     assert lines[2].endswith("[best so far]")
-    assert lines[-5].startswith("best: val_loss ")
-    assert lines[-4].startswith("      lr=")
-    assert lines[-3].startswith("2 trials: 2 completed; 6 steps in ")
+    assert lines[-6].startswith("best: val_loss ")
+    assert lines[-5].startswith("      lr=")
+    assert lines[-4].startswith("2 trials: 2 completed; 6 steps in ")
+    assert lines[-3].startswith("scheduler: The default scheduler chose whole trainings, first in first out: ")
     assert lines[-2:] == ["ended: 2 trials are done", "next: tunewell report digits -s my.db"]
     tuned.run(train, trials=2, executor="inline")
     assert "2 trials so far" in capsys.readouterr().out

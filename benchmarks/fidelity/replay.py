@@ -1,22 +1,22 @@
 """Recorded trainings as tasks, and the meter that counts what a search trained and notes what it found.
 
-A suggestion takes the nearest recorded row in the unit cube: another category is at distance 1, an inactive parameter
-at -1. The loss is the recorded metric, negated where more is better. A row that ended early keeps its last value.
+A suggestion is answered by :class:`tunewell.testing.tables.Table`: by the nearest recorded row, or by a weighted mean
+of all, ``smooth``. The loss is the recorded metric, negated where more is better.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from benchmarks.fidelity import tables
-from tunewell.space import Space
+from tunewell.space import Config, Space
+from tunewell.testing.tables import Answer, Table, Training
 
 Cost: TypeAlias = Literal["steps", "seconds"]
 GRAIN = 20  # notes in the compute of a full training
@@ -28,79 +28,64 @@ class Spent(Exception):
 
 @dataclass(frozen=True)
 class Recorded:
-    """A table as a task."""
+    """A table as a task: its losses are ``table.values``."""
 
     name: str
-    space: Space
-    units: np.ndarray  # (n, d); -1 where a parameter is not active
-    losses: np.ndarray  # (n, horizon); NaN from where a training had diverged
-    seconds: np.ndarray  # (n, horizon), of each step
-    _rows: dict[tuple[tuple[str, Any], ...], int] = field(default_factory=dict, repr=False)
+    table: Table
+
+    @property
+    def space(self) -> Space:
+        """What is searched."""
+        return self.table.space
 
     @property
     def horizon(self) -> int:
         """The steps of a full training."""
-        return int(self.losses.shape[1])
-
-    @cached_property
-    def best(self) -> np.ndarray:
-        """The least loss of each row, shape ``(n,)``, infinite where there is none."""
-        return np.asarray(np.where(np.isfinite(self.losses), self.losses, np.inf).min(axis=1))
+        return self.table.steps
 
     @cached_property
     def worst(self) -> float:
         """The largest loss, which peers are told of a training that diverged."""
-        return float(np.nanmax(np.where(np.isfinite(self.losses), self.losses, np.nan)))
+        return float(np.nanmax(self.table.values))
 
     @cached_property
     def full_seconds(self) -> float:
         """The mean seconds of a full training that did not diverge."""
-        return float(self.seconds.sum(axis=1)[np.isfinite(self.losses[:, -1])].mean())
+        return float(self.table.seconds.sum(axis=1)[np.isfinite(self.table.values[:, -1])].mean())
 
-    @cached_property
-    def _categorical(self) -> np.ndarray:
-        return np.array([parameter.is_categorical for parameter in self.space.values()])
-
-    def row(self, config: Mapping[str, Any]) -> int:
-        """Return the recorded row that is nearest to a configuration."""
-        key = tuple(sorted(config.items()))
-        if key not in self._rows:
-            unit = np.nan_to_num(self.space.encode([dict(config)])[0], nan=-1.0)
-            gaps = self.units - unit
-            squares = np.where(self._categorical, (np.abs(gaps) > 1e-6) * 1.0, gaps**2)
-            self._rows[key] = int(np.argmin(squares.sum(axis=1)))
-        return self._rows[key]
+    def training(self, config: Config) -> Training:
+        """Return what training a configuration gives."""
+        return self.table.training(config)
 
 
 @cache
-def task(name: str) -> Recorded:
-    """Return a table as a task; where lengths differ, the median one is a full training."""
+def task(name: str, answer: Answer = "nearest") -> Recorded:
+    """Return a table as a task."""
     table = tables.load(name)
-    horizon = table.curves.shape[1] if table.lengths.min() == table.curves.shape[1] else int(np.median(table.lengths))
-    ends = np.minimum(np.arange(horizon), table.lengths[:, None] - 1)  # the last recorded step goes on
-    losses = np.take_along_axis(table.curves if table.mode == "min" else -table.curves, ends, axis=1)
-    losses = np.where(np.isfinite(losses), losses, np.nan)
-    seconds = np.take_along_axis(table.seconds, ends, axis=1)
-    return Recorded(name, table.space, np.nan_to_num(table.units, nan=-1.0), losses, seconds)
+    losses = table.curves if table.mode == "min" else -table.curves
+    return Recorded(
+        name, Table(table.space, table.units, losses, seconds=table.seconds, lengths=table.lengths, answer=answer)
+    )
 
 
 class Meter:
-    """Trains steps of rows, within a budget in full trainings.
+    """Trains steps of trainings, within a budget in full trainings.
 
     ``found`` lists the improvements of the best loss reported so far by anyone: the compute in full trainings, rounded
-    up to a twentieth, the row and the step. Only the last of each twentieth is kept.
+    up to a twentieth, then the row and the step, or the loss where no single row answers. Only the last of each
+    twentieth is kept.
     """
 
     def __init__(self, of: Recorded, budget: float, cost: Cost) -> None:
         self.task = of
         self.budget = budget
-        self.found: list[tuple[float, int, int]] = []
-        self._costs = of.seconds if cost == "seconds" else np.ones(of.seconds.shape)
-        self._full = of.full_seconds if cost == "seconds" else float(of.horizon)
+        self.found: list[tuple[float, int, int] | tuple[float, float]] = []
+        self._by_seconds = cost == "seconds"
+        self._full = of.full_seconds if self._by_seconds else float(of.horizon)
         self._left = budget * self._full
         self._used = 0.0
         self._best = np.inf
-        self._rows: set[int] = set()
+        self._seen: set[int | bytes] = set()
         self._begun = 0
         self._since = time.process_time()
 
@@ -109,40 +94,41 @@ class Meter:
         """The budget that is left, in steps or seconds."""
         return self._left - self._used
 
-    def train(self, row: int, step: int) -> tuple[float, float]:
-        """Train one step of a row; return its loss, NaN if it diverged, and what the step cost.
+    def train(self, training: Training, step: int) -> tuple[float, float]:
+        """Train one step; return its loss, NaN if it diverged, and what the step cost.
 
         Raises:
             Spent: nothing of the budget is left.
         """
         if self.left < 1e-9:
             raise Spent
-        cost = float(self._costs[row, step - 1])
+        cost = float(training.seconds[step - 1]) if self._by_seconds else 1.0
         self._used += cost
-        self._rows.add(row)
-        self._begun += step == 1
-        loss = float(self.task.losses[row, step - 1])
+        if step == 1:
+            self._begun += 1
+            self._seen.add(training.values.tobytes() if training.row is None else training.row)
+        loss = float(training.values[step - 1])
         if loss < self._best:
             self._best = loss
             at = math.ceil(self._used / self._full * GRAIN - 1e-6) / GRAIN
             if self.found and self.found[-1][0] == at:
                 self.found.pop()
-            self.found.append((at, row, step))
+            self.found.append((at, loss) if training.row is None else (at, training.row, step))
         return loss, cost
 
-    def to(self, row: int, begin: int, end: int) -> float:
-        """Train a row from the step after ``begin`` to ``end``; return the loss there, or the worst after a divergence.
+    def to(self, training: Training, begin: int, end: int) -> float:
+        """Train from the step after ``begin`` to ``end``; return the loss there, or the worst after a divergence.
 
         Raises:
             Spent: nothing of the budget is left.
         """
         for step in range(begin + 1, end + 1):
-            loss, _ = self.train(row, step)
+            loss, _ = self.train(training, step)
             if np.isnan(loss):
                 return self.task.worst
-        return float(self.task.losses[row, end - 1])
+        return float(training.values[end - 1])
 
     def measured(self) -> dict[str, Any]:
-        """Return what is written down: improvements, trainings from their first step, rows, processor seconds."""
+        """Return what is written down: improvements, trainings begun, different ones of them, processor seconds."""
         seconds = round(time.process_time() - self._since, 2)
-        return {"found": self.found, "begun": self._begun, "rows": len(self._rows), "cpu": seconds}
+        return {"found": self.found, "begun": self._begun, "rows": len(self._seen), "cpu": seconds}

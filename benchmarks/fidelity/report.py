@@ -1,7 +1,7 @@
 """The page of the multi-fidelity benchmark from all results there are: ``python -m benchmarks.fidelity.report``.
 
 What counts after some compute is the best validation value that any step of any training has reported by then. It is
-compared with random search with full trainings, whose rows are drawn without replacement.
+compared with random search with full trainings (:mod:`.reference`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,14 @@ import numpy as np
 from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, number
 from benchmarks.fidelity import tables
 from benchmarks.fidelity.methods import METHODS, RANDOM
+from benchmarks.fidelity.reference import SAMPLE, TARGET, Facts, facts
 from benchmarks.fidelity.replay import GRAIN, task
 from benchmarks.fidelity.run import BUDGET, read
+from tunewell.testing.tables import Answer
 
 FLOOR = 1e-3
 POINTS = (5, 10, 20)
 EARLY = (1, 2, 3, 5, 10, 20)
-TARGET = 100  # random full trainings whose median best is the target
-DRAWS = 4000
 RESAMPLES = 400
 FEW = 5
 FAMILIES: Mapping[str, str] = {
@@ -40,56 +39,41 @@ FAMILIES: Mapping[str, str] = {
     "deepobs": "DeepOBS learning rates",
 }
 MAIN = ("recorded", "taskset")
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What random search with full trainings finds on a task; ``regrets[k - 1]`` is its median after k of them."""
-
-    least: float
-    target: float
-    regrets: np.ndarray
-    best: np.ndarray  # of each row, in ascending order
-
-
-@cache
-def facts(name: str) -> Facts:
-    """Return the facts of a task."""
-    best = np.sort(task(name).best)
-    drawn = np.minimum.accumulate(
-        best[np.random.default_rng(0).permuted(np.tile(np.arange(len(best)), (DRAWS, 1)), axis=1)[:, :TARGET]], axis=1
-    )
-    medians = np.median(drawn, axis=0)
-    return Facts(float(best[0]), float(medians[-1]), medians - best[0], best)
+SIDES = (
+    "A *smooth* table answers with the mean of all recorded curves, near ones weighted more, so that every "
+    f"configuration has a curve of its own; its random search draws from {SAMPLE:,} configurations, and regret counts "
+    "from the least loss that a local search has found. Where the two disagree, the nearest rows have measured luck "
+    "with the rows, or the means have levelled what matters."
+)
 
 
 @dataclass(frozen=True)
 class Found:
     """What one method found on one task: ``best[seed, k]`` after k twentieths of a full training, infinite at first."""
 
-    task: str
+    facts: Facts
     best: np.ndarray
     cpu: tuple[float, ...]
 
     def reach(self, budget: float) -> np.ndarray:
         """Return each seed's compute until the target; twice the budget if it was not reached."""
-        there = self.best <= facts(self.task).target + 1e-12
+        there = self.best <= self.facts.target + 1e-12
         return np.where(there.any(axis=1), there.argmax(axis=1) / GRAIN, 2 * budget)
 
     def regret(self, n: float) -> np.ndarray:
         """Return each seed's regret after ``n`` full trainings over random search's, or the floor."""
-        known = facts(self.task)
+        known = self.facts
         mine, base = self.best[:, round(n * GRAIN)] - known.least, known.regrets[int(n) - 1]
         return np.asarray(np.maximum(mine / base if base > 0 else np.where(mine > 0, np.inf, 0.0), FLOOR))
 
     def scaled(self, n: float) -> np.ndarray:
         """Return each seed's regret after ``n`` full trainings over that of one random full training, or the floor."""
-        known = facts(self.task)
+        known = self.facts
         return np.asarray(np.maximum((self.best[:, round(n * GRAIN)] - known.least) / known.regrets[0], FLOOR))
 
     def percentile(self, n: float) -> np.ndarray:
-        """Return, for each seed, how many in a hundred rows are at least as good as what was found."""
-        best = facts(self.task).best
+        """Return, for each seed, how many in a hundred trainings are at least as good as what was found."""
+        best = self.facts.best
         places = np.searchsorted(best, self.best[:, round(n * GRAIN)] + 1e-12, side="right")
         return 100 * np.maximum(places, 1) / len(best)
 
@@ -102,24 +86,25 @@ def family(name: str) -> str:
     return name.partition("/")[0] if "/" in name else "recorded"
 
 
-def gather(budget: float, cost: str) -> dict[tuple[str, str], Found]:
-    """Return all results with a budget, on the tables that are here."""
+def gather(budget: float, cost: str, answer: Answer = "nearest") -> dict[tuple[str, str], Found]:
+    """Return all results with a budget, on the tables that are here, answered in one way."""
     rows: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     here = set(tables.names())
     for method in METHODS:
         for row in read(method):
-            if row["task"] in here and (row["budget"], row["cost"]) == (budget, cost):
+            if row["task"] in here and (row["budget"], row["cost"], row["tables"]) == (budget, cost, answer):
                 rows.setdefault((method, row["task"]), {})[row["seed"]] = row
-    return {key: _found(key[1], list(ran.values()), budget) for key, ran in rows.items()}
+    return {key: _found(key[1], list(ran.values()), budget, answer) for key, ran in rows.items()}
 
 
-def _found(name: str, rows: Sequence[dict[str, Any]], budget: float) -> Found:
-    losses = task(name).losses
+def _found(name: str, rows: Sequence[dict[str, Any]], budget: float, answer: Answer) -> Found:
+    losses = task(name, answer).table.values
     best = np.full((len(rows), round(budget * GRAIN) + 1), np.inf)
     for k, row in enumerate(rows):
-        for at, i, step in row["found"]:
-            best[k, min(round(at * GRAIN), best.shape[1]) :] = losses[i, step - 1]
-    return Found(name, best, tuple(row["cpu"] for row in rows))
+        for at, *where in row["found"]:  # a row and a step, or the loss itself
+            loss = where[0] if answer == "smooth" else losses[where[0], where[1] - 1]
+            best[k, min(round(at * GRAIN), best.shape[1]) :] = loss
+    return Found(facts(name, answer), best, tuple(row["cpu"] for row in rows))
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------
@@ -168,6 +153,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=BUDGET)
     given = parser.parse_args()
     results, timed = gather(given.budget, "steps"), gather(given.budget, "seconds")
+    smooth = gather(given.budget, "steps", "smooth")
     known = [name for name in tables.names() if (RANDOM, name) in results]
     groups = {key: [name for name in known if family(name) == key] for key in FAMILIES}
     main_tasks = [name for key in MAIN for name in groups[key]]
@@ -179,6 +165,9 @@ def main() -> None:
         "![Regret against compute](fidelity.png)",
         "Share of the rows that are at least as good as what was found, in per cent:",
         _percentiles(results, main_tasks, given.budget),
+        *_beside(
+            results, smooth, {"All of these": main_tasks} | {FAMILIES[key]: groups[key] for key in MAIN}, given.budget
+        ),
         "## By family",
     ]
     for key, tasks in groups.items():
@@ -254,6 +243,25 @@ def _scores(results: Results, tasks: Sequence[str], budget: float) -> str:
         rows.append([method, _count(results, method, tasks), *cells, f"{number(seconds, 2)} s"])
     names = ["to target", *(f"regret at {n}" for n in POINTS if n <= budget)]
     return _table(["method", "seeds", *names, "CPU"], rows)
+
+
+def _beside(nearest: Results, smooth: Results, groups: Mapping[str, Sequence[str]], budget: float) -> list[str]:
+    """Return the scores of both ways to answer side by side, on the tasks that have results of both."""
+    measures = {f"regret at {n}": Measure("regret", n) for n in POINTS if n <= budget}
+    measures = {"to target": Measure("reach", budget)} | measures
+    columns = ["method", *(f"{name}, {answer}" for name in measures for answer in ("nearest", "smooth"))]
+    parts = []
+    for title, tasks in groups.items():
+        shared = [name for name in tasks if (RANDOM, name) in smooth]
+        methods = [m for m in complete(smooth, shared) if m in complete(nearest, shared)]
+        if not methods:
+            continue
+        rows = [
+            [m, *(_cell(found, m, shared, at) for at in measures.values() for found in (nearest, smooth))]
+            for m in methods
+        ]
+        parts += [f"### {title} ({len(shared)})", _table(columns, rows)]
+    return ["## Nearest rows and smooth tables side by side", SIDES, *parts] if parts else []
 
 
 def _percentiles(results: Results, tasks: Sequence[str], budget: float) -> str:

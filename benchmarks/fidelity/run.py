@@ -47,6 +47,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=seeds, default=list(range(10)), help="10: from 0 to 9; 3-5: these; 7,9: these")
     parser.add_argument("--budget", type=float, default=BUDGET, help="full trainings")
     parser.add_argument("--cost", choices=("steps", "seconds"), default="steps", help="what the budget is counted in")
+    parser.add_argument(
+        "--tables",
+        choices=("nearest", "smooth"),
+        default="nearest",
+        help="what answers: a recorded row, or a mean of them",
+    )
     parser.add_argument("--again", action="store_true", help="forget and measure anew what is asked for")
     parser.add_argument("--limit", type=float, default=3600, help="seconds for one method")
     return parser.parse_args(arguments)
@@ -58,13 +64,14 @@ def path_of(method: str) -> Path:
 
 
 def read(method: str) -> list[dict[str, Any]]:
-    """Return all results of a method."""
+    """Return all results of a method; one that does not say which tables answered is of the nearest rows."""
     path = path_of(method)
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [{"tables": "nearest", **json.loads(line)} for line in lines]
 
 
 def _asked(row: Mapping[str, Any], given: argparse.Namespace) -> bool:
-    same = (row["budget"], row["cost"]) == (given.budget, given.cost)
+    same = (row["budget"], row["cost"], row["tables"]) == (given.budget, given.cost, given.tables)
     return same and row["task"] in given.tasks and row["seed"] in given.seeds
 
 
@@ -81,7 +88,7 @@ def _measure(method: str, given: argparse.Namespace) -> bool:
     if not missing:
         return True
     line = [str(METHODS[method].python), "-m", "benchmarks.fidelity.worker", method, *missing]
-    line += ["--budget", str(given.budget), "--cost", given.cost]
+    line += ["--budget", str(given.budget), "--cost", given.cost, "--tables", given.tables]
     begun = time.perf_counter()
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])  # peers find Tunewell's spaces without having it installed
     said = {**environment(), "PYTHONPATH": paths}

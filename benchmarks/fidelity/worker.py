@@ -19,15 +19,17 @@ def main() -> None:
     parser.add_argument("searches", nargs="+", help="task=seed: which ones")
     parser.add_argument("--budget", type=float, required=True)
     parser.add_argument("--cost", choices=("steps", "seconds"), required=True)
+    parser.add_argument("--tables", choices=("nearest", "smooth"), required=True)
     given = parser.parse_args()
     method = METHODS[given.method]
     search = method.search()
     versions = {name: importlib.metadata.version(name) for name in method.packages}
     for name, seed in (text.split("=") for text in given.searches):
-        meter = Meter(task(name), given.budget, given.cost)
+        meter = Meter(task(name, given.tables), given.budget, given.cost)
         with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(Spent):
             search(meter, int(seed), **method.options)
-        about = {"method": given.method, "task": name, "seed": int(seed), "budget": given.budget, "cost": given.cost}
+        about = {"method": given.method, "task": name, "seed": int(seed)}
+        about |= {"budget": given.budget, "cost": given.cost, "tables": given.tables}
         row = about | {"versions": versions} | meter.measured()
         print(json.dumps(row, separators=(",", ":")), flush=True)
 

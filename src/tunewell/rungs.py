@@ -26,6 +26,7 @@ class Rung:
     def __init__(self, step: int, trials: Iterable[TrialRecord]) -> None:
         self.step = step
         self._losses: dict[int, Losses] = {}
+        self._several = False  # goals
         self._breaches: dict[int, float] = {}
         self._ranked: list[_Place] = []
         self._stale = False  # with several goals the order is made anew when it is asked for
@@ -90,6 +91,7 @@ class Rung:
         """Take in a new result."""
         number = trial.number
         self._losses[number] = tuple(rankable(report.metrics.get(goal.metric), goal) for goal in trial.goals)
+        self._several = len(self._losses[number]) > 1
         self._breaches[number] = breach(trial, report) if trial.constraints else 0.0
         if self._several:
             self._stale = True
@@ -124,10 +126,6 @@ class Rung:
                 self._waiting[trial.number] = None
                 if not self._several:
                     heappush(self._first, self._place(trial.number))
-
-    @property
-    def _several(self) -> bool:
-        return bool(self._losses) and len(next(iter(self._losses.values()))) > 1
 
     def _place(self, trial: int) -> _Place:
         return self._breaches[trial], self._losses[trial][0], trial

@@ -7,11 +7,14 @@ import math
 import pytest
 
 import tunewell as tw
+from tunewell.analysis.report import report
+from tunewell.console.summary import summary
 from tunewell.events import Planned, StudyCreated
 from tunewell.executors import Simulated
 from tunewell.replay import replay
 from tunewell.schedulers import Asha, Fifo, FreezeThaw
 from tunewell.schedulers.auto import Auto
+from tunewell.surrogate.spending import in_words, spending
 from tunewell.testing.schedulers import SchedulerContract
 from tunewell.trial import levels_to_steps
 
@@ -93,6 +96,67 @@ def test_early_losses_that_have_not_told_late_ones_are_not_asked_again():
     chosen, why = Auto().chosen(study.history)
     assert isinstance(chosen, Fifo)
     assert "have not told late ones" in why
+
+
+# --- which scheduler is in charge, in words ---------------------------------------------------------------------------
+
+
+def test_it_says_which_scheduler_it_chose_where_it_compares_and_why():
+    study = study_of(steps=10 * 27)
+    assert in_words(study.history).startswith(
+        "The default scheduler chose freeze-thaw, comparing at steps 1, 2, 4, 8 and 16: a total of steps is best spent"
+    )
+    assert in_words(study_of(trials=2).history) == (
+        "The default scheduler chose whole trainings, first in first out: "
+        "a total of trials asks for so many whole trainings."
+    )
+    many = in_words(study_of(workers=64, steps=60 * 27).history)
+    assert "chose ASHA, comparing at steps 1, 3 and 9: 64 workers" in many
+
+
+def test_it_says_how_well_early_losses_have_told_late_ones():
+    study = tw.Study(SPACE, "loss", sampler="random", seed=0, default_first=False)
+    study.run(trials=12, max_steps=27, executor=Simulated(curve), progress=False)
+    study.run(steps=12 * 27 + 54, max_steps=27, executor=Simulated(curve), progress=False)
+    assert "rank correlation 1.00 in 12 trials" in in_words(study.history)
+
+
+def test_it_says_that_early_losses_misled():
+    study = tw.Study(SPACE, "loss", sampler="random", seed=0, default_first=False)
+    study.run(trials=12, max_steps=27, executor=Simulated(misleading), progress=False)
+    study.run(steps=12 * 27 + 54, max_steps=27, executor=Simulated(misleading), progress=False)
+    assert "first in first out: early losses have not told late ones in" in in_words(study.history)
+
+
+def test_it_says_that_trials_without_checkpoints_are_stopped_for_good():
+    study = tw.Study(SPACE, "loss", seed=3, default_first=False)
+    study.run(steps=20 * 27, max_steps=27, executor=Simulated(curve, saves=False), progress=False)
+    assert in_words(study.history).endswith(
+        "Trials save no checkpoints, so those that fall behind are stopped for good."
+    )
+
+
+def test_another_scheduler_and_a_study_that_never_ran_say_nothing():
+    study = tw.Study(SPACE, "loss", scheduler="asha", sampler="random", seed=0)
+    study.run(trials=2, max_steps=3, executor=Simulated(curve), progress=False)
+    assert in_words(study.history) == ""
+    assert in_words(tw.Study(SPACE, "loss").history) == ""
+
+
+def test_report_and_console_say_it():
+    history = study_of(steps=2 * 27).history
+    words = in_words(history)
+    assert words
+    assert words in report(history)
+    assert f"scheduler: {words}" in summary(history, None, "done")
+
+
+def test_the_rungs_that_are_told_are_those_of_the_scheduler_in_charge():
+    for workers in (1, 64):
+        history = study_of(workers=workers, steps=60 * 27).history
+        chosen, _ = Auto().chosen(history)
+        assert isinstance(chosen, Asha | FreezeThaw)
+        assert [step for step in chosen.rungs(27) if step < 27] == list(spending(history).rungs)
 
 
 # --- levels -----------------------------------------------------------------------------------------------------------

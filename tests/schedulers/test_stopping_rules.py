@@ -331,6 +331,59 @@ def test_top_k_needs_a_total():
         act(tw.schedulers.TopK(), History([created()]))
 
 
+def top_k_study(evaluate=flat, workers=1, rule=None, **limits):
+    space = tw.Space(level=tw.Float(0.0, 1.0), speed=tw.Float(0.0, 1.0))
+    study = tw.Study(space, "loss", sampler="random", scheduler=rule or tw.schedulers.TopK(), seed=0)
+    study.run(executor=tw.executors.Simulated(evaluate, workers), progress=False, **limits)
+    return study
+
+
+@pytest.mark.parametrize(("steps", "trials"), [(100, 76), (101, 77), (27, 3)])
+@pytest.mark.parametrize("workers", [1, 8])
+def test_under_a_total_of_steps_as_many_trials_start_as_leave_enough_for_the_best(steps, trials, workers):
+    study = top_k_study(steps=steps, max_steps=9, workers=workers)
+    best = sorted(range(trials), key=lambda n: study.trials[n].params["level"])[:3]
+    assert len(study.trials) == trials
+    assert {t.number for t in study.trials if t.status == "completed"} == set(best)
+    assert study.history.steps_done == steps
+    assert replay(study.events).ok
+
+
+def test_steps_for_fewer_full_trainings_than_are_kept_are_refused():
+    with pytest.raises(ValueError, match=r"at least 27 steps, 3 full trainings of 9, got 26: run more steps"):
+        top_k_study(steps=26, max_steps=9)
+
+
+@pytest.mark.parametrize(("workers", "trials"), [(1, 76), (4, 4 * 92)])
+def test_under_a_total_of_seconds_steps_take_what_they_took_the_first_trials(workers, trials):
+    study = top_k_study(lambda params, step: ({"loss": params["level"]}, 10.0), workers, seconds=1000.0, max_steps=9)
+    assert len(study.trials) == trials
+    assert study.history.counts[Status.COMPLETED] == 3
+    assert study.history.active_seconds <= 1000.0
+    assert replay(study.events).ok
+
+
+def test_seconds_for_fewer_full_trainings_than_are_kept_are_spent_on_these():
+    study = top_k_study(lambda params, step: ({"loss": params["level"]}, 10.0), seconds=150.0, max_steps=9)
+    assert [trial.step for trial in study.trials] == [9, 6]
+    assert study.history.active_seconds == 150.0
+
+
+def test_the_first_trial_shows_how_long_a_training_is_where_nobody_has_said_it():
+    study = tw.Study(tw.Space(level=tw.Float(0.0, 1.0)), "loss", sampler="random", scheduler="top_k", seed=0)
+
+    def train(trial):
+        done = int((trial.checkpoint / "step").read_text()) if trial.checkpoint else 0
+        for step in range(done + 1, 7):
+            trial.report(loss=trial.params["level"], step=step)
+            trial.save(lambda folder, step=step: (folder / "step").write_text(str(step)))
+
+    study.run(train, steps=40, executor="inline", progress=False)
+    assert study.trials[0].step == 6
+    assert len(study.trials) == 25
+    assert {trial.step for trial in study.trials} == {1, 6} | ({study.trials[-1].step} - {1, 6})
+
+
 def test_top_k_without_checkpoints_trains_on_its_share():
     events = play(tw.schedulers.TopK(keep=10), flat, trials=30, max_steps=9, workers=1, saves=False)
     history = check_walk(events, 1)

@@ -50,6 +50,10 @@ def _syne_tune(scheduler: str) -> Method:
     return Method("with_syne_tune", "-synetune", {"scheduler": scheduler}, ("syne-tune",))
 
 
+def _neps(algorithm: str) -> Method:
+    return Method("with_neps", "-neps", {"algorithm": algorithm}, ("neural-pipeline-search",))
+
+
 RANDOM = "tunewell-random"
 METHODS: Mapping[str, Method] = {
     "tunewell-freeze-thaw": _ours("auto", "FreezeThaw"),
@@ -57,6 +61,9 @@ METHODS: Mapping[str, Method] = {
     "tunewell-asha": _ours("random", "Asha"),
     "tunewell-asha-stopping": _ours("random", "Asha", promote=False),
     "tunewell-hyperband": _ours("random", "Hyperband"),
+    "tunewell-bohb": _ours("auto", "BOHB"),
+    "tunewell-bohb-gp": _ours("auto", "BOHB", model="gp"),
+    "tunewell-prior-band": _ours("auto", "PriorBand"),
     "tunewell-top-k": _ours("random", "TopK"),
     "tunewell-median": _ours("random", "Median"),
     "tunewell-auto-full": _ours("auto", "Fifo"),
@@ -69,6 +76,9 @@ METHODS: Mapping[str, Method] = {
     "syne-tune-asha": _syne_tune("ASHA"),
     "syne-tune-bohb": _syne_tune("BOHB"),
     "syne-tune-asha-cqr": _syne_tune("ASHACQR"),
+    "neps-priorband": _neps("priorband"),
+    "neps-hyperband": _neps("hyperband"),
+    "neps-asha": _neps("asha"),
     "dehb": Method("with_dehb", "-dehb", packages=("dehb",)),
     "smac-multi-fidelity": Method("with_smac", "-smac", {"facade": "MultiFidelityFacade"}, ("smac",)),
     "smac-hyperband": Method("with_smac", "-smac", {"facade": "HyperbandFacade"}, ("smac",)),

@@ -17,7 +17,7 @@ def search(meter: Meter, seed: int, sampler: str, scheduler: str, settings: Mapp
     task, left = meter.task, meter.left
 
     def evaluate(params: Config, step: int) -> tuple[float, float]:
-        return meter.train(task.row(params), step)
+        return meter.train(task.training(params), step)
 
     rule = getattr(schedulers, scheduler)(**settings)
     if isinstance(rule, schedulers.TopK):  # as many trials as the budget has room for beside the finalists

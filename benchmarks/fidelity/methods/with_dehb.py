@@ -32,4 +32,4 @@ def search(meter: Meter, seed: int) -> None:
             job = tuner.ask()
             config = config_of(described, job["config"])
             steps = max(1, round(job["fidelity"]))
-            tuner.tell(job, {"fitness": meter.to(task.row(config), 0, steps), "cost": steps})
+            tuner.tell(job, {"fitness": meter.to(task.training(config), 0, steps), "cost": steps})

@@ -11,6 +11,7 @@ import optuna
 from benchmarks.fidelity.replay import Meter
 from benchmarks.search.methods.axes import active, axes
 from benchmarks.search.methods.with_optuna import suggest
+from tunewell.testing.tables import Training
 
 
 def search(meter: Meter, seed: int, sampler: str, pruner: str) -> None:
@@ -28,13 +29,13 @@ def search(meter: Meter, seed: int, sampler: str, pruner: str) -> None:
         for axis in described:
             if active(axis, config):
                 config[axis.name] = axis.value(suggest(trial, axis))
-        _train(meter, study, trial, meter.task.row(config))
+        _train(meter, study, trial, meter.task.training(config))
 
 
-def _train(meter: Meter, study: optuna.Study, trial: optuna.Trial, row: int) -> None:
+def _train(meter: Meter, study: optuna.Study, trial: optuna.Trial, training: Training) -> None:
     loss = math.nan
     for step in range(1, meter.task.horizon + 1):
-        loss, _ = meter.train(row, step)
+        loss, _ = meter.train(training, step)
         if math.isnan(loss):
             loss = meter.task.worst
             trial.report(loss, step)

@@ -26,11 +26,11 @@ def search(meter: Meter, seed: int) -> None:
     scheduler = AsyncHyperBandScheduler(metric="loss", mode="min", max_t=meter.task.horizon)
     rng, n = np.random.default_rng(seed), 0
     while True:
-        row = meter.task.row(meter.task.space.decode(rng.random((1, len(meter.task.space))))[0])
+        training = meter.task.training(meter.task.space.decode(rng.random((1, len(meter.task.space))))[0])
         trial: Any = Trial(str(n))
         scheduler.on_trial_add(None, trial)
         for step in range(1, meter.task.horizon + 1):
-            loss, _ = meter.train(row, step)
+            loss, _ = meter.train(training, step)
             said = {"training_iteration": step, "loss": meter.task.worst if np.isnan(loss) else loss}
             if np.isnan(loss) or scheduler.on_trial_result(None, trial, said) == TrialScheduler.STOP:
                 break

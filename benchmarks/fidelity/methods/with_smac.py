@@ -40,5 +40,5 @@ def search(meter: Meter, seed: int, facade: str) -> None:
         while True:
             trial = tuner.ask()
             config = config_of(described, trial.config)
-            loss = meter.to(task.row(config), 0, max(1, round(trial.budget)))
+            loss = meter.to(task.training(config), 0, max(1, round(trial.budget)))
             tuner.tell(trial, TrialValue(cost=loss))

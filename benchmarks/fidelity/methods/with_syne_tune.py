@@ -16,6 +16,7 @@ from syne_tune.optimizer.scheduler import SchedulerDecision
 from benchmarks.fidelity.methods.configs import config_of
 from benchmarks.fidelity.replay import Meter
 from benchmarks.search.methods.axes import Axis, axes
+from tunewell.testing.tables import Training
 
 
 def search(meter: Meter, seed: int, scheduler: str) -> None:
@@ -31,13 +32,13 @@ def search(meter: Meter, seed: int, scheduler: str) -> None:
     while (suggestion := tuner.suggest()) is not None:
         trial = Trial(n, suggestion.config, datetime.datetime.now())
         tuner.on_trial_add(trial)
-        _train(meter, tuner, trial, task.row(config_of(described, suggestion.config)))
+        _train(meter, tuner, trial, task.training(config_of(described, suggestion.config)))
         n += 1
 
 
-def _train(meter: Meter, tuner: Any, trial: Trial, row: int) -> None:
+def _train(meter: Meter, tuner: Any, trial: Trial, training: Training) -> None:
     for step in range(1, meter.task.horizon + 1):
-        loss, _ = meter.train(row, step)
+        loss, _ = meter.train(training, step)
         said = {"loss": meter.task.worst if np.isnan(loss) else loss, "step": step}
         if np.isnan(loss) or step == meter.task.horizon:
             tuner.on_trial_complete(trial, said)

@@ -53,6 +53,7 @@ from tunewell.analysis.words import (
 )
 from tunewell.events import Noted
 from tunewell.history import History, TrialRecord
+from tunewell.surrogate.spending import in_words
 
 TIP_PARAMETERS = 14
 NOTES = 200
@@ -157,7 +158,8 @@ def _header(digest: Digest) -> str:
     rows = "".join(f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in facts.items() if text)
     return (
         f'<header><p class="brand">Tunewell report</p><h1>{escape(history.name or "Unnamed study")}</h1>'
-        f'<p class="lead">{escape(unbroken(summary(digest)))}</p><ul class="chips">{chips}</ul>'
+        f'<p class="lead">{escape(unbroken(summary(digest)))}</p>{_paragraph(in_words(history), "remark")}'
+        f'<ul class="chips">{chips}</ul>'
         f'<dl class="facts">{rows}</dl></header>'
     )
 

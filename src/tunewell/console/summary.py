@@ -11,14 +11,16 @@ from tunewell.analysis.standing import constrained, why_none_is_best
 from tunewell.console.text import counts, duration, goal, measured, params, plural
 from tunewell.history import History
 from tunewell.surrogate.incumbent import incumbent
+from tunewell.surrogate.spending import in_words
 
 
 def summary(history: History, storage: str | None, ended: str) -> list[str]:
-    """Return the summary, three to six lines. ``ended`` says why the run did; ``storage`` is for the command."""
+    """Return the summary, three to seven lines. ``ended`` says why the run did; ``storage`` is for the command."""
     return [
         *_best(history),
         f"{plural(len(history.trials), 'trial')}: {counts(history)}; {plural(history.steps_done, 'step')} "
         f"in {duration(history.active_seconds)}",
+        *([f"scheduler: {chosen}"] if (chosen := in_words(history)) and history.trials else []),
         f"ended: {ended}",
         *([f"next: {command('report', history.name, storage)}"] if storage is not None else []),
     ]

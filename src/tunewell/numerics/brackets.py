@@ -28,6 +28,15 @@ Rungs: TypeAlias = list[tuple[int, int]]
 """``(trials, steps)`` of each rung."""
 
 
+def geometric_steps(least: int, most: int, factor: float) -> list[int]:
+    """Return the whole steps ``least``, ``least * factor``, … below ``most``, all different, and ``most`` itself."""
+    found, step = [], float(least)
+    while round(step) < most:
+        found.append(round(step))
+        step = max(step * factor, found[-1] + 1.0)
+    return [*found, most]
+
+
 def levels(most: int, reduction: int, least: int = 1) -> int:
     """Return s_max, how often ``most`` steps can be divided by ``reduction`` without falling below ``least``.
 

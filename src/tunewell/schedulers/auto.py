@@ -6,9 +6,8 @@
   one worker what the others are about to learn gains little, and promotions need no model.
 * How long a full training is, is the run's ``max_steps`` or what the objective says it means to train; before that is
   known, and where trainings report fewer than four steps, every trial trains to its end.
-* Early losses count only as far as they have told late ones. Among trials that were trained to the end the rank
-  correlation of their losses at each rung with those at the end is looked at, and trainings are first compared at the
-  first rung where it is at least 0.3; where it is so nowhere but at the end, whole trainings are compared.
+* Early losses count only as far as they have told late ones (:mod:`tunewell.surrogate.spending`, which the report and
+  the console read, too, to say which scheduler is in charge and why).
 * Trials that are not saved cannot be frozen: the model then only ends those with little chance (see there).
 """
 
@@ -25,11 +24,7 @@ from tunewell.schedulers.asha import Asha
 from tunewell.schedulers.fifo import Fifo
 from tunewell.schedulers.freeze_thaw import FreezeThaw
 from tunewell.space import Space
-
-_FEWEST_STEPS = 4
-_MANY_WORKERS = 32
-_COMPARED = 8  # trials trained to the end, before their early losses are judged
-_TELLING = 0.3
+from tunewell.surrogate.spending import DOUBLING, TRIPLING, spending
 
 
 @dataclass(frozen=True)
@@ -55,33 +50,9 @@ class Auto:
 
     def chosen(self, history: History) -> tuple[Scheduler, str]:
         """Return the scheduler in charge and, where it is not the plain one, why in words."""
-        run, horizon = history.run, history.horizon
-        if run is None or (run.steps is None and run.seconds is None) or run.trials is not None:
-            return Fifo(), ""
-        if horizon is None or horizon < _FEWEST_STEPS:
-            return Fifo(), ""
-        first = _first_telling(history, FreezeThaw(max_steps=horizon).rungs(horizon))
-        if first >= horizon:
-            return Fifo(), "whole trainings, for early losses have not told late ones here"
-        if run.workers > _MANY_WORKERS:
-            return Asha(min_steps=first, max_steps=horizon), f"ASHA for {run.workers} workers"
-        return FreezeThaw(min_steps=first, max_steps=horizon), "freeze-thaw"
-
-
-def _first_telling(history: History, rungs: list[int]) -> int:
-    """Return the first rung at which losses rank like those at the end; the first of all while little is known."""
-    end = history.rung(rungs[-1])
-    finished = [number for number in end.ranked() if np.isfinite(end.loss(number))]
-    if len(finished) < _COMPARED:
-        return rungs[0]
-    late = np.arange(len(finished), dtype=np.float64)
-    for step in rungs[:-1]:
-        rung = history.rung(step)
-        known = np.array([number in rung for number in finished])
-        if known.sum() < _COMPARED:
-            continue
-        early = [rung.rank(number) for number, there in zip(finished, known, strict=True) if there]
-        order = np.argsort(np.argsort(early)).astype(np.float64)
-        if float(np.corrcoef(order, late[known])[0, 1]) >= _TELLING:
-            return step
-    return rungs[-1]
+        chosen, horizon = spending(history), history.horizon
+        if chosen.rule == "asha" and history.run is not None:
+            return Asha(TRIPLING, chosen.rungs[0], horizon), f"ASHA for {history.run.workers} workers"
+        if chosen.rule == "freeze_thaw":
+            return FreezeThaw(DOUBLING, chosen.rungs[0], horizon), "freeze-thaw"
+        return Fifo(), f"whole trainings, for {chosen.why}" if chosen.why.startswith("early losses") else ""

@@ -29,6 +29,7 @@ from scipy.special import log_ndtr
 
 from tunewell.events import Reported
 from tunewell.history import History
+from tunewell.numerics.brackets import geometric_steps
 from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume, Start, Stop, Verdict
 from tunewell.samplers.acquiring import anything_new, drawn, first
 from tunewell.schedulers.choosing import chooses
@@ -78,11 +79,7 @@ class FreezeThaw:
 
     def rungs(self, steps: int) -> list[int]:
         """Return where a training of so many steps may be frozen, its end included."""
-        found, step = [], float(self.min_steps)
-        while round(step) < steps:
-            found.append(round(step))
-            step = max(step * self.reduction, found[-1] + 1.0)
-        return [*found, steps]
+        return geometric_steps(self.min_steps, steps, self.reduction)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Return the training that is most likely to become the best: a new or a paused one."""

@@ -7,15 +7,18 @@ Hyperband and its kin; where it is not, early losses mislead.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from tunewell.events import Reported
+from tunewell.events import Reported, RunStarted
 from tunewell.history import History, Rung
 from tunewell.protocols import Action, Continue, Done, Pause, Resume, Start, Stop, Verdict, Wait
 from tunewell.schedulers import options
 from tunewell.space import Space
+
+_TIMED = 8  # trials whose steps are timed
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,16 @@ class TopK:
     a larger total ranks the new trials among the old. A trial without a checkpoint cannot wait: it trains on if it is
     in the best share, ``keep`` of the total, of those that are there, and is stopped otherwise.
 
+    Under a total of steps there are as many trials, n, as leave enough for the best: n · first + K · (T - first) steps,
+    T those of a full training. Under a total of seconds, steps take what they took the first eight trials, all workers
+    start trials, and the best train side by side; if that is not enough for K trials there are K, and the clock ends
+    them. Where T is not known yet, the first trial trains to its end, to show it, while the others wait.
+
     Attributes:
         first: steps after which trials are compared.
         keep: K, how many train to the end.
-        trials: how many trials there are. None: those of the run, ``study.run(..., trials=100)``.
+        trials: how many trials there are. None: those of the run, ``study.run(..., trials=100)``, or as many as its
+            steps or seconds allow.
     """
 
     first: int = 1
@@ -47,9 +56,14 @@ class TopK:
         """Let a trial go on that is certain to be among the best; or start another; or wait for those that are missing.
 
         Raises:
-            ValueError: nothing says how many trials there are to choose from.
+            ValueError: nothing says how many trials there are to choose from, or the steps are less than K full
+                trainings.
         """
         total = self._total(history)
+        if total is None:
+            if history.horizon is None and history.moving:
+                return Wait("how long a training is, is not known yet")
+            return Start(reason="how many trials there will be is not known yet")
         rung, missing = history.rung(self.first), self._missing(history, total)
         trial = rung.best_waiting(history.trials)
         if trial is not None and rung.rank(trial) <= self.keep - missing:
@@ -67,6 +81,8 @@ class TopK:
         if report.step != self.first:
             return Continue()
         trial, total = history.trials[report.trial], self._total(history)
+        if total is None:
+            return Continue("how long a training is, is not known yet, so it trains on")
         rung, missing = history.rung(self.first), self._missing(history, total)
         rank, place = rung.rank(trial.number), self._place(rung, trial.number, missing)
         if rank <= self.keep - missing:
@@ -77,13 +93,49 @@ class TopK:
             return Continue(f"{place}, so it trains on")
         return Stop(f"{place}, and without a checkpoint it cannot wait")
 
-    def _total(self, history: History) -> int:
-        limit = history.run.trials if history.run is not None else None
-        if self.trials is None and limit is None:
+    def _total(self, history: History) -> int | None:
+        """Return how many trials there are to choose from, None while it cannot be known."""
+        run = history.run
+        stated = [n for n in (self.trials, run.trials if run is not None else None) if n is not None]
+        if stated:
+            return min(stated)
+        if run is None or (run.steps is None and run.seconds is None):
             raise ValueError(
-                "top_k expected to know how many trials there are: study.run(..., trials=100) or TopK(trials=100)"
+                "top_k expected to know how many trials there are: study.run(..., trials=100), steps= or seconds= "
+                "in its place, or TopK(trials=100)"
             )
-        return min(limit or self.trials or 0, self.trials or limit or 0)
+        if history.horizon is None:
+            return None
+        fits = [n for n in (self._fit_steps(run, history.horizon), self._fit_seconds(run, history)) if n is not None]
+        return min(fits, default=None)
+
+    def _fit_steps(self, run: RunStarted, horizon: int) -> int | None:
+        """Return how many trials the run's steps allow, None without a limit."""
+        if run.steps is None:
+            return None
+        if run.steps < self.keep * horizon:
+            raise ValueError(
+                f"top_k expected at least {self.keep * horizon} steps, {self.keep} full trainings of {horizon}, got "
+                f"{run.steps}: run more steps, or a smaller TopK(keep=...)"
+            )
+        return (run.steps - self.keep * (horizon - self.first)) // self.first if horizon > self.first else self.keep
+
+    def _fit_seconds(self, run: RunStarted, history: History) -> int | None:
+        """Return how many trials the run's seconds allow, None without a limit or while no step has been timed."""
+        pace = self._pace(history)
+        if run.seconds is None or not pace or history.horizon is None:
+            return None
+        workers = max(run.workers, 1)
+        finals = math.ceil(self.keep / workers) * max(history.horizon - self.first, 0)
+        return max(self.keep, math.floor((run.seconds / pace - finals) * workers / self.first))
+
+    def _pace(self, history: History) -> float:
+        """Return the median seconds that a step took the first trials to be compared, 0 while there are none."""
+        rung = history.rung(self.first)
+        timed = [trial for trial in history.trials[: 8 * _TIMED] if trial.number in rung][:_TIMED]
+        ends = [next(report.time for report in trial.reports if report.step == self.first) for trial in timed]
+        spent = [(end - trial.stretches[0].begin) / self.first for trial, end in zip(timed, ends, strict=True)]
+        return float(np.median(spent)) if spent else 0.0
 
     def _missing(self, history: History, total: int) -> int:
         rung = history.rung(self.first)

@@ -1,0 +1,119 @@
+"""How compute is best spent on a study, as its newest run and its history so far tell: what the default scheduler does.
+
+Early losses count only as far as they have told late ones. Among trials that were trained to the end the rank
+correlation of their losses at each rung with those at the end is looked at, and trainings are first compared at the
+first rung where it is at least 0.3; where it is so nowhere but at the end, whole trainings are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tunewell.events import Status
+from tunewell.history import History
+from tunewell.numerics.brackets import geometric_steps
+
+FEWEST_STEPS = 4
+MANY_WORKERS = 32
+DOUBLING, TRIPLING = 2.0, 3  # from rung to rung, of freeze-thaw and of ASHA
+_COMPARED = 8  # trials trained to the end, before their early losses are judged
+_TELLING = 0.3
+_NAMES = {"fifo": "whole trainings, first in first out", "freeze_thaw": "freeze-thaw", "asha": "ASHA"}
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Where trainings are first compared, and the rank correlation there; None while too few were trained whole."""
+
+    step: int
+    correlation: float | None = None
+    trials: int = 0  # that it was measured on
+
+
+@dataclass(frozen=True)
+class Spending:
+    """A scheduler by its name, the steps at which it compares trainings, and why, in words.
+
+    ``rungs`` are all but the end, rising; none where trainings are whole.
+    """
+
+    rule: Literal["fifo", "freeze_thaw", "asha"]
+    why: str
+    rungs: tuple[int, ...] = ()
+
+
+def spending(history: History) -> Spending:
+    """Return how compute is to be spent now: a pure function of the history."""
+    run, horizon = history.run, history.horizon
+    if run is None or run.trials is not None or (run.steps is None and run.seconds is None):
+        return Spending("fifo", "a total of trials asks for so many whole trainings")
+    if horizon is None:
+        return Spending("fifo", "how long a training is, is not known yet")
+    if horizon < FEWEST_STEPS:
+        return Spending("fifo", f"a training has fewer than {FEWEST_STEPS} steps")
+    doubling = geometric_steps(1, horizon, DOUBLING)
+    first = first_telling(history, doubling)
+    if first.step >= horizon:
+        return Spending("fifo", f"early losses have not told late ones in {first.trials} trials")
+    told = "early losses are taken to tell late ones until enough trials were trained to the end"
+    if first.correlation is not None:
+        told = (
+            f"losses at step {first.step} have ranked like those at the end (rank correlation {first.correlation:.2f} "
+            f"in {first.trials} trials)"
+        )
+    if run.workers > MANY_WORKERS:
+        rungs = geometric_steps(first.step, horizon, TRIPLING)[:-1]
+        return Spending("asha", f"{run.workers} workers leave a model little to choose, and {told}", tuple(rungs))
+    total = "steps" if run.steps is not None else "seconds"
+    rungs = geometric_steps(first.step, horizon, DOUBLING)[:-1]
+    return Spending("freeze_thaw", f"a total of {total} is best spent where it pays, and {told}", tuple(rungs))
+
+
+def first_telling(history: History, rungs: Sequence[int]) -> Telling:
+    """Return the first rung at which losses rank like those at the last; the first of all while little is known."""
+    end = history.rung(rungs[-1])
+    finished = [number for number in end.ranked() if np.isfinite(end.loss(number))]
+    if len(finished) < _COMPARED:
+        return Telling(rungs[0])
+    late = np.arange(len(finished), dtype=np.float64)
+    for step in rungs[:-1]:
+        rung = history.rung(step)
+        known = np.array([number in rung for number in finished])
+        if known.sum() < _COMPARED:
+            continue
+        early = [rung.rank(number) for number, there in zip(finished, known, strict=True) if there]
+        order = np.argsort(np.argsort(early)).astype(np.float64)
+        correlation = float(np.corrcoef(order, late[known])[0, 1])
+        if correlation >= _TELLING:
+            return Telling(step, correlation, int(known.sum()))
+    return Telling(rungs[-1], None, len(finished))
+
+
+def in_words(history: History) -> str:
+    """Return which scheduler the default one has in charge, at which steps it compares, and why: a sentence or two.
+
+    Empty where another scheduler was named, or before the first run.
+    """
+    described = history.settings.get("scheduler", "auto")
+    name = described if isinstance(described, str) else described.get("name")
+    if name != "auto" or history.run is None:
+        return ""
+    chosen = spending(history)
+    at = (
+        f", comparing at {'step' if len(chosen.rungs) == 1 else 'steps'} {_listed(chosen.rungs)}"
+        if chosen.rungs
+        else ""
+    )
+    sentence = f"The default scheduler chose {_NAMES[chosen.rule]}{at}: {chosen.why}."
+    rests = any(trial.saved for trial in history.trials) or not history.counts[Status.STOPPED]
+    unsaved = " Trials save no checkpoints, so those that fall behind are stopped for good."
+    return sentence if rests or not chosen.rungs else sentence + unsaved
+
+
+def _listed(steps: Sequence[int]) -> str:
+    words = [f"{step:,}" for step in steps]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,52 @@
+"""The benchmark of schedulers on recorded curves: what a meter notes, and what results are measured by."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parent.parent))  # the benchmarks stand beside the package, not in it
+
+from benchmarks.fidelity.reference import SAMPLE, facts
+from benchmarks.fidelity.replay import Meter, Spent, task
+
+
+def test_the_meter_notes_rows_where_rows_answer_and_losses_where_means_do():
+    notes = {}
+    for answer in ("nearest", "smooth"):
+        of = task("digits_mlp", answer)
+        meter = Meter(of, 1.0, "steps")
+        training = of.training(of.space.sample(np.random.default_rng(0)))
+        loss, cost = meter.train(training, 1)
+        assert (cost, meter.left) == (1.0, of.horizon - 1.0)
+        notes[answer] = meter.found, loss, training.row
+    found, loss, row = notes["nearest"]
+    assert found == [(0.05, row, 1)]
+    assert task("digits_mlp").table.values[row, 0] == loss
+    found, loss, row = notes["smooth"]
+    assert (found, row) == ([(0.05, loss)], None)
+
+
+def test_the_meter_ends_a_search_when_the_budget_is_spent():
+    of = task("digits_mlp", "smooth")
+    meter = Meter(of, 2.0, "steps")
+    training = of.training(of.space.sample(np.random.default_rng(0)))
+    meter.to(training, 0, of.horizon)
+    meter.to(training, 0, of.horizon)
+    with pytest.raises(Spent):
+        meter.train(training, 1)
+    assert meter.measured()["rows"] == 1
+    assert meter.measured()["begun"] == 2
+
+
+def test_nothing_that_was_drawn_is_better_than_the_best_there_is():
+    near, smooth = facts("digits_mlp", "nearest"), facts("digits_mlp", "smooth")
+    assert near.least == near.best[0]
+    assert len(smooth.best) == SAMPLE
+    assert near.least <= smooth.least <= smooth.best[0]  # means lie within the rows
+    for known in (near, smooth):
+        assert np.all(np.diff(known.regrets) <= 0.0)
+        assert known.target == pytest.approx(known.least + known.regrets[-1])
