@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tunewell import executors as executors
+    from tunewell import knowledge as knowledge
     from tunewell import samplers as samplers
     from tunewell import schedulers as schedulers
     from tunewell import testing as testing
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tunewell.events import Status as Status
     from tunewell.history import History as History
     from tunewell.history import TrialRecord as TrialRecord
+    from tunewell.lint import Finding as Finding
     from tunewell.protocols import JournalError as JournalError
     from tunewell.space import Choice as Choice
     from tunewell.space import Float as Float
@@ -33,6 +35,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Choice": "space",
+    "Finding": "lint",
     "Float": "space",
     "Halted": "trial",
     "History": "history",
@@ -48,7 +51,7 @@ _HOMES = {
     "delete": "storages",
     "open": "study",
 }
-_MODULES = ("executors", "samplers", "schedulers", "testing")
+_MODULES = ("executors", "knowledge", "samplers", "schedulers", "testing")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 

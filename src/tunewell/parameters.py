@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 
+from tunewell import knowledge
 from tunewell.scales import LARGEST, SCALES, Axis, Bins, Floats, Line, LogBins, ScaleName
 from tunewell.values import (
     UNSET,
@@ -76,6 +77,32 @@ class Parameter:
     note: str = ""
     when: Mapping[str, Any] | None = None
     _axis: Axis = field(init=False)
+
+    @classmethod
+    def of(cls, name: str, *, domain: str = "generic", optimizer: str | None = None, **given: Any) -> Self:
+        """Return the parameter of a known hyperparameter: its usual range, scale, default and tier.
+
+        Args:
+            name: such as ``"learning_rate"``, or an alias such as ``"lr"``; :func:`tunewell.knowledge.names` lists all.
+            domain: where it is tuned, a key of :data:`tunewell.knowledge.DOMAINS`.
+            optimizer: under which, a key of :data:`tunewell.knowledge.OPTIMIZERS`; None: whichever.
+            given: arguments of the class, in place of what is known.
+
+        Raises:
+            TypeError: the name is no string.
+            ValueError: an unknown name, domain or optimizer, or a name whose parameter is of another class.
+
+        >>> Float.of("weight_decay", domain="llm_pretraining")
+        Float(0.01, 1.0, scale='log', default=0.1, tier=3)
+        """
+        known = knowledge.explain(name, domain=domain, optimizer=optimizer)
+        kind = _KINDS[known.kind]
+        if not issubclass(kind, cls):
+            raise ValueError(
+                f"expected a hyperparameter of class {cls.__name__}, got {name!r} of class {known.kind}: "
+                f"write {known.kind}.of({name!r})"
+            )
+        return kind(**{**known.arguments, **given})
 
     def check(self, value: Any) -> Any:
         """Return ``value`` as plain Python of the right type; raise ValueError when it is not a possible value."""

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tunewell.lint import Finding, Plan, lint
 from tunewell.parameters import Choice as Choice
 from tunewell.parameters import Float as Float
 from tunewell.parameters import Int as Int
@@ -73,6 +74,18 @@ class Space(Mapping[str, Parameter]):
         self._parameters = {name: given[name] for name in _parents_first(self._conditions)}
         self._plan = tuple((name, p.from_unit, self._conditions[name]) for name, p in self._parameters.items())
         self._text = canonical_text(self.to_json())
+
+    @classmethod
+    def of(cls, names: Iterable[str], *, domain: str = "generic", optimizer: str | None = None) -> Space:
+        """Return a space of known hyperparameters, under the names that are given; see :meth:`Parameter.of`.
+
+        Raises:
+            TypeError: ``names`` is one string.
+            ValueError: an unknown name, domain or optimizer.
+        """
+        if isinstance(names, str):
+            raise TypeError(f"expected a list of names, got the string {names!r}: write Space.of([{names!r}])")
+        return cls({name: Parameter.of(name, domain=domain, optimizer=optimizer) for name in names})
 
     # the mapping
 
@@ -228,6 +241,31 @@ class Space(Mapping[str, Parameter]):
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw a configuration, uniform in the unit cube; priors are left to samplers. Takes d numbers from ``rng``."""
         return self.decode_one(rng.random(len(self._plan)).tolist())
+
+    def lint(
+        self,
+        domain: str | None = None,
+        *,
+        optimizer: str | None = None,
+        trials: int | None = None,
+        samples: int | None = None,
+    ) -> tuple[Finding, ...]:
+        """Return what a careful reader would point out about the space, warnings first; often nothing.
+
+        Args:
+            domain: where it is tuned, a key of :data:`tunewell.knowledge.DOMAINS`; None: any of them.
+            optimizer: under which, a key of :data:`tunewell.knowledge.OPTIMIZERS`; None: any.
+            trials: how many configurations are to be tried in all.
+            samples: how many examples there are to train on.
+
+        Raises:
+            TypeError: a count that is no whole number.
+            ValueError: an unknown domain or optimizer.
+
+        >>> Space(lr=Float(1e-5, 1e-1, default=1e-3)).lint()[0].fix
+        "write lr=tw.Float(1e-05, 0.1, scale='log', default=0.001)"
+        """
+        return lint(Plan(self, domain=domain, optimizer=optimizer, trials=trials, samples=samples))
 
     # the unit cube
 

@@ -37,7 +37,9 @@ from tunewell.events import (
 from tunewell.history import History, TrialRecord
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import Ledger
+from tunewell.lint import Finding, lint
 from tunewell.parameters import Confidence, Prior
+from tunewell.plans import plan_of
 from tunewell.protocols import (
     Continue,
     Done,
@@ -456,6 +458,31 @@ class Study:
         if not front and any(trial.observed for trial in history.trials):
             raise ValueError(why_none_is_best(history))
         return tuple(front)
+
+    def lint(
+        self,
+        domain: str | None = None,
+        *,
+        optimizer: str | None = None,
+        trials: int | None = None,
+        samples: int | None = None,
+        held_out: int | None = None,
+        seeds: int | None = None,
+    ) -> tuple[Finding, ...]:
+        """Return what a careful reader would point out about the study, warnings first; often nothing.
+
+        Args:
+            domain, optimizer, trials, samples: as for :meth:`tunewell.Space.lint`; ``trials`` is known after a run.
+            held_out: how many examples the search never sees.
+            seeds: with how many seeds the winner was trained.
+
+        Raises:
+            TypeError: a count that is no whole number.
+            ValueError: an unknown domain or optimizer.
+        """
+        history = self.refresh()
+        given = {"trials": trials, "samples": samples, "held_out": held_out, "seeds": seeds}
+        return lint(plan_of(history, domain, optimizer=optimizer, **given))
 
     def schedule(self, trial: Trial | int | None = None) -> Schedule:
         """Return the values that a trial lived through, step by step: its own, and before its fork its ancestors'.

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from tunewell.cli import check, demo, look, remove, take
+from tunewell.cli import check, demo, knowing, look, remove, take
 
 _EPILOG = (
-    "Exit status: 0 all is well; 1 the answer is no (no best trial yet, a mismatch, nothing found, not confirmed); "
-    "2 the command was not understood, or a file or study is not there; 130 interrupted."
+    "Exit status: 0 all is well; 1 the answer is no (no best trial yet, a mismatch, nothing found, lint found "
+    "something, not confirmed); 2 the command was not understood, or a file or study is not there; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ app = typer.Typer(
 for command in (look.ls, look.show, look.best, take.report, take.export, take.schedule):
     app.command()(command)
 app.command()(check.replay)
+app.command()(knowing.explain)
+app.command()(knowing.lint)
 app.command()(remove.delete)
 app.command()(demo.demo)
 

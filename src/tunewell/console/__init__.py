@@ -102,6 +102,7 @@ def watching(study: Watched, budget: Budget, progress: Progress) -> Iterator[Vie
 
 @contextmanager
 def _shown(study: Watched, budget: Budget) -> Iterator[View]:
+    from tunewell.console.findings import findings
     from tunewell.console.lines import LineView, write_line
     from tunewell.console.summary import summary
     from tunewell.console.text import goal, plural
@@ -109,6 +110,8 @@ def _shown(study: Watched, budget: Budget) -> Iterator[View]:
     view: Any
     before = f", {plural(len(study.history.trials), 'trial')} so far" if study.history.trials else ""
     write_line(f"study {study.name}: {goal(study.history)}{before}")
+    for line in findings(study.history, _storage(study), budget.trials):
+        write_line(line)
     if on_terminal():
         from tunewell.console.live import LiveView
 

@@ -1,0 +1,1 @@
+"""What the knowledge is worth, measured on recorded trainings."""

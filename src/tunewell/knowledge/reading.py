@@ -1,0 +1,70 @@
+"""The files of facts, read when first asked for.
+
+Every file of this folder but ``sources.toml`` has a table for each hyperparameter, and in it a list of facts. One fact
+may say several things (a range and a default) for one reason.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from tunewell.knowledge.records import ASPECTS, Aspect, Citation, Fact, Hyperparameter, Source
+
+FILES = ("optimisation.toml", "regularisation.toml", "architecture.toml")
+SOURCES = "sources.toml"
+_FACT = {"domain", "optimizer", "why", "source", *ASPECTS}
+_ABOUT = {"kind", "means", "aliases", "ambiguous", "architecture", "facts"}
+
+
+@cache
+def hyperparameters() -> Mapping[str, Hyperparameter]:
+    """Return all hyperparameters by name, in the order of the files.
+
+    Raises:
+        ValueError: a file says something that is not understood; the sentence names the place.
+    """
+    sources = {key: Source(key, **about) for key, about in _parsed(SOURCES).items()}
+    return MappingProxyType(
+        {name: _hyperparameter(name, about, sources) for file in FILES for name, about in _parsed(file).items()}
+    )
+
+
+def _parsed(file: str) -> dict[str, Any]:
+    return tomllib.loads(files("tunewell.knowledge").joinpath(file).read_text(encoding="utf-8"))
+
+
+def _hyperparameter(name: str, about: Mapping[str, Any], sources: Mapping[str, Source]) -> Hyperparameter:
+    if unknown := set(about) - _ABOUT:
+        raise ValueError(f"expected of {name} only {sorted(_ABOUT)}, got {sorted(unknown)}: correct the file")
+    facts: dict[Aspect, list[Fact]] = {aspect: [] for aspect in ASPECTS}
+    for told in about["facts"]:
+        if unknown := set(told) - _FACT:
+            raise ValueError(f"expected in a fact of {name} only {sorted(_FACT)}, got {sorted(unknown)}: correct it")
+        cited = tuple(_citation(text, sources) for text in told["source"])
+        domains = told.get("domain")
+        for domain in domains if isinstance(domains, list) else [domains]:
+            for aspect in ASPECTS:
+                if aspect in told:
+                    value = tuple(told[aspect]) if isinstance(told[aspect], list) else told[aspect]
+                    facts[aspect].append(Fact(value, told["why"], cited, domain, told.get("optimizer")))
+    return Hyperparameter(
+        name,
+        about["kind"],
+        about["means"],
+        tuple(about.get("aliases", ())),
+        tuple(about.get("ambiguous", ())),
+        about.get("architecture", False),
+        MappingProxyType({aspect: tuple(found) for aspect, found in facts.items()}),
+    )
+
+
+def _citation(text: str, sources: Mapping[str, Source]) -> Citation:
+    key, _, place = text.partition(", ")
+    if key not in sources or not place:
+        raise ValueError(f"expected a source as 'key, place' with a key of {SOURCES}, got {text!r}: correct it")
+    return Citation(sources[key], place)

@@ -1,0 +1,308 @@
+"""Rules about what is searched together, with which budget, and by which metric."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from tunewell import knowledge
+from tunewell.lint.finding import Finding
+from tunewell.lint.plan import Plan, is_seed
+from tunewell.parameters import Choice
+
+PER_PARAMETER = 3  # trials, for each parameter that is searched
+GRID = 3  # more parameters than this are too many for a grid
+ADAM = {"beta1": 10, "epsilon": 25, "beta2": 50}  # trials from which each is worth tuning (the Playbook's rule)
+LAST_TIER_TRIALS = 100
+TWICE = (
+    ("weight_decay", "l2", "both shrink the weights"),
+    ("warmup_steps", "warmup_ratio", "both say how long the warm-up is"),
+    ("momentum", "beta1", "both say how long gradients are averaged"),
+    ("batch_size", "gradient_accumulation", "an update sees their product"),
+)
+_HIGHER = {
+    "accuracy",
+    "acc",
+    "auc",
+    "auroc",
+    "f1",
+    "bleu",
+    "rouge",
+    "map",
+    "iou",
+    "miou",
+    "r2",
+    "reward",
+    "recall",
+    "precision",
+}
+_LOWER = {"loss", "error", "perplexity", "ppl", "mse", "rmse", "mae", "nll", "crossentropy", "fid", "wer", "cer"}
+_LEARNT = re.compile(r"(bn|batch_?norm|layer_?norm|ln|norm)_?\d*_(gamma|beta|weight|bias|scale|shift)")
+
+
+def words(text: str) -> set[str]:
+    """Return the words of a metric's name: ``val/topAccuracy`` has val, top and accuracy."""
+    return set(re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", text).lower())) - {""}
+
+
+def test_metric(plan: Plan) -> Iterator[Finding]:
+    """Point out searches that see the test data."""
+    for metric, _ in plan.goals:
+        if "test" in words(metric) and not plan.is_comparison:
+            yield Finding(
+                "test-metric",
+                None,
+                f"the search goes by {metric}: whatever it finds will look better on these data than on new ones",
+                "search by a validation metric and measure the winner on the test data once, at the end",
+            )
+
+
+def training_metric(plan: Plan) -> Iterator[Finding]:
+    """Point out searches by what the network is trained on."""
+    for metric, _ in plan.goals:
+        if words(metric) & {"train", "training"}:
+            yield Finding(
+                "training-metric",
+                None,
+                f"the search goes by {metric}, so it rewards learning the training data by heart",
+                "hold a part of the data out and search by the metric on it, for example val_loss",
+            )
+
+
+def wrong_mode(plan: Plan) -> Iterator[Finding]:
+    """Point out metrics that are optimised the wrong way round."""
+    for metric, mode in plan.goals:
+        said = words(metric)
+        up, down = bool(said & _HIGHER) and not said & _LOWER, bool(said & _LOWER)
+        if (mode == "min" and up) or (mode == "max" and down):
+            better = "max" if up else "min"
+            verb, usual = ("minimised", "more") if up else ("maximised", "less")
+            yield Finding(
+                "wrong-mode", None, f"{metric} is {verb}, and {usual} of it is usually better", f'say mode="{better}"'
+            )
+
+
+def no_held_out(plan: Plan) -> Iterator[Finding]:
+    """Point out that nothing is left to measure the winner on."""
+    if plan.held_out is not None and plan.held_out <= 0:
+        yield Finding(
+            "no-held-out",
+            None,
+            "no examples are held out from the search, so nothing can tell how good the winner is on new data",
+            "set a test part aside before the first trial, a tenth of the examples for example",
+        )
+
+
+def one_seed(plan: Plan) -> Iterator[Finding]:
+    """Point out that the winner was trained once."""
+    if plan.seeds is not None and plan.seeds <= 1:
+        yield Finding(
+            "one-seed",
+            None,
+            "the winner rests on one seed, and the spread between seeds is often as large as the gain",
+            "train the winner and the default again with three seeds or more, the same for both",
+            "advice",
+        )
+
+
+def seed_as_parameter(plan: Plan) -> Iterator[Finding]:
+    """Point out seeds among the hyperparameters."""
+    for name in plan.tuned:
+        if is_seed(name) and not plan.is_comparison:
+            yield Finding(
+                "seed-as-parameter",
+                name,
+                f"{name} is searched, so the winner is the luckiest draw, and luck does not carry over to new data",
+                "take it out of the space and give trial.seed to your framework",
+            )
+
+
+def learnt_parameter(plan: Plan) -> Iterator[Finding]:
+    """Point out weights that the network learns by itself."""
+    for name in plan.parameters:
+        if _LEARNT.fullmatch(name.lower()):
+            yield Finding(
+                "learnt-parameter",
+                name,
+                f"{name} is a weight of a normalisation, which the network learns by gradient descent",
+                "take it out of the space",
+            )
+
+
+def budget_too_small(plan: Plan) -> Iterator[Finding]:
+    """Point out spaces that are too large for the trials."""
+    wanted = PER_PARAMETER * len(plan.tuned)
+    if plan.trials is None or len(plan.tuned) < 3 or plan.trials >= wanted or plan.is_comparison:
+        return
+    kept = max(1, plan.trials // PER_PARAMETER)
+    tiers = {name: min(k.tier.value for k in known) for name, known in plan.known.items()}
+    first = sorted(plan.tuned, key=lambda name: tiers.get(name, knowledge.LAST_TIER))[:kept]
+    yield Finding(
+        "budget-too-small",
+        None,
+        f"{plan.trials} trials for {len(plan.tuned)} parameters are fewer than {PER_PARAMETER} for each",
+        f"search {_listed(first)} first and leave the others at their defaults, or give it trials={wanted}",
+    )
+
+
+def adam_constants(plan: Plan) -> Iterator[Finding]:
+    """Point out constants of Adam's that are tuned with too few trials."""
+    for name, known in plan.known.items():
+        least = ADAM.get(known[0].name)
+        if least is not None and plan.trials is not None and plan.trials < least and name in plan.tuned:
+            yield Finding(
+                "adam-constant",
+                name,
+                f"{name} is tuned with {plan.trials} trials; it is worth it from about {least} on",
+                f"leave it at {known[0].default.value:g} and spend the trials on the learning rate",
+            )
+
+
+def keep_default(plan: Plan) -> Iterator[Finding]:
+    """Point out hyperparameters that are best left alone."""
+    for name, known in plan.known.items():
+        alone = all(not k.tuned for k in known) and known[0].name not in (*ADAM, "epochs", "gradient_accumulation")
+        if alone and name in plan.tuned and (plan.trials is None or plan.trials < LAST_TIER_TRIALS):
+            yield Finding(
+                "keep-default",
+                name,
+                f"{name} is rarely worth a trial: {known[0].tier.why}",
+                f"fix it at {known[0].default.value}",
+                "advice",
+            )
+
+
+def no_learning_rate(plan: Plan) -> Iterator[Finding]:
+    """Point out that the most important hyperparameter is missing."""
+    training = [name for name in plan.known if name in plan.tuned]
+    if len(training) >= 2 and not any(plan.called("learning_rate")) and not _has_rate(plan):
+        yield Finding(
+            "no-learning-rate",
+            None,
+            f"{_listed(training)} are searched and the learning rate is not, which decides most and moves with them",
+            'add learning_rate=tw.Float.of("learning_rate")',
+            "advice",
+        )
+
+
+def _has_rate(plan: Plan) -> bool:
+    return any({"lr", "rate"} & words(name) for name in plan.parameters)
+
+
+def grid_over_many(plan: Plan) -> Iterator[Finding]:
+    """Point out grids in many dimensions."""
+    if plan.sampler.get("name") != "grid" or len(plan.tuned) <= GRID or plan.is_comparison:
+        return
+    points = plan.sampler.get("points", 5)
+    counts = [
+        p.count if isinstance(p, Choice) else min(p.count, points.get(name, 1) if isinstance(points, dict) else points)
+        for name, p in plan.parameters.items()
+    ]
+    yield Finding(
+        "grid-over-many",
+        None,
+        f"a grid over {len(plan.tuned)} parameters has {math.prod(counts):,} points and few values of each",
+        'use sampler="sobol" or the default, which try another value of every parameter in each trial',
+    )
+
+
+def said_twice(plan: Plan) -> Iterator[Finding]:
+    """Point out two parameters for one thing."""
+    for one, other, why in TWICE:
+        for name in plan.called(one):
+            for again in plan.called(other):
+                if _together(plan, name, again):
+                    yield Finding(
+                        "said-twice",
+                        again,
+                        f"{name} and {again} are both searched, and {why}: many pairs mean the same",
+                        f"keep {name} and take {again} out, or make each active only when=... the other is not",
+                    )
+
+
+def decay_without_step(plan: Plan) -> Iterator[Finding]:
+    """Point out factors of a staircase that other schedules do not have."""
+    for schedule in plan.called("schedule"):
+        parameter = plan.parameters[schedule]
+        smooth = isinstance(parameter, Choice) and set(parameter.choices) & {"cosine", "linear", "constant", "const"}
+        for name in plan.called("decay_factor"):
+            if smooth and name in plan.tuned and schedule not in (plan.parameters[name].when or {}):
+                yield Finding(
+                    "decay-without-step",
+                    name,
+                    f"{name} is searched for every {schedule}, but only a staircase has such a factor",
+                    f'make it active only then: when={{"{schedule}": "step"}}',
+                )
+
+
+def of_another_optimizer(plan: Plan) -> Iterator[Finding]:
+    """Point out settings of one optimizer that are searched under another."""
+    owners = {
+        "nesterov": {"sgd", "momentum"},
+        "beta2": {"adam", "adamw", "nadam"},
+        "epsilon": {"adam", "adamw", "nadam"},
+    }
+    for optimizer in plan.called("optimizer"):
+        parameter = plan.parameters[optimizer]
+        if not isinstance(parameter, Choice):
+            continue
+        offered = {str(value).lower(): value for value in parameter.choices}
+        for name, known in plan.known.items():
+            own = owners.get(known[0].name, set())
+            mine = [value for key, value in offered.items() if key in own]
+            foreign = set(offered) & {"sgd", "momentum", "adam", "adamw", "nadam"} - own
+            if own and mine and foreign and optimizer not in (plan.parameters[name].when or {}):
+                yield Finding(
+                    "of-another-optimizer",
+                    name,
+                    f"{name} is searched under {_listed(sorted(foreign))}, too, which does not have it",
+                    f"make it active only where it counts: when={{{optimizer!r}: {mine!r}}}",
+                    "advice",
+                )
+
+
+def epochs_with_scheduler(plan: Plan) -> Iterator[Finding]:
+    """Point out lengths of training that are searched while a scheduler decides on them."""
+    for name in plan.called("epochs"):
+        if plan.gradual is not None and name in plan.tuned:
+            yield Finding(
+                "epochs-with-scheduler",
+                name,
+                f"{name} is searched while {plan.gradual} decides how far to train, so the two disagree on a length",
+                f"take it out of the space and let {plan.gradual} decide, with max_steps= for the longest training",
+            )
+
+
+def architecture_in_population(plan: Plan) -> Iterator[Finding]:
+    """Point out sizes of a network that cannot change while weights are handed on."""
+    if plan.population is None:
+        return
+    fixed = plan.population.get("fixed", ())
+    for name, known in plan.known.items():
+        if known[0].architecture and name in plan.tuned and name not in fixed:
+            yield Finding(
+                "architecture-in-population",
+                name,
+                f"{name} would change while {plan.population['name']} hands on weights, which then no longer fit",
+                f"say fixed=[{name!r}] to the scheduler, or search it in another study",
+            )
+
+
+def _together(plan: Plan, one: str, other: str) -> bool:
+    """Tell whether two parameters are searched at the same time: no condition tells them apart."""
+    if one not in plan.tuned or other not in plan.tuned:
+        return False
+    here, there = plan.parameters[one].when or {}, plan.parameters[other].when or {}
+    return not any(set(map(str, here[p])).isdisjoint(map(str, there[p])) for p in here.keys() & there.keys())
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+RULES = (
+    test_metric, training_metric, wrong_mode, seed_as_parameter, learnt_parameter, epochs_with_scheduler,
+    architecture_in_population, budget_too_small, grid_over_many, no_held_out, adam_constants, said_twice,
+    decay_without_step, of_another_optimizer, one_seed, keep_default, no_learning_rate,
+)  # fmt: skip

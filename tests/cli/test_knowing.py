@@ -1,0 +1,129 @@
+"""``explain`` and ``lint``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+import tunewell as tw
+from tunewell import knowledge
+
+Tunewell = Callable[..., Result]
+SCRIPT = """
+import tunewell as tw
+
+space = tw.Space(lr=tw.Float(1e-5, 1e-1, default=1e-3))
+fine = tw.Space.of(["lr"])
+if __name__ == "__main__":
+    raise SystemExit("nobody wants to train now")
+"""
+
+
+@pytest.mark.parametrize("domain", knowledge.DOMAINS)
+def test_explain_knows_every_hyperparameter_in_every_domain(tunewell: Tunewell, domain: str) -> None:
+    listed = tunewell("explain", "--domain", domain)
+    assert listed.exit_code == 0
+    told = json.loads(tunewell("explain", "-d", domain, "--json").stdout)
+    assert [one["name"] for one in told] == knowledge.names()
+    for one in told:
+        assert f"\n{one['name']} " in listed.stdout
+        for aspect in ("scale", "range", "default", "tier", "interactions"):
+            assert all(cited["url"].startswith("https://") and cited["place"] for cited in one[aspect]["sources"])
+            assert one[aspect]["sources"]
+
+
+def test_explain_one_by_an_alias(tunewell: Tunewell) -> None:
+    told = tunewell("explain", "lr", "--domain", "vision", "--optimizer", "sgd")
+    assert told.exit_code == 0
+    assert told.stdout == f"{knowledge.explain('learning_rate', domain='vision', optimizer='sgd')}\n"
+
+
+def test_explain_an_unknown_one(tunewell: Tunewell) -> None:
+    told = tunewell("explain", "momentun")
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert told.stderr == "tunewell: unknown hyperparameter 'momentun': did you mean 'momentum'?\n"
+
+
+def test_lint_a_stored_study(tunewell: Tunewell) -> None:
+    told = tunewell("lint", "digits")
+    assert (told.exit_code, told.stdout) == (0, "digits: nothing found\n")
+    told = tunewell("lint", "digits", "--domain", "tabular", "--optimizer", "sgd", "--json")
+    assert (told.exit_code, json.loads(told.stdout)) == (0, [])
+    told = tunewell("lint", "digits", "--domain", "language_finetuning", "--json")
+    assert told.exit_code == 1
+    assert {(one["in"], one["code"], one["parameter"], one["severity"]) for one in json.loads(told.stdout)} == {
+        ("digits", "keep-default", "act", "advice"),
+        ("digits", "unusual-default", "lr", "advice"),
+    }
+
+
+def test_lint_a_file(tunewell: Tunewell, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(SCRIPT)
+    told = tunewell("lint", "train.py")
+    assert told.exit_code == 1
+    lines = told.stdout.splitlines()
+    assert lines[0] == "space: 1 found"
+    assert lines[1].startswith("  warning wrong-scale: lr is drawn evenly")
+    assert lines[2] == "    write lr=tw.Float(1e-05, 0.1, scale='log', default=0.001)"
+    assert lines[3:] == ["fine: nothing found"]
+
+
+def test_lint_a_file_with_a_study(tunewell: Tunewell, tmp_path: Path) -> None:
+    study = 'study = tw.Study(space, "test_error")\n'
+    (tmp_path / "train.py").write_text('import tunewell as tw\nspace = tw.Space.of(["lr"])\n' + study)
+    told = tunewell("lint", "train.py")
+    assert told.exit_code == 1
+    assert told.stdout.startswith("study: 1 found\n  warning test-metric: the search goes by test_error")
+    assert "space:" not in told.stdout  # said with the study
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        (None, "No such file: train.py"),
+        ("x = 1", "expected a tw.Space or tw.Study at the top level of train.py, found none"),
+        ("1 / 0", "expected train.py to run, got ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_file_that_cannot_be_checked(tunewell: Tunewell, tmp_path: Path, script: str | None, sentence: str) -> None:
+    if script is not None:
+        (tmp_path / "train.py").write_text(script)
+    told = tunewell("lint", "train.py")
+    assert told.exit_code == 2
+    assert told.stdout == ""
+    assert told.stderr.startswith(f"tunewell: {sentence}")
+    assert told.stderr.count("\n") == 1
+
+
+BAD = tw.Space(
+    lr=tw.Float(1e-5, 1e-1), momentum=tw.Float(0.5, 0.99), weight_decay=tw.Float(0.0, 0.1), batch_size=tw.Int(16, 512)
+)
+
+
+def test_a_run_shows_the_worst_before_its_first_trial_and_not_again(capsys: pytest.CaptureFixture[str]) -> None:
+    study = tw.Study(BAD, "val_loss", seed=0)
+    study.run(lambda trial: trial.params["lr"], trials=1, executor="inline")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[1:4]] == ["budget-too-small", "wrong-scale", "wrong-scale"]
+    assert lines[4] == "study.lint() shows all, and what to do"
+    study.run(lambda trial: trial.params["lr"], trials=2, executor="inline")
+    assert "wrong-scale" not in capsys.readouterr().out
+
+
+def test_a_stored_study_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with tw.Study(BAD, "val_loss", name="a study", storage="tunewell.db", seed=0) as study:
+        study.run(lambda trial: trial.params["lr"], trials=1, executor="inline")
+    assert "tunewell lint 'a study'` shows all, and what to do" in capsys.readouterr().out
+
+
+def test_a_sound_study_starts_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    study = tw.Study(tw.Space.of(["learning_rate"]), "val_loss", seed=0)
+    study.run(lambda trial: trial.params["learning_rate"], trials=1, executor="inline")
+    assert "started by default" in capsys.readouterr().out.splitlines()[1]
