@@ -311,6 +311,13 @@ def test_numbers_of_all_kinds_are_welcome():
     assert dict(study.trials[0].reports[0].metrics) == {"val/loss": 0.5, "b": 2.0, "c": 3.0, "d": 4.0, "loss": 1.0}
 
 
+def test_a_total_of_steps_ends_where_the_objective_counts_none():
+    study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), metric="loss")
+    ended = study.run(lambda trial: trial.params["x"], steps=5, executor="inline", progress=False)
+    assert ended == "the objective counts no steps (trial.steps), so a total of steps is never done: give run trials="
+    assert len(study.trials) == 3
+
+
 def test_max_steps_is_for_objectives_that_do_not_say():
     def open_ended(trial):
         for step in trial.steps():

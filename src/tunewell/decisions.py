@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tunewell.events import Origin, Reported, RunStarted
+from tunewell.events import Origin, Reported, RunStarted, Status
 from tunewell.history import History
 from tunewell.protocols import (
     Action,
@@ -25,6 +25,8 @@ from tunewell.protocols import (
     Wait,
 )
 from tunewell.space import Config, Space
+
+_TELLING = 3  # completed trials without a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,14 @@ class Budget:
             return counted(self.steps, "step")
         if self.seconds is not None and seconds >= self.seconds:
             return f"{self.seconds:g} seconds are spent"
+        if self.steps is not None and self.trials is None and self.seconds is None and _stepless(history):
+            return "the objective counts no steps (trial.steps), so a total of steps is never done: give run trials="
         return ""
+
+
+def _stepless(history: History) -> bool:
+    """Whether several trials have completed and none has taken a step."""
+    return not history.steps_done and history.counts[Status.COMPLETED] >= _TELLING
 
 
 def same_limits(last: RunStarted | None, run: RunStarted) -> bool:
