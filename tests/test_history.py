@@ -179,6 +179,26 @@ def test_active_seconds_leave_out_the_time_without_training():
     assert history.active_seconds == 15.0 + 6.0
 
 
+def test_time_counts_once_where_reports_of_two_trials_cross():
+    history = History([created()])
+    history.apply(TrialStarted(10.0, 0, {}, 0))
+    history.apply(TrialStarted(10.0, 1, {}, 0))
+    for late, early in ((12.0, 11.0), (14.0, 13.0), (16.0, 12.5)):
+        history.apply(Reported(late, 0, int(late), {"loss": 1.0}))
+        history.apply(Reported(early, 1, int(2 * early), {"loss": 1.0}))
+    assert history.active_seconds == 6.0
+    assert history.last_time == 16.0
+
+
+def test_a_clock_that_is_set_back_costs_no_time_and_gives_none():
+    history = History([created()])
+    history.apply(TrialStarted(10_000.0, 0, {}, 0))
+    history.apply(Reported(10_005.0, 0, 1, {"loss": 1.0}))
+    history.apply(Reported(6_410.0, 0, 2, {"loss": 1.0}))
+    history.apply(Reported(6_415.0, 0, 3, {"loss": 1.0}))
+    assert history.active_seconds == 10.0
+
+
 def test_checkpoints_that_are_needed():
     history = History([created()])
     parent = run_at_once(history, {}, [0.5, 0.4, 0.3])

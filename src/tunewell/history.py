@@ -45,6 +45,8 @@ from tunewell.rungs import Rung as Rung
 from tunewell.sofar import SoFar
 from tunewell.space import Config, Space
 
+_SET_BACK = 60.0  # seconds; an event that is older than this came from a clock that was set back
+
 
 class History:
     """A study as its events tell it.
@@ -108,7 +110,7 @@ class History:
         self._planned = 0
         self._completed = 0  # the most steps of a trial that trained to its end
         self._length = 0
-        self.last_time = 0.0  # of the newest event
+        self.last_time = 0.0  # of the latest event, by a clock that may be set back
         self._apply: dict[type, Callable[[Any], None]] = {
             StudyCreated: self._created,
             SpaceChanged: self._space_changed,
@@ -247,11 +249,17 @@ class History:
         return needed
 
     def apply(self, event: Event) -> None:
-        """Take in the next event."""
+        """Take in the next event.
+
+        Trials say themselves when something happened, so an event may be a little older than the one before it.
+        """
         time = event.time
-        if self.running and time > self.last_time:
-            self.active_seconds += time - self.last_time
-        self.last_time = time
+        if time > self.last_time:
+            if self.running:
+                self.active_seconds += time - self.last_time
+            self.last_time = time
+        elif time < self.last_time - _SET_BACK:
+            self.last_time = time
         self._apply[event.__class__](event)
         self._length += 1
 
