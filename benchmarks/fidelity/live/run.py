@@ -1,4 +1,4 @@
-"""Wall time to a target test accuracy, on two cores: ``python -m benchmarks.fidelity.live``, about two hours.
+"""Wall time to a target test accuracy, on two cores: ``python -m benchmarks.fidelity.live``, about an hour.
 
 Searches follow one another, method after method, task after task, seed after seed, so that a busy neighbour falls on
 all alike; nothing else should run meanwhile. Each finished search is a line in ``results/fidelity_live/<method>.jsonl``
@@ -27,7 +27,7 @@ from benchmarks.fidelity.live.target import record
 from benchmarks.fidelity.live.training import TASKS
 from benchmarks.search.run import seeds
 
-SECONDS, QUICK_SECONDS = 240.0, 30.0
+SECONDS, QUICK_SECONDS = 90.0, 30.0
 STARTING = 15.0  # seconds that tools get beyond the limit, as their own clocks begin well before the first training
 PATIENCE = 60.0  # seconds beyond that, for trainings that run to their end, after which a tool is killed
 
