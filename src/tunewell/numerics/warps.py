@@ -54,6 +54,11 @@ def scalarise(values: Floats, weights: Floats) -> Floats:
     return np.asarray(weighted.max(axis=1) + 0.05 * weighted.sum(axis=1))
 
 
+def normal_scores(n: int) -> Floats:
+    """Return the normal scores of n places, shape ``(n,)``: Φ⁻¹((k - ½) / n) for k = 1 … n."""
+    return np.asarray(ndtri((np.arange(n) + 0.5) / n))
+
+
 def scores(losses: Floats) -> Floats:
     """Return the normal scores of losses, shape ``(n,)``: Φ⁻¹((rank - ½) / n), equal losses with their mean rank.
 
