@@ -11,6 +11,9 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 
 * a new configuration is searched for by climbing its expected improvement at the end, times the probabilities that
   samplers know (failure, constraints, belief, novelty); what a success costs is divided by them;
+* prices are for what may end better than all that is expected so far, so that looking goes on while it pays; what
+  looks best has to be finished as well, to be had at all: a share of the compute, once a full training's worth of it
+  is spent, goes to the training with the largest expected improvement on the best loss that was *seen*;
 * a share of the decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
 * a step that takes one configuration longer than others costs as much more;
@@ -27,14 +30,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_ndtr
 
-from tunewell.events import Reported
+from tunewell.events import Reported, Status
 from tunewell.history import History
 from tunewell.numerics.brackets import geometric_steps
 from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume, Start, Stop, Verdict
 from tunewell.samplers.acquiring import anything_new, drawn, first
 from tunewell.schedulers.choosing import chooses
 from tunewell.schedulers.options import whole
-from tunewell.schedulers.prospects import log_kept, log_prices, most_promising
+from tunewell.schedulers.prospects import front_runner, log_kept, log_prices, most_promising
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
@@ -42,6 +45,8 @@ from tunewell.surrogate.observations import tried, values_of
 from tunewell.surrogate.outlook import Outlook, look
 
 _HOPELESS = 0.05
+_DEEP = 4  # a trial in training is under way to its end from this part of it on
+_FINISHED = "looks best, and it is time to finish one"
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class FreezeThaw:
         min_steps: steps to the first rung.
         max_steps: of a full training; None: those of the run, or those the objective says it means to train.
         explore: the share of decisions that begin a new training in any case.
+        finish: the share of the compute that finishes the trainings that look best.
         initial: trainings that begin before anything is modelled.
         evaluations: of the log posterior, at most, in a fit of the curves' hyperparameters.
 
@@ -64,6 +70,7 @@ class FreezeThaw:
     min_steps: int = 1
     max_steps: int | None = None
     explore: float = 0.25
+    finish: float = 0.25
     initial: int = 4
     evaluations: int = 20
 
@@ -74,8 +81,10 @@ class FreezeThaw:
             whole("freeze_thaw", name, getattr(self, name), 1)
         if self.max_steps is not None:
             whole("freeze_thaw", "max_steps", self.max_steps, self.min_steps)
-        if not _is_number(self.explore) or not 0.0 <= self.explore <= 1.0:
-            raise ValueError(f"freeze_thaw expected explore from 0 to 1, got {self.explore!r}")
+        for name in ("explore", "finish"):
+            share = getattr(self, name)
+            if not _is_number(share) or not 0.0 <= share <= 1.0:
+                raise ValueError(f"freeze_thaw expected {name} from 0 to 1, got {share!r}")
 
     def rungs(self, steps: int) -> list[int]:
         """Return where a training of so many steps may be frozen, its end included."""
@@ -115,12 +124,14 @@ class FreezeThaw:
     # --- the rule -----------------------------------------------------------------------------------------------------
 
     def _choose(self, space: Space, history: History, view: Outlook, draw: _Draw) -> Action:
+        paused = view.paused(history, None)
+        if paused and self._to_finish(history, view.steps):
+            return Resume(front_runner(history, view, paused), _FINISHED)
         if draw.exploring and draw.blindly:
             start = _anything(space, history, draw.rng)
             if start is not None:
                 return start
         config, price = most_promising(space, history, view, draw.rng)
-        paused = view.paused(history, None)
         if config is not None and draw.exploring:
             return Start(_own(config, history), "explores where the model expects the best end")
         prices = log_prices(history, view, paused) if paused else np.full(1, -np.inf)
@@ -142,15 +153,23 @@ class FreezeThaw:
         if full:
             chosen = _finish(history, view, trial)
             return chosen.reason if isinstance(chosen, Resume) and chosen.trial == trial else ""
+        paused = view.paused(history, trial)
+        if self._to_finish(history, steps, trial):
+            return _FINISHED if front_runner(history, view, paused) == trial else ""
         draw = _Draw.of(history, self.explore)
         if draw.exploring:
             return ""
-        paused = view.paused(history, trial)
         prices = log_prices(history, view, paused)
         best = int(np.argmax(prices))
         if paused[best] != trial or most_promising(history.space, history, view, draw.rng)[1] > prices[best]:
             return ""
         return _most(view, history, trial)
+
+    def _to_finish(self, history: History, steps: int, current: int | None = None) -> bool:
+        """Whether the share of the compute that finishes trainings is behind, those under way counted as finished."""
+        deep = sum(history.trials[n].step * _DEEP >= steps for n in history.running if n != current)
+        finished = history.counts[Status.COMPLETED] + deep
+        return finished * steps < self.finish * (history.steps_done - steps)
 
     def _unsaved(self, history: History, steps: int, trial: int) -> Verdict:
         view = self._look(history, steps, trial)

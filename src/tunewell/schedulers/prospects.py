@@ -24,7 +24,6 @@ _CANDIDATES = 160
 _PRICED = (30, 10)  # of the new ones found: those with the largest promise, and those with the best mean
 _MOST_POINTS = 256  # that constraints are modelled with
 _TOP = 10
-_CERTAIN = 0.1  # of a gain in doubt: what one is worth that is only to be had by finishing
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +87,20 @@ def most_promising(
 def log_prices(history: History, outlook: Outlook, trials: Sequence[int]) -> Floats:
     """Return the log of the price of compute that each trial is worth to go on, shape ``(m,)``.
 
-    In units of scores for a full training of usual speed. A gain is what a trial may end better than all that is
-    expected so far; that the best of them must be finished to be had at all counts for a tenth of that, since it tells
-    nothing new. A trial is worth less as it is likely to break a constraint.
+    In units of scores for a full training of usual speed; a gain is what a trial may end better than all that is
+    expected so far. A trial is worth less as it is likely to break a constraint.
     """
     steps = [history.trials[number].step for number in trials]
-    means, tells, takes = outlook.stages(outlook.seen.units[trials], trials, steps)
-    prices = log_price(means, tells, takes, outlook.expected)
-    certain = np.log(np.maximum(_CERTAIN * (outlook.best - means) / takes.sum(axis=1), 1e-12))
-    total: Floats = np.logaddexp(prices, certain) + log_kept(history, outlook, trials) - outlook.speeds[trials]
+    prices = log_price(*outlook.stages(outlook.seen.units[trials], trials, steps), outlook.expected)
+    total: Floats = prices + log_kept(history, outlook, trials) - outlook.speeds[trials]
     return total
+
+
+def front_runner(history: History, outlook: Outlook, trials: Sequence[int]) -> int:
+    """Return the trial with the largest expected improvement on the best loss so far, were it trained to its end."""
+    means, stds = outlook.ahead(trials, [outlook.steps] * len(trials))
+    gains, _, _ = acquisition.log_expected_improvement(means, stds, outlook.best)
+    return trials[int(np.argmax(gains + log_kept(history, outlook, trials)))]
 
 
 def log_kept(history: History, outlook: Outlook, trials: Sequence[int]) -> Floats:

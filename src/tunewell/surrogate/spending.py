@@ -91,9 +91,11 @@ def first_telling(history: History, rungs: Sequence[int]) -> Telling:
         known = np.array([number in rung for number in finished])
         if known.sum() < _COMPARED:
             continue
-        all_scores = normal_scores(len(rung))
-        early = all_scores[[rung.rank(number) - 1 for number, there in zip(finished, known, strict=True) if there]]
-        correlation = _unrestricted(float(np.corrcoef(early, late[known])[0, 1]), float(all_scores.std() / early.std()))
+        places = np.array([rung.rank(number) - 1 for number, there in zip(finished, known, strict=True) if there])
+        among_all = normal_scores(len(rung))
+        early = normal_scores(len(places))[np.argsort(np.argsort(places, kind="stable"), kind="stable")]
+        shrunk = float(among_all.std() / max(among_all[places].std(), 1e-12))
+        correlation = _unrestricted(float(np.corrcoef(early, late[known])[0, 1]), shrunk)
         if correlation >= _TELLING:
             return Telling(step, correlation, int(known.sum()))
     return Telling(rungs[-1], None, len(finished))
