@@ -288,6 +288,7 @@ def test_silence_and_a_function_of_ones_own(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", "")
     assert [type(event).__name__ for event in seen] == [
         "RunStarted",
+        "Fingerprinted",
         "TrialStarted",
         "Planned",
         *["Reported"] * 3,

@@ -64,6 +64,24 @@ def test_scikit_learn(tmp_path):
     assert 0.9 < default <= best <= 1.0
 
 
+@pytest.mark.parametrize(("task", "needs"), [("image", "torch"), ("tabular", "sklearn"), ("text", "sklearn")])
+def test_the_everyday_path(task, needs, tmp_path):
+    """In a short version: every stage says what it found, and the report is written."""
+    pytest.importorskip(needs)
+    pytest.importorskip("sklearn")
+    said = python(tmp_path, ROOT / f"examples/{task}.py", "0.2", "2")
+    stages = ["study.py", "baseline", "rate", "next tier", "regularise", "confirm", "report", "come back", "tune"]
+    places = [re.search(rf"^{stage}\b", said, re.MULTILINE) for stage in stages]
+    assert all(places), said
+    assert [place.start() for place in places] == sorted(place.start() for place in places)
+    assert (tmp_path / "report.html").is_file()
+    values = [
+        float(value) for value in re.findall(r"^(?:baseline|rate|next tier) +val_loss ([\d.]+)", said, re.MULTILINE)
+    ]
+    assert len(values) == 3
+    assert min(values[1:]) <= values[0]
+
+
 # --- README and guide -------------------------------------------------------------------------------------------------
 
 
@@ -73,7 +91,7 @@ def blocks(page):
     return [(text.count("\n", 0, m.start("code")), m["reason"], m["code"]) for m in BLOCK.finditer(text)]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/everyday.md"])
 def test_the_python_of_a_page_runs(page, tmp_path):
     """All blocks of a page are one script, each at its own lines, so that a traceback names the page's line."""
     pytest.importorskip("torch")

@@ -16,21 +16,22 @@ ROOT = Path(tunewell.__file__).parent
 # From the ground up. A module may import from its own row or from rows above it in this list.
 LAYERS = [
     ["scales", "values", "knowledge", "parameters", "lint", "space", "numerics", "identity", "registry"],
-    ["events"],
+    ["fingerprints", "events"],
     ["records", "rungs", "sofar", "history"],
     ["protocols", "surrogate"],
     ["trial", "checkpoints", "analysis", "schedules"],
     ["samplers", "schedulers", "executors", "journals"],
     ["strategies"],
+    ["fingerprinting", "retuning"],
     ["aims", "plans", "storages", "decisions", "deciders", "heartbeat", "ledger"],
     ["console", "driver", "replay", "study"],
-    ["integrations", "demo", "testing"],
+    ["integrations", "demo", "starting", "testing"],
     ["cli", "server", "web", "__main__"],
 ]
 PUBLIC = {
-    "Choice", "Finding", "Float", "Halted", "History", "Int", "JournalError", "ObjectiveError", "Prior", "Space",
-    "Status", "Study", "Trial", "TrialRecord", "__version__", "delete", "executors", "knowledge", "open", "samplers",
-    "schedulers", "testing",
+    "Choice", "Finding", "Fingerprint", "Float", "Halted", "History", "Int", "JournalError", "ObjectiveError", "Prior",
+    "Space", "Status", "Study", "Trial", "TrialRecord", "__version__", "delete", "executors", "fingerprint",
+    "knowledge", "open", "samplers", "schedulers", "testing",
 }  # fmt: skip
 
 

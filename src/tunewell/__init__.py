@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tunewell import testing as testing
     from tunewell.driver import ObjectiveError as ObjectiveError
     from tunewell.events import Status as Status
+    from tunewell.fingerprinting import fingerprint as fingerprint
+    from tunewell.fingerprints import Fingerprint as Fingerprint
     from tunewell.history import History as History
     from tunewell.history import TrialRecord as TrialRecord
     from tunewell.lint import Finding as Finding
@@ -36,6 +38,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Choice": "space",
     "Finding": "lint",
+    "Fingerprint": "fingerprints",
     "Float": "space",
     "Halted": "trial",
     "History": "history",
@@ -49,6 +52,7 @@ _HOMES = {
     "Trial": "trial",
     "TrialRecord": "history",
     "delete": "storages",
+    "fingerprint": "fingerprinting",
     "open": "study",
 }
 _MODULES = ("executors", "knowledge", "samplers", "schedulers", "testing")

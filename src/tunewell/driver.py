@@ -24,6 +24,7 @@ from tunewell.events import (
     CheckpointSaved,
     Ended,
     Event,
+    Fingerprinted,
     Noted,
     Paused,
     Reported,
@@ -33,6 +34,7 @@ from tunewell.events import (
     TrialStarted,
 )
 from tunewell.events import Fork as ForkPoint
+from tunewell.fingerprints import Fingerprint
 from tunewell.heartbeat import Listener, beating
 from tunewell.history import History, TrialRecord
 from tunewell.identity import is_gone, new_identity
@@ -72,6 +74,7 @@ class Driver:
     executor: Executor
     budget: Budget
     max_steps: int | None = None
+    fingerprint: Fingerprint = field(default_factory=Fingerprint)
     watch: Callable[[History, Sequence[Event]], None] = lambda history, events: None
     tell: Callable[[str], None] = lambda text: None
     identity: str = field(default_factory=new_identity)
@@ -128,7 +131,7 @@ class Driver:
         return ""
 
     def _announce(self) -> None:
-        """Write down this run's limits before its first decision, unless the last run had the same."""
+        """Write down this run's limits and fingerprint before its first decision, unless the last run had the same."""
         if self._announced:
             return
         self._announced = True
@@ -143,8 +146,16 @@ class Driver:
             steps=limits.steps,
             trial_seconds=limits.trial_seconds,
         )
-        decided = self.ledger.commit(lambda history: [] if same_limits(history.run, mine) else [mine])
-        self._heard(decided)
+
+        def said(history: History) -> Sequence[Event]:
+            found = self.fingerprint.over(history.fingerprint)
+            changed = found not in (history.fingerprint, Fingerprint())
+            return [
+                *([] if same_limits(history.run, mine) else [mine]),
+                *([Fingerprinted(now, found)] if changed else []),
+            ]
+
+        self._heard(self.ledger.commit(said))
 
     def _over(self, steps: int = 0) -> str:
         """Return why nothing more may train, given so many steps that are being trained."""

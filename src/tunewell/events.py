@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
+from tunewell.fingerprints import Fingerprint
 from tunewell.parameters import Confidence, Prior
 from tunewell.space import Config, Space
 
@@ -152,6 +153,14 @@ class RunStarted:
     seconds: float | None = None
     steps: int | None = None
     trial_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprinted:
+    """A run found data, model, machine or libraries to be these; no decision hangs on it."""
+
+    time: float
+    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,4 +305,14 @@ class Noted:
 
 
 TrialEvent: TypeAlias = TrialStarted | TrialResumed | Planned | Reported | CheckpointSaved | Adjusted | Paused | Ended
-Event: TypeAlias = StudyCreated | SpaceChanged | SettingsChanged | RunStarted | Enqueued | Believed | TrialEvent | Noted
+Event: TypeAlias = (
+    StudyCreated
+    | SpaceChanged
+    | SettingsChanged
+    | RunStarted
+    | Fingerprinted
+    | Enqueued
+    | Believed
+    | TrialEvent
+    | Noted
+)

@@ -22,6 +22,7 @@ from tunewell.events import (
     Ended,
     Enqueued,
     Event,
+    Fingerprinted,
     Goal,
     Noted,
     Origin,
@@ -36,6 +37,7 @@ from tunewell.events import (
     TrialResumed,
     TrialStarted,
 )
+from tunewell.fingerprints import Fingerprint
 from tunewell.records import LOSSES_ALLOWED as LOSSES_ALLOWED
 from tunewell.records import OBSERVED as OBSERVED
 from tunewell.records import About
@@ -67,6 +69,7 @@ class History:
         alive: of each group, the numbers of the trials that may still train.
         begun: the numbers of the trials by group and the step they began at: 0, or where they were forked.
         run: the newest run's limits, None before the first.
+        fingerprint: what the newest run found data, model, machine and libraries to be, None where none said.
         in_training: how many of the running trials a driver trains; the others were asked for and will be told.
         steps_done: steps trained and reported, over all trials.
         active_seconds: the time during which at least one trial was running.
@@ -89,6 +92,7 @@ class History:
         self.alive: dict[str, dict[int, None]] = {}
         self.begun: dict[tuple[str, int], list[int]] = {}
         self.run: RunStarted | None = None
+        self.fingerprint: Fingerprint | None = None
         self.notes: list[Noted] = []
         self.adjustments: list[Adjusted] = []
         self.in_training = 0
@@ -116,6 +120,7 @@ class History:
             SpaceChanged: self._space_changed,
             SettingsChanged: self._settings_changed,
             RunStarted: self._run_started,
+            Fingerprinted: self._fingerprinted,
             Enqueued: self._enqueued,
             Believed: self._believed,
             TrialStarted: self._started,
@@ -279,6 +284,9 @@ class History:
     def _run_started(self, event: RunStarted) -> None:
         self.run = event
         self._set_horizons()
+
+    def _fingerprinted(self, event: Fingerprinted) -> None:
+        self.fingerprint = event.fingerprint
 
     def _enqueued(self, event: Enqueued) -> None:
         self.queue.append(event.config)

@@ -34,6 +34,8 @@ from tunewell.events import (
     StudyCreated,
     TrialStarted,
 )
+from tunewell.fingerprinting import fingerprint as take_fingerprint
+from tunewell.fingerprints import Fingerprint
 from tunewell.history import History, TrialRecord
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import Ledger
@@ -53,6 +55,7 @@ from tunewell.protocols import (
     Verdict,
     Wait,
 )
+from tunewell.retuning import Advice, advise
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
 from tunewell.schedules import Schedule, schedule_of
@@ -192,6 +195,9 @@ class Study:
         trial_seconds: float | None = None,
         executor: str | Executor = "processes",
         progress: bool | Callable[[History, Sequence[Event]], None] = True,
+        data: Any = None,
+        model: Any = None,
+        fingerprint: Fingerprint | None = None,
     ) -> str:
         """Train configurations until a total is reached; return in words why the run ended.
 
@@ -211,9 +217,13 @@ class Study:
             executor: ``"processes"`` (a fresh process per trial), ``"inline"`` (this process), or an instance.
             progress: a live view on a terminal and one line per event elsewhere; False for silence; or a function
                 ``(history, new_events) -> None``.
+            data, model: what is trained, as for :func:`tunewell.fingerprint`; a summary is kept with the study, for
+                :meth:`retune`.
+            fingerprint: in their place, a fingerprint taken elsewhere.
 
         Raises:
-            ValueError: no total is given, or one is not a number above 0.
+            TypeError: ``data`` or ``model`` is none, or ``fingerprint`` no fingerprint.
+            ValueError: no total is given, or one is not a number above 0; ``data`` and ``fingerprint`` are.
             ObjectiveError: the same exception came three times from the objective.
             KeyboardInterrupt: Ctrl-C; running steps were finished and saved first.
         """
@@ -222,13 +232,14 @@ class Study:
             raise ValueError("run expected a total, got none: say trials=50, seconds=3600 or steps=1000")
         if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1):
             raise ValueError(f"run expected max_steps to be a whole number of at least 1, got {max_steps!r}")
+        found = _fingerprint(data, model, fingerprint)
         from tunewell.console import watching
 
         place = _executor(executor)
         place.start(objective, workers, self.history.last_time)
         with self._lock, watching(self, budget, progress) as view:
             self._ledger.tell = view.say
-            driver = Driver(self._ledger, self._deciders, place, budget, max_steps, view.watch, view.say)
+            driver = Driver(self._ledger, self._deciders, place, budget, max_steps, found, view.watch, view.say)
             reason = driver.run()
             view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
         if driver.interrupted:
@@ -484,6 +495,18 @@ class Study:
         given = {"trials": trials, "samples": samples, "held_out": held_out, "seeds": seeds}
         return lint(plan_of(history, domain, optimizer=optimizer, **given))
 
+    def retune(self, now: Fingerprint | None = None) -> Advice:
+        """Return whether what was found still holds, and what to tune again where it does not; it prints well.
+
+        Args:
+            now: data, model and training as they are now, from :func:`tunewell.fingerprint`; None: only this machine
+                and its libraries are compared.
+
+        Raises:
+            TypeError: ``now`` is no fingerprint.
+        """
+        return advise(self.refresh(), take_fingerprint() if now is None else now)
+
     def schedule(self, trial: Trial | int | None = None) -> Schedule:
         """Return the values that a trial lived through, step by step: its own, and before its fork its ancestors'.
 
@@ -587,6 +610,16 @@ def _honest(end: Ended, record: TrialRecord, goals: Sequence[Goal]) -> Ended:
         if not math.isfinite(value):
             status, reason = Status.DIVERGED, reason or f"{goal.metric} is {value}"
     return Ended(end.time, record.number, status, reason, end.metrics)
+
+
+def _fingerprint(data: Any, model: Any, given: Fingerprint | None) -> Fingerprint:
+    if given is None:
+        return take_fingerprint(data, model)
+    if not isinstance(given, Fingerprint):
+        raise TypeError(f"run expected fingerprint=tw.fingerprint(...), got {given!r:.60}")
+    if data is not None or model is not None:
+        raise ValueError("run expected data= and model=, or fingerprint=, got both: give them to tw.fingerprint")
+    return given
 
 
 def _executor(choice: str | Executor) -> Executor:

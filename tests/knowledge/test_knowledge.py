@@ -60,7 +60,7 @@ def test_every_combination_makes_a_parameter_whose_interactions_are_known() -> N
 
 
 def test_every_source_is_cited_and_every_name_means_one_thing() -> None:
-    text = "".join(files("tunewell.knowledge").joinpath(file).read_text() for file in reading.FILES)
+    text = "".join(files("tunewell.knowledge").joinpath(file).read_text() for file in (*reading.FILES, reading.CHANGES))
     keys = set(re.findall(r"^\[(\w+)\]", files("tunewell.knowledge").joinpath(reading.SOURCES).read_text(), re.M))
     assert keys == {text.partition(",")[0] for text in re.findall(r'"(\w+, [^"]+)"', text)} & keys
     called = [

@@ -11,11 +11,12 @@ from typing import Annotated
 
 import typer
 
-from tunewell.cli import check, demo, knowing, look, remove, take
+from tunewell.cli import again, check, demo, knowing, look, remove, start, take
 
 _EPILOG = (
     "Exit status: 0 all is well; 1 the answer is no (no best trial yet, a mismatch, nothing found, lint found "
-    "something, not confirmed); 2 the command was not understood, or a file or study is not there; 130 interrupted."
+    "something, what was found does not hold any more, not confirmed); 2 the command was not understood, or a file "
+    "or study is not there; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -32,6 +33,8 @@ for command in (look.ls, look.show, look.best, take.report, take.export, take.sc
 app.command()(check.replay)
 app.command()(knowing.explain)
 app.command()(knowing.lint)
+app.command()(start.init)
+app.command()(again.retune)
 app.command()(remove.delete)
 app.command()(demo.demo)
 

@@ -45,6 +45,8 @@ def print_study(name: str, history: History) -> None:
     _line("sampler", _described(history.settings.get("sampler")))
     _line("scheduler", _described(history.settings.get("scheduler")))
     _line("seed", str(history.seed))
+    if history.fingerprint is not None:
+        _line("fingerprint", one_line(str(history.fingerprint)))
     _line("files", str(history.files))
     for index, (parameter, law) in enumerate(history.space.items()):
         _line("space" if index == 0 else "", f"{parameter} = {law!r}")

@@ -51,13 +51,35 @@ def find_gpus() -> tuple[str, ...]:
         if variable in os.environ:
             names = [name.strip() for name in os.environ[variable].split(",")]
             return tuple(name for name in names if name and name != "-1")
+    return listed_gpus(_gpu_listing())
+
+
+def gpu_names() -> tuple[str, ...]:
+    """Return the names of the GPUs this process may use, such as ``"NVIDIA A100-SXM4-40GB"``."""
+    return names_in(_gpu_listing(), find_gpus())
+
+
+def _gpu_listing() -> str:
+    """Return what ``nvidia-smi -L`` says, nothing where there is none."""
     if shutil.which("nvidia-smi") is None:
-        return ()
+        return ""
     try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+        return subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return ()
-    return listed_gpus(listing)
+        return ""
+
+
+def names_in(listing: str, devices: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that the output of ``nvidia-smi -L`` gives to devices: numbers, or UUIDs of GPUs or slices."""
+    names: dict[str, str] = {}
+    whole = ""
+    for line in listing.splitlines():
+        before, _, uuid = line.partition("UUID: ")
+        if line.startswith("GPU "):
+            number, _, rest = before.removeprefix("GPU ").partition(":")
+            names[number] = whole = rest.strip(" (")
+        names[uuid.rstrip(") ")] = whole if line.startswith("GPU ") else f"{whole} {' '.join(before.split()[:2])}"
+    return tuple(names[device] for device in devices if device in names)
 
 
 def listed_gpus(listing: str) -> tuple[str, ...]:

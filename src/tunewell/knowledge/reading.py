@@ -1,7 +1,8 @@
 """The files of facts, read when first asked for.
 
-Every file of this folder but ``sources.toml`` has a table for each hyperparameter, and in it a list of facts. One fact
-may say several things (a range and a default) for one reason.
+Every file of this folder but two has a table for each hyperparameter, and in it a list of facts. One fact may say
+several things (a range and a default) for one reason. ``sources.toml`` has the sources, and ``changes.toml`` says which
+changes of data, model or training make it worth while to tune again.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from tunewell.knowledge.records import ASPECTS, Aspect, Citation, Fact, Hyperparameter, Source
+from tunewell.knowledge.records import ASPECTS, Aspect, ChangeRule, Citation, Fact, Hyperparameter, Source
 
 FILES = ("optimisation.toml", "regularisation.toml", "architecture.toml")
+CHANGES = "changes.toml"
 SOURCES = "sources.toml"
 _FACT = {"domain", "optimizer", "why", "source", *ASPECTS}
 _ABOUT = {"kind", "means", "aliases", "ambiguous", "architecture", "facts"}
@@ -28,10 +30,24 @@ def hyperparameters() -> Mapping[str, Hyperparameter]:
     Raises:
         ValueError: a file says something that is not understood; the sentence names the place.
     """
-    sources = {key: Source(key, **about) for key, about in _parsed(SOURCES).items()}
     return MappingProxyType(
-        {name: _hyperparameter(name, about, sources) for file in FILES for name, about in _parsed(file).items()}
+        {name: _hyperparameter(name, about, _sources()) for file in FILES for name, about in _parsed(file).items()}
     )
+
+
+@cache
+def changes() -> Mapping[str, ChangeRule]:
+    """Return, by what changes, when it is worth while to tune again; raise ValueError as :func:`hyperparameters`."""
+    found = {}
+    for name, about in _parsed(CHANGES).items():
+        cited = tuple(_citation(text, _sources()) for text in about.pop("source"))
+        found[name] = ChangeRule(name, sources=cited, **about)
+    return MappingProxyType(found)
+
+
+@cache
+def _sources() -> Mapping[str, Source]:
+    return {key: Source(key, **about) for key, about in _parsed(SOURCES).items()}
 
 
 def _parsed(file: str) -> dict[str, Any]:

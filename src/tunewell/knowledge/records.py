@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 Aspect: TypeAlias = Literal["scale", "range", "default", "tier", "interactions"]
@@ -61,6 +62,24 @@ class Fact:
             return None
         near = len(optimizers) - optimizers.index(self.optimizer) if self.optimizer is not None else 0
         return int(self.domain is not None), near
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRule:
+    """When a change makes it worth while to tune again: the learning rate from ``some`` on, all from ``much`` on.
+
+    ``learning_rate`` is the power of a factor by which the best rate moves, by kind of optimizer, ``width`` how far it
+    may lie from there, as a factor.
+    """
+
+    name: str
+    means: str
+    why: str
+    sources: tuple[Citation, ...]
+    some: float = 0.0
+    much: float = math.inf
+    width: float = 1.0
+    learning_rate: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

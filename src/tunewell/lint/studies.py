@@ -70,14 +70,20 @@ def training_metric(plan: Plan) -> Iterator[Finding]:
             )
 
 
+def usual_mode(metric: str) -> str | None:
+    """Return ``"min"`` or ``"max"``, what a metric of this name is usually meant to be; None where it is unknown."""
+    said = words(metric)
+    if said & _LOWER:
+        return "min"
+    return "max" if said & _HIGHER else None
+
+
 def wrong_mode(plan: Plan) -> Iterator[Finding]:
     """Point out metrics that are optimised the wrong way round."""
     for metric, mode in plan.goals:
-        said = words(metric)
-        up, down = bool(said & _HIGHER) and not said & _LOWER, bool(said & _LOWER)
-        if (mode == "min" and up) or (mode == "max" and down):
-            better = "max" if up else "min"
-            verb, usual = ("minimised", "more") if up else ("maximised", "less")
+        better = usual_mode(metric)
+        if better is not None and mode != better:
+            verb, usual = ("minimised", "more") if better == "max" else ("maximised", "less")
             yield Finding(
                 "wrong-mode", None, f"{metric} is {verb}, and {usual} of it is usually better", f'say mode="{better}"'
             )

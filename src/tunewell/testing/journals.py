@@ -14,6 +14,7 @@ from tunewell.events import (
     Ended,
     Enqueued,
     Event,
+    Fingerprinted,
     Fork,
     Noted,
     Paused,
@@ -26,6 +27,7 @@ from tunewell.events import (
     TrialResumed,
     TrialStarted,
 )
+from tunewell.fingerprints import DataSummary, Feature, Fingerprint, Hardware, ModelSummary
 from tunewell.history import History
 from tunewell.protocols import Conflict, Journal
 from tunewell.testing.histories import created, mixed_space, random_events
@@ -44,6 +46,17 @@ ONE_OF_EACH: list[Event] = [
     TrialStarted(8.0, 1, {"x": 1, "y": "nan"}, 0, fork=Fork(0, 1), group="bracket 2"),
     SpaceChanged(9.0, mixed_space(), "wider"),
     SettingsChanged(9.5, {"sampler": {"name": "grid", "points": 3}}),
+    Fingerprinted(
+        9.6,
+        Fingerprint(
+            DataSummary(1797, (8, 8), 1000, (Feature("0", 0.5, 0.1, (0.1, 0.2, 0.3, 0.4, 0.5)),), {}, {"0": 1.0}),
+            ModelSummary("Net", 12345, {"Linear": 2}, "0123456789ab"),
+            64,
+            hardware=Hardware("a processor", 2, ("a GPU",)),
+            versions={"python": "3.13.1"},
+            date="2026-11-21",
+        ),
+    ),
     RunStarted(9.7, "host/1/2", 8, 50, None, 3600.0, None, 60.0),
     Noted(10.0, "looks good", 1),
 ]

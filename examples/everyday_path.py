@@ -1,0 +1,92 @@
+"""The everyday path, from `tunewell init` to the report: what image.py, tabular.py and text.py have in common.
+
+Baseline, learning rate, next tier, regularisation if it overfits, confirmation with several seeds, when to come back.
+docs/everyday.md explains it. Each stage is a study of its own over a part of the space that `tunewell init` wrote; what
+a stage found is where the next one starts.
+"""
+
+import dataclasses
+import importlib
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import tunewell as tw
+from tunewell.analysis.report import write_report
+
+RATE, REGULARISERS = "learning_rate", ("dropout", "weight_decay", "l2")
+OVERFITS = 0.3  # the share of the validation loss by which the training loss is lower
+
+
+def write_study_file(task, framework, trials, folder):
+    """Let `tunewell init` write study.py into a folder, and return it as a module."""
+    command = [sys.executable, "-m", "tunewell.cli", "init", "--yes", "--task", task, "--framework", framework]
+    options = ["--trials", str(trials), "--workers", "1", "--output", str(folder / "study.py")]
+    subprocess.run([*command, *options], check=True)
+    sys.path.insert(0, str(folder))
+    return importlib.import_module("study")
+
+
+def stage(file, name, names, found, trials, executor):
+    """Search some parameters, starting from what is found so far; return the study and the configuration found."""
+    started = {}
+    for parameter in names:
+        best = found[parameter]
+        prior = None if file.space[parameter].is_categorical else tw.Prior(best, "medium")
+        started[parameter] = dataclasses.replace(file.space[parameter], default=best, prior=prior)
+
+    def train(trial):
+        return file.fit(trial, {**found, **trial.params}, trial.seed, "validation")
+
+    study = tw.Study(tw.Space(started), file.METRIC, file.MODE, name=name, storage=file.STORAGE, seed=0)
+    taken = tw.fingerprint(file.parts()["train"], file.network(), batch_size=found["batch_size"], steps=file.EPOCHS)
+    study.run(train, trials=trials, workers=1, executor=executor, fingerprint=taken, progress=False)
+    return study, {**found, **study.best.params}
+
+
+def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
+    """Walk the whole path in the current folder; ``scale`` makes every stage shorter or longer.
+
+    Trainings of a second or two run in this process, ``"inline"``; longer ones want ``"processes"``, the usual.
+    """
+    file = write_study_file(task, framework, trials=30, folder=Path.cwd())
+    default = found = {**file.fixed, **file.space.default()}
+
+    def trials(usual):
+        return max(2, round(scale * usual))
+
+    def told(stage, study, text):
+        print(f"{stage:<10} {file.METRIC} {study.best.value:.4f} after {len(study.trials)} trials: {text}", flush=True)
+
+    study, _ = stage(file, "1 baseline", [RATE], found, 1, executor)
+    told("baseline", study, "the default configuration")
+
+    study, found = stage(file, "2 learning rate", [RATE], found, trials(8), executor)
+    told("rate", study, f"learning_rate {default[RATE]:.3g} -> {found[RATE]:.3g}")
+
+    second = [name for name in file.space if name not in REGULARISERS]
+    study, found = stage(file, "3 next tier", second, found, trials(15), executor)
+    told("next tier", study, ", ".join(f"{name} {found[name]:.3g}" for name in second))
+
+    gap = file.overfits(study.best)
+    regularisers = [name for name in file.space if name in REGULARISERS]
+    if gap > OVERFITS and regularisers:
+        study, found = stage(file, "4 regularise", [RATE, *regularisers], found, trials(12), executor)
+        told("regularise", study, ", ".join(f"{name} {found[name]:.3g}" for name in regularisers))
+    else:
+        print(f"regularise not needed: the training loss is {100 * gap:.0f} % lower than the validation loss")
+
+    gains = file.confirm({name: found[name] for name in file.space}, range(1, seeds + 1), workers=1, executor=executor)
+    mean, error = statistics.mean(gains), statistics.stdev(gains) / len(gains) ** 0.5
+    better = -mean if file.MODE == "min" else mean
+    verdict = "better" if better > 2 * error else "worse" if better < -2 * error else "not clearly better"
+    print(f"confirm    on the test part, {seeds} seeds: {mean:+.4f} ± {2 * error:.4f}, {verdict} than the default")
+
+    print(f"report     {write_report(study.history, 'report.html')}")
+
+    examples = len(file.parts()["train"][1])
+    print("come back  when? In a year there may be three times as many examples, in batches four times as large:")
+    later = tw.fingerprint(3 * examples, file.network(), batch_size=4 * found["batch_size"], steps=file.EPOCHS)
+    print(study.retune(later))
+    return found

@@ -1,0 +1,286 @@
+"""Retune advice: which change asks for what, where the search begins again, and no false alarm on the same data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import Result
+
+import tunewell as tw
+from tunewell.events import Fingerprinted
+from tunewell.fingerprints import Hardware, ModelSummary
+from tunewell.retuning import Advice, Change
+from tunewell.retuning.changes import changes_between
+from tunewell.retuning.drift import largest_shift, moved_share
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(600, 4))
+Y = RNG.integers(0, 3, 600)
+MORE = np.where(Y == 2, RNG.integers(2, 4, 600), Y)  # a fourth class
+MOVE = np.array([0.5, 0.0, 0.0, 0.0])
+THEN = dataclasses.replace(
+    tw.fingerprint((X, Y), 10_000, batch_size=64, steps=20, optimizer="adamw"),
+    model=ModelSummary("Net", 10_000, {"Linear": 2, "ReLU": 1}, "0"),
+    hardware=Hardware("a processor", 2, ()),
+    versions={"python": "3.11.2", "torch": "2.4.0"},
+    date="2026-01-01",
+)
+DATA = THEN.data
+assert DATA is not None
+SPACE = tw.Space(
+    learning_rate=tw.Float(1e-5, 1e-1, scale="log", default=1e-3),
+    weight_decay=tw.Float(1e-6, 1e-1, scale="log", default=1e-2),
+    units=tw.Int(16, 256, scale="log", default=64),
+    activation=tw.Choice(["relu", "tanh"]),
+    slope=tw.Float(0.0, 0.3, when={"activation": "relu"}),
+    bend=tw.Float(0.0, 0.3, when={"activation": "tanh"}),
+)
+
+
+def now(**changed: Any) -> tw.Fingerprint:
+    return dataclasses.replace(THEN, **changed)
+
+
+def examples(count: int) -> Any:
+    return dataclasses.replace(DATA, examples=count)  # type: ignore[type-var]
+
+
+def model(**changed: Any) -> ModelSummary:
+    return dataclasses.replace(THEN.model, **changed)  # type: ignore[type-var]
+
+
+def only(later: tw.Fingerprint) -> Change:
+    (change,) = changes_between(THEN, later)
+    return change
+
+
+RULES: dict[str, tuple[tw.Fingerprint, str, str, float]] = {
+    # what is so now, what is told, what it asks for, by what the best rate moves
+    "a batch a little larger": (now(batch_size=96), "batch_size", "keep", 1.5**0.5),
+    "a batch four times as large": (now(batch_size=256), "batch_size", "learning_rate", 2.0),
+    "a batch a quarter as large": (now(batch_size=16), "batch_size", "learning_rate", 0.5),
+    "a batch eight times as large": (now(batch_size=512), "batch_size", "all", 8**0.5),
+    "three times the data": (now(data=examples(1800)), "examples", "learning_rate", 1.0),
+    "twenty times the data": (now(data=examples(12_000)), "examples", "all", 1.0),
+    "some more data": (now(data=examples(700)), "examples", "keep", 1.0),
+    "twice the parameters": (now(model=model(parameters=20_000)), "parameters", "learning_rate", 2 ** (-1 / 3)),
+    "a hundred times the parameters": (now(model=model(parameters=1_000_000)), "parameters", "all", 100 ** (-1 / 3)),
+    "other layers": (now(model=model(layers={"Conv2d": 2, "ReLU": 1})), "layers", "all", 1.0),
+    "three times the steps": (now(steps=60), "steps", "learning_rate", 1.0),
+    "a few more steps": (now(steps=25), "steps", "keep", 1.0),
+    "another optimizer": (now(optimizer="sgd"), "optimizer", "all", 1.0),
+    "a major version": (now(versions={"torch": "3.0.1"}), "versions", "learning_rate", 1.0),
+    "another machine": (now(hardware=Hardware("another", 64, ("NVIDIA H200",))), "hardware", "keep", 1.0),
+    "a column that moved": (now(data=tw.fingerprint((X + MOVE, Y)).data), "drift", "learning_rate", 1.0),
+    "inputs in other units": (now(data=tw.fingerprint((X * 1000.0, Y)).data), "drift", "all", 1.0),
+    "more columns": (now(data=tw.fingerprint((np.hstack([X, X]), Y)).data), "shape", "all", 1.0),
+    "a class more": (now(data=tw.fingerprint((X, MORE)).data), "shape", "all", 1.0),
+    "other shares of the classes": (
+        now(data=tw.fingerprint((X, RNG.choice(3, 600, p=[0.6, 0.2, 0.2]))).data), "classes", "learning_rate", 1.0,
+    ),
+    "a year later, without data": (now(data=None, date="2027-01-01"), "age", "learning_rate", 1.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RULES)
+def test_each_rule(case: str) -> None:
+    later, what, verdict, rate = RULES[case]
+    change = only(later)
+    assert (change.what, change.verdict) == (what, verdict)
+    assert change.learning_rate == pytest.approx(rate, rel=1e-2)
+    assert "[" in change.why
+    assert "20" in change.why or "19" in change.why  # a year: who says so
+
+
+def test_nothing_changed_that_matters() -> None:
+    assert changes_between(THEN, THEN) == ()
+    assert changes_between(THEN, now(versions={"python": "4.0.0", "torch": "2.9.1", "jax": "1.0.0"})) == ()
+    assert changes_between(THEN, now(date="2027-01-01")) == ()  # the data were compared
+    assert changes_between(THEN, tw.Fingerprint()) == ()
+
+
+def test_under_sgd_the_rate_follows_the_batch_in_proportion() -> None:
+    (change,) = changes_between(now(optimizer="momentum"), now(optimizer="momentum", batch_size=256))
+    assert change.learning_rate == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("size", [60, 300, 5000])
+def test_two_halves_of_the_same_data_have_not_drifted(size: int) -> None:
+    rng = np.random.default_rng(size)
+    alarms = 0
+    for _ in range(40):
+        x = np.hstack([rng.normal(size=(size, 20)), rng.exponential(size=(size, 20)), rng.random((size, 10)) < 0.1])
+        y = rng.choice(10, size)
+        first, second = (
+            tw.fingerprint((x[part], y[part])).data for part in (slice(None, size // 2), slice(size // 2, None))
+        )
+        assert first is not None
+        assert second is not None
+        alarms += largest_shift(first, second)[1] >= 0.2 or moved_share(first, second) >= 0.1
+    assert alarms <= 1
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
+def test_one_moved_column_of_many_is_found(shift: float) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 30))
+    moved = rng.normal(size=(2000, 30))
+    moved[:, 17] += shift
+    first, second = tw.fingerprint(x).data, tw.fingerprint(moved).data
+    assert first is not None
+    assert second is not None
+    name, found = largest_shift(first, second)
+    assert name == "17"
+    assert shift - 0.35 < found < shift + 0.15
+
+
+# --- advice about a study ---------------------------------------------------------------------------------------------
+
+
+def objective(trial: tw.Trial) -> float:
+    return abs(math.log10(trial.params["learning_rate"]) + 2.0)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def study() -> tw.Study:
+    made = tw.Study(SPACE, seed=0)
+    made.run(objective, trials=8, executor="inline", progress=False, fingerprint=THEN)
+    return made
+
+
+def test_the_learning_rate_is_searched_around_where_it_is_expected(study: tw.Study) -> None:
+    advice = study.retune(now(batch_size=256))
+    found, best = advice.space(study.space), study.best.params
+    assert (advice.verdict, advice.tuned) == ("learning_rate", ("learning_rate",))
+    centre = 2.0 * best["learning_rate"]  # type: ignore[operator]
+    rate = found["learning_rate"]
+    assert isinstance(rate, tw.Float)
+    assert (rate.low, rate.default, rate.high) == pytest.approx((centre / 3, centre, centre * 3), rel=1e-3)
+    assert rate.prior is not None
+    assert set(found) == set(best)
+    for name in set(best) - {"learning_rate", "weight_decay"}:
+        assert found[name].count == 1
+        assert found[name].default_value == best[name]
+    assert found["weight_decay"].default_value == pytest.approx(best["weight_decay"] * 4.0 / 2.0, rel=1e-3)  # type: ignore[operator]
+    assert 3 <= advice.trials <= 5
+
+
+def test_the_next_study_starts_from_the_centre_and_the_old_best(study: tw.Study) -> None:
+    advice = study.retune(now(batch_size=256))
+    again = tw.Study(advice.space(study.space), seed=1)
+    for _ in range(2):  # a second time changes nothing
+        advice.apply(again)
+    again.run(objective, trials=advice.trials, executor="inline", progress=False)
+    rates = [trial.params["learning_rate"] for trial in again.trials]
+    assert rates[0] == study.best.params["learning_rate"]
+    assert rates[1] == advice.around["learning_rate"]  # type: ignore[index]
+    assert len(set(rates)) == advice.trials
+
+
+def test_everything_is_tuned_again_from_the_old_best(study: tw.Study) -> None:
+    advice = study.retune(now(optimizer="sgd", data=tw.fingerprint((X * 1000.0, Y)).data))
+    found = advice.space(study.space)
+    assert advice.verdict == "all"
+    assert set(found) == set(SPACE)
+    assert found.default() == study.best.params
+    for name, parameter in found.items():
+        assert parameter.count == SPACE[name].count
+    assert advice.trials == 5 * len(SPACE)
+
+
+def test_a_rate_that_has_to_leave_its_range_takes_the_range_along(study: tw.Study) -> None:
+    high = tw.Study(tw.Space(lr=tw.Float(1e-4, 2e-2, scale="log")), seed=0)
+    high.run(lambda trial: -trial.params["lr"], trials=5, executor="inline", progress=False, fingerprint=THEN)
+    advice = high.retune(now(batch_size=1024))
+    (parameter,) = advice.space(high.space).values()
+    assert isinstance(parameter, tw.Float)
+    assert parameter.high == parameter.default == pytest.approx(4.0 * high.best.params["lr"], rel=1e-3)  # type: ignore[operator]
+
+
+def test_a_batch_size_of_the_space_is_compared_and_set() -> None:
+    space = tw.Space(lr=tw.Float(1e-4, 1.0, scale="log"), batch_size=tw.Choice([32, 64], ordered=True))
+    made = tw.Study(space, seed=0)
+    made.run(lambda trial: trial.params["lr"], trials=5, executor="inline", progress=False)
+    batch = made.best.params["batch_size"]
+    advice = made.retune(tw.fingerprint(batch_size=4 * batch))  # type: ignore[operator]
+    assert advice.verdict == "learning_rate"
+    assert advice.space(space)["batch_size"].default_value == 4 * batch  # type: ignore[operator]
+
+
+def test_without_a_learning_rate_the_first_tier_is_tuned() -> None:
+    made = tw.Study(tw.Space(depth=tw.Int(1, 9, tier=2), C=tw.Float(1e-3, 1e3, scale="log", tier=1)), seed=0)
+    made.run(lambda trial: trial.params["C"], trials=4, executor="inline", progress=False, fingerprint=THEN)
+    assert made.retune(now(steps=60)).tuned == ("C",)
+
+
+def test_advice_prints_what_to_do_and_why(study: tw.Study) -> None:
+    told = str(study.retune(now(batch_size=256, data=None, hardware=Hardware("another", 64, ()))))
+    assert told.startswith("tune learning_rate again and keep the rest: 4 trials\n  learning_rate = ")
+    assert "learning rate: the batch size is 256 and was 64 (x4)\n" in told
+    assert "Goyal et al. 2017, section 2.1" in told
+    assert "keep: the machine has 64 cores of another and had 2 cores of a processor" in told
+    assert told.endswith("not compared: data")
+    assert str(study.retune(THEN)) == "keep what was found"
+
+
+def test_a_study_without_results_or_fingerprint_is_no_error() -> None:
+    empty = tw.Study(SPACE, seed=0)
+    advice = empty.retune()
+    assert (advice.verdict, advice.around) == ("keep", None)
+    assert advice.space(SPACE) == SPACE
+    several = tw.Study(SPACE, ["a", "b"], seed=0)
+    several.run(lambda t: {"a": 1.0, "b": 2.0}, trials=1, executor="inline", progress=False, fingerprint=THEN)
+    assert several.retune(now(batch_size=512)).verdict == "all"
+    with pytest.raises(TypeError, match="retune expected a fingerprint, got 3"):
+        empty.retune(3)  # type: ignore[arg-type]
+
+
+def test_every_choice_of_what_changed_gives_a_space_that_can_be_searched(study: tw.Study) -> None:
+    for later, *_ in RULES.values():
+        advice = study.retune(later)
+        space = advice.space(study.space)
+        assert space.default() == advice.around
+        rng = np.random.default_rng(0)
+        assert all(space.check(space.sample(rng)) for _ in range(20))
+        assert isinstance(advice, Advice)
+        json.dumps(advice.to_json())
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from tunewell.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    here = tw.fingerprint((X, Y), 10_000, batch_size=64, steps=20, optimizer="adamw")
+    with tw.Study(SPACE, name="s", storage="tunewell.db", seed=0) as study:
+        study.run(objective, trials=4, executor="inline", progress=False, fingerprint=here)
+        assert [event.fingerprint for event in study.events if isinstance(event, Fingerprinted)] == [here]
+    call: Callable[..., Result] = lambda *given: CliRunner().invoke(app, ["retune", *given])  # noqa: E731
+    told = call()
+    assert (told.exit_code, told.stdout) == (0, "keep what was found\n  not compared: data, model, batch_size, steps\n")
+    told = call("s", "--batch-size", "256", "--examples", "1800")
+    assert told.exit_code == 1
+    assert "the batch size is 256 and was 64 (x4)" in told.stdout
+    assert "the number of examples is 1,800 and was 600 (x3)" in told.stdout
+    assert "the space to search next: Space(\n    learning_rate=Float(" in told.stdout
+    told = call("--optimizer", "sgd", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["verdict"]) == (1, "all")
+    (tmp_path / "now.json").write_text(tw.fingerprint((X * 1000.0, Y), 10_000).to_json())
+    told = call("--now", "now.json")
+    assert told.exit_code == 1
+    assert "the inputs are others" in told.stdout
+    told = call("--now", "none.json")
+    assert (told.exit_code, told.stderr) == (2, "tunewell: No such file or directory: none.json\n")
+    shown = CliRunner().invoke(app, ["show", "s"]).stdout
+    assert "fingerprint  data 600 x 4, 3 classes; model 10,000 parameters; batch_size 64" in shown

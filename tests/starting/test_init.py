@@ -1,0 +1,316 @@
+"""``tunewell init``: study files that run, explained and without findings; what is read off a script, and its call."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import tunewell as tw
+from tunewell.cli import app
+from tunewell.lint import Plan, lint
+from tunewell.starting import FRAMEWORKS, TASKS, Answers, read_script, write_study
+from tunewell.starting.planning import EXAMPLES, OPTIMIZER
+from tunewell.starting.wrapping import changed_lines
+
+EVERY = list(itertools.product(FRAMEWORKS, TASKS, [6, 30, 150]))
+Init = Callable[..., Result]
+
+
+@pytest.fixture
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*given: str, input: str | None = None) -> Result:
+        result = CliRunner().invoke(app, ["init", *given], input=input)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return run
+
+
+def space_of(text: str) -> tw.Space:
+    """Return the space of a study file without importing frameworks."""
+    (node,) = [
+        node for node in ast.parse(text).body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "space"
+    ]
+    return eval(ast.unparse(node.value), {"tw": tw})  # type: ignore[no-any-return]
+
+
+def fixed_of(text: str) -> dict[str, Any]:
+    (node,) = [
+        node for node in ast.parse(text).body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "fixed"
+    ]
+    return ast.literal_eval(node.value)  # type: ignore[no-any-return]
+
+
+def run(folder: Path, *command: str | Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# --- without a script -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("framework", "task", "trials"), EVERY)
+@pytest.mark.parametrize("metric", ["val_loss", "val_accuracy"])
+def test_nothing_is_found_in_a_study_file(framework: str, task: str, trials: int, metric: str) -> None:
+    answers = Answers(task, framework, metric=metric, trials=trials)
+    space = space_of(write_study(answers))
+    goals = ((metric, "max" if metric == "val_accuracy" else "min"),)
+    plan = Plan(space, answers.domain, OPTIMIZER[framework], trials, EXAMPLES[task], goals=goals)
+    assert lint(plan) == ()
+    assert lint(Plan(space, trials=trials, goals=goals)) == ()
+
+
+@pytest.mark.parametrize(("framework", "task", "trials"), EVERY)
+def test_every_parameter_is_explained_and_few_trials_search_few(framework: str, task: str, trials: int) -> None:
+    text = write_study(Answers(task, framework, trials=trials))
+    space, fixed = space_of(text), fixed_of(text)
+    assert 1 <= len(space) <= max(1, trials // 5)
+    assert next(iter(space)) == "learning_rate"
+    if trials == 150:
+        assert "dropout" in space or "l2" in space
+    assert not set(space) & set(fixed)
+    assert f"TRIALS = {trials}  #" in text
+    for name in space:
+        assert re.search(rf"    # {name}: .+\.\n(    #   .+\n)+    {name}=tw\.", text)
+    assert "$" not in text
+    assert all(len(line) <= 120 for line in text.splitlines())
+    for line in text.splitlines():
+        if re.match(r"[A-Z]+(, [A-Z]+)? = ", line):
+            assert "  # " in line, line
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_study_file_runs_to_its_end(task: str, init: Init, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    assert init("-y", "--task", task, "--framework", "sklearn", "--trials", "3", "-w", "1").exit_code == 0
+    short = re.sub(r"^(EPOCHS) = \d+", r"\1 = 2", (tmp_path / "study.py").read_text(), flags=re.M)
+    (tmp_path / "study.py").write_text(short.replace("SEEDS = (1, 2, 3, 4, 5)", "SEEDS = (1, 2)"))
+    said = run(tmp_path, "study.py")
+    for word in ("baseline", "search", "fit", "confirm", "report"):
+        assert re.search(rf"^{word}:  ? *\S", said, re.M), said
+    study = tw.open(str(tmp_path / "tunewell.db"), "study")
+    assert [trial.status for trial in study.trials] == ["completed"] * 3
+    assert study.trials[0].origin == "default"
+    assert study.history.fingerprint is not None
+    assert study.history.fingerprint.data is not None
+    assert (tmp_path / "study-report.html").is_file()
+
+
+def test_with_pytorch_it_trains_and_goes_on_from_a_checkpoint(init: Init, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    assert init("-y", "--task", "image", "--framework", "torch", "--trials", "30", "-o", "digits.py").exit_code == 0
+    (tmp_path / "go.py").write_text(
+        "import digits, tunewell as tw\n"
+        "digits.EPOCHS = 3\n"
+        "study = tw.Study(digits.space, digits.METRIC, scheduler=tw.schedulers.Asha(max_steps=3), seed=0)\n"
+        "study.run(digits.train, trials=4, executor='inline', progress=False)\n"
+        "losses = [value for _, value in study.best.curve('val_loss')]\n"
+        "assert len(losses) == 3 and losses[-1] < losses[0], losses\n"
+        "assert any(len(trial.stretches) > 1 for trial in study.trials)\n"
+    )
+    run(tmp_path, "go.py")
+
+
+def test_questions_are_asked_and_answered(init: Init, tmp_path: Path) -> None:
+    told = init(input="tabular\nsklearn\n3\n2\nval_accuracy\n")
+    assert told.exit_code == 0
+    assert told.stdout.count("?") == 5
+    text = (tmp_path / "study.py").read_text()
+    assert 'METRIC, MODE = "val_accuracy", "max"' in text
+    assert "MINUTES = 3 " in text
+    assert "WORKERS = 2 " in text
+    assert "load_breast_cancer" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["-y", "--task", "imge"], "unknown task 'imge': did you mean 'image'?"),
+        (["-y", "--framework", "caffe"], "unknown framework 'caffe': choose one of 'torch', 'sklearn'"),
+        (["-y", "--metric", "bleu"], "the objective reports val_loss and val_accuracy, got the metric 'bleu'"),
+        (["-y", "--minutes", "0"], "expected the time as minutes above 0, got 0.0"),
+        (["-y", "--workers", "0"], "expected at least one training at a time, got 0"),
+        (["-y", "-o", "there.py"], "File exists, say --force or another --output: there.py"),
+        (["-y", "none.py"], "No such file or directory: none.py"),
+        (["-y", "bad.py"], "expected Python in bad.py, got a syntax error in line 1"),
+        (["-y", "there.py"], "expected a learning rate, a batch size or another known hyperparameter in there.py"),
+        ([], "expected answers on standard input, found its end: say --yes, or give options"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(given: list[str], sentence: str, init: Init, tmp_path: Path) -> None:
+    (tmp_path / "there.py").write_text("print('hello')\n")
+    (tmp_path / "bad.py").write_text("def :\n")
+    told = init(*given)
+    assert told.exit_code == 2
+    assert f"tunewell: {sentence}" in told.stderr
+    assert not (tmp_path / "study.py").exists()
+    assert (tmp_path / "there.py").read_text() == "print('hello')\n"
+
+
+# --- with a script ----------------------------------------------------------------------------------------------------
+
+FUNCTION = """
+import math
+
+EPOCHS = 3
+
+
+def train_network(lr=0.02, weight_decay=1e-4, batch_size=48, epochs=EPOCHS, seed=0):
+    return (math.log10(lr) + 2) ** 2 + weight_decay + seed * 1e-9
+
+
+if __name__ == "__main__":
+    print(train_network())
+"""
+OPTIONS = """
+import argparse
+import math
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", "-l", type=float, default=0.02)
+parser.add_argument("--batch-size", type=int, default=64)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--data", default="somewhere")
+args = parser.parse_args()
+for epoch in range(3):
+    print(f"epoch {epoch} train loss: 9.0 val loss: {(math.log10(args.lr) + 2) ** 2 + 1 / (1 + epoch):.6f}")
+"""
+LINES = """
+from torch import nn, optim
+from torch.utils.data import DataLoader
+
+net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 2))
+optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True)  # größe
+loader = DataLoader([], batch_size=128, shuffle=True)
+for epoch in range(10):
+    ...
+"""
+
+
+def script(folder: Path, text: str) -> Path:
+    (folder / "training.py").write_text(text)
+    return folder / "training.py"
+
+
+def test_what_a_script_says_is_read(tmp_path: Path) -> None:
+    found = read_script(script(tmp_path, LINES))
+    assert (found.framework, found.optimizer, found.guarded) == ("torch", "sgd", False)
+    assert {s.known: s.value for s in found.settings} == {
+        "dropout": 0.3, "learning_rate": 0.05, "momentum": 0.9, "batch_size": 128,
+    }  # fmt: skip
+    found = read_script(script(tmp_path, OPTIONS))
+    assert {s.written: (s.value, s.how, s.owner) for s in found.settings} == {
+        "lr": (0.02, "option", "--lr"),
+        "batch_size": (64, "option", "--batch-size"),
+    }
+    found = read_script(script(tmp_path, FUNCTION))
+    assert found.guarded
+    assert found.train_function is not None
+    assert found.train_function.name == "train_network"
+    assert {s.written: s.value for s in found.settings if s.how == "argument"} == {
+        "lr": 0.02, "weight_decay": 1e-4, "batch_size": 48, "epochs": None,
+    }  # fmt: skip
+
+
+def test_switches_names_and_lengths_are_not_searched(init: Init, tmp_path: Path) -> None:
+    options = [
+        '"--learning-rate", type=float, default=3.0',
+        '"--nesterov", action="store_true"',
+        '"--optimizer", default="lion"',
+        '"--epochs", type=int, default=3',
+        '"-b", "--batch", type=int, default=20',
+    ]
+    lines = "".join(f"parser.add_argument({option})\n" for option in options)
+    script(tmp_path, "import argparse\nparser = argparse.ArgumentParser()\n" + lines)
+    assert init("training.py", "-y", "--trials", "50").exit_code == 0
+    space = space_of((tmp_path / "study.py").read_text())
+    assert set(space) == {"learning_rate", "batch"}
+    rate, batch = space["learning_rate"], space["batch"]
+    assert isinstance(rate, tw.Float)
+    assert isinstance(batch, tw.Choice)
+    assert rate.default == rate.high == 3.0  # the range is widened to where the script stands
+    assert 20 in batch.choices
+    assert batch.default == 20
+
+
+def test_a_function_that_needs_something_else_is_not_called(tmp_path: Path) -> None:
+    assert read_script(script(tmp_path, "def train(lr, epochs):\n    return 1\n")).train_function is None
+    assert read_script(script(tmp_path, "def train(lr, model):\n    return 1\n")).train_function is None
+    assert read_script(script(tmp_path, "def train(lr=0.1):\n    pass\n")).train_function is None
+    assert not read_script(script(tmp_path, "def train(lr=0.1):\n    return 1\ntrain()\n")).guarded
+
+
+@pytest.mark.parametrize("text", [FUNCTION, OPTIONS], ids=["function", "options"])
+def test_a_script_is_wrapped_and_runs(text: str, init: Init, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    script(tmp_path / "code", text)
+    told = init("code/training.py", "-y", "--trials", "6", "-w", "1")
+    assert told.exit_code == 0, told.stderr
+    written = (tmp_path / "study.py").read_text().replace("SEEDS = (1, 2, 3)", "SEEDS = (1, 2)")
+    space = space_of(written)
+    assert list(space) == ["lr"]
+    assert space["lr"].default == 0.02
+    assert fixed_of(written)["batch_size"] in (48, 64)
+    (tmp_path / "study.py").write_text(written)
+    said = run(tmp_path, "study.py")
+    assert re.search(r"^confirm: +val_loss, winner minus default: [-+][\d.]+", said, re.M), said
+    study = tw.open(str(tmp_path / "tunewell.db"), "study")
+    assert [trial.status for trial in study.trials] == ["completed"] * 6
+    assert study.best.value < study.trials[0].value
+    assert len({trial.value for trial in study.trials}) > 3
+    if text is OPTIONS:
+        assert [step for step, _ in study.best.curve("val_loss")] == [1, 2]
+
+
+def test_otherwise_the_lines_to_change_are_shown(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, LINES)
+    told = init("training.py", "-y", "--trials", "30")
+    assert told.exit_code == 0
+    assert told.stdout.startswith("study.py needs training.py to be changed: the lines are in the file")
+    text = (tmp_path / "study.py").read_text()
+    assert "# -optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True)  # größe\n" in text
+    after = "lr=config['learning_rate'], momentum=config['momentum'], nesterov=True)  # größe"
+    assert f"# +optimizer = optim.SGD(net.parameters(), {after}\n" in text
+    assert "nn.Dropout(config['dropout'])" in text
+    assert set(space_of(text)) | set(fixed_of(text)) == {"learning_rate", "momentum", "batch_size", "dropout"}
+    assert "NotImplementedError" in text
+
+
+def test_the_changed_lines_are_python_again(tmp_path: Path) -> None:
+    found = read_script(script(tmp_path, LINES))
+    added = [line[1:] for line in changed_lines(found, found.settings) if line.startswith("+")]
+    assert len(added) == 3
+    for line in added:
+        ast.parse(line)
+
+
+@pytest.mark.parametrize("text", [FUNCTION, OPTIONS, LINES], ids=["function", "options", "lines"])
+def test_nothing_is_found_in_the_study_file_of_a_script(text: str, init: Init, tmp_path: Path) -> None:
+    script(tmp_path, text)
+    assert init("training.py", "-y", "--task", "image", "--trials", "50").exit_code == 0
+    space = space_of((tmp_path / "study.py").read_text())
+    codes = {finding.code for finding in space.lint(trials=50)}
+    assert codes <= {"odd-batch-size"}
