@@ -57,6 +57,16 @@ def test_pytorch_checkpoints(tmp_path):
         assert [report.step for report in trial.reports] == list(range(1, trial.step + 1))
 
 
+def test_tiered_plans(tmp_path):
+    """The page shows what the example prints, and its Python runs."""
+    page = (ROOT / "docs/tiered.md").read_text(encoding="utf-8")
+    said = python(tmp_path, ROOT / "examples/tiered_plans.py").strip().split("\n\n")
+    assert len(said) == 7
+    assert re.findall(r"```text\n(.*?)\n```", page, re.DOTALL) == said
+    (block,) = BLOCK.finditer(page)
+    assert python(tmp_path, "-c", block["code"]).startswith("plan for 30 trials")
+
+
 def test_scikit_learn(tmp_path):
     pytest.importorskip("sklearn")
     said = python(tmp_path, ROOT / "examples/scikit_learn.py", "8")

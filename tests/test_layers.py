@@ -15,7 +15,7 @@ ROOT = Path(tunewell.__file__).parent
 
 # From the ground up. A module may import from its own row or from rows above it in this list.
 LAYERS = [
-    ["scales", "values", "knowledge", "parameters", "lint", "space", "numerics", "identity", "registry"],
+    ["scales", "values", "knowledge", "parameters", "lint", "space", "tiers", "numerics", "identity", "registry"],
     ["fingerprints", "events"],
     ["records", "rungs", "sofar", "history"],
     ["protocols", "surrogate"],
@@ -31,7 +31,7 @@ LAYERS = [
 PUBLIC = {
     "Choice", "Finding", "Fingerprint", "Float", "Halted", "History", "Int", "JournalError", "ObjectiveError", "Prior",
     "Space", "Status", "Study", "Trial", "TrialRecord", "__version__", "delete", "executors", "fingerprint",
-    "knowledge", "open", "samplers", "schedulers", "testing",
+    "knowledge", "open", "samplers", "schedulers", "strategies", "testing",
 }  # fmt: skip
 
 

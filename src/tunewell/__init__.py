@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tunewell import knowledge as knowledge
     from tunewell import samplers as samplers
     from tunewell import schedulers as schedulers
+    from tunewell import strategies as strategies
     from tunewell import testing as testing
     from tunewell.driver import ObjectiveError as ObjectiveError
     from tunewell.events import Status as Status
@@ -55,7 +56,7 @@ _HOMES = {
     "fingerprint": "fingerprinting",
     "open": "study",
 }
-_MODULES = ("executors", "knowledge", "samplers", "schedulers", "testing")
+_MODULES = ("executors", "knowledge", "samplers", "schedulers", "strategies", "testing")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 

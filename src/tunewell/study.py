@@ -61,6 +61,8 @@ from tunewell.schedulers import SCHEDULERS
 from tunewell.schedules import Schedule, schedule_of
 from tunewell.space import Space
 from tunewell.storages import directory_of, no_such_study, only_name
+from tunewell.strategies.plan import TieredPlan, only_total
+from tunewell.strategies.plan import plan_of as plan_of_tiers
 from tunewell.surrogate.incumbent import incumbent
 from tunewell.trial import Trial, returned_metrics
 
@@ -506,6 +508,33 @@ class Study:
             TypeError: ``now`` is no fingerprint.
         """
         return advise(self.refresh(), take_fingerprint() if now is None else now)
+
+    def plan(
+        self,
+        *,
+        trials: int | None = None,
+        steps: int | None = None,
+        seconds: float | None = None,
+        training: float | None = None,
+        domain: str | None = None,
+        optimizer: str | None = None,
+    ) -> TieredPlan:
+        """Return how a tiered search would spend a budget on the space; print it, or change it and keep to it.
+
+        ``tw.strategies.Tiered(plan=plan)`` is the sampler that does.
+
+        Args:
+            trials, steps, seconds: one total, as for :meth:`run`; none of them: those of the newest run.
+            training: what one full training costs in that unit; None: what those of the study took.
+            domain: where it is tuned, a key of :data:`tunewell.knowledge.DOMAINS`; None: as the sampler says, generic.
+            optimizer: under which, a key of :data:`tunewell.knowledge.OPTIMIZERS`; None: as the sampler says, any.
+
+        Raises:
+            ValueError: several totals, one that is not above 0, an unknown domain or optimizer.
+        """
+        Budget(trials, seconds, steps)
+        given = {"trials": trials, "steps": steps, "seconds": seconds}
+        return plan_of_tiers(self.refresh(), only_total(given), training, domain, optimizer)
 
     def schedule(self, trial: Trial | int | None = None) -> Schedule:
         """Return the values that a trial lived through, step by step: its own, and before its fork its ancestors'.

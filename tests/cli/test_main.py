@@ -24,7 +24,7 @@ COMMAND = [sys.executable, "-m", "tunewell.cli"]
 
 def test_the_help_lists_the_commands_and_the_exit_statuses(tunewell: Tunewell) -> None:
     out = re.sub(r"\s+", " ", tunewell("--help").stdout)
-    for command in ("ls", "show", "best", "report", "export", "replay", "explain", "lint", "delete", "demo"):
+    for command in ("ls", "show", "best", "report", "export", "replay", "explain", "lint", "plan", "delete", "demo"):
         assert f" {command} " in out
     assert "Exit status: 0 all is well; 1 the answer is no" in out
     assert "130 interrupted" in out

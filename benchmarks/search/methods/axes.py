@@ -50,6 +50,20 @@ def flat(space: Space, described: Sequence[Axis], said: Mapping[str, Any]) -> di
     return _inside(space, {name: values[name] for name in space.active(values)})
 
 
+def said(space: Space, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a peer says for a configuration of the space: the other way round from ``Axis.value``."""
+    described = {axis.name: axis for axis in axes(space)}
+    return {name: _said(described[name], value) for name, value in config.items()}
+
+
+def _said(axis: Axis, value: Any) -> Any:
+    if axis.kind == "category":
+        return value
+    if axis.choices:
+        return list(axis.choices).index(value)
+    return min(max(1 - value, axis.low), axis.high) if axis.reverse else value
+
+
 def active(axis: Axis, config: Mapping[str, Any]) -> bool:
     """Tell whether an axis exists, given the values of its parents."""
     return all(parent in config and config[parent] in values for parent, values in (axis.when or {}).items())

@@ -36,6 +36,10 @@ class Optuna:
         """End it."""
         self._study.tell(ticket, list(losses))
 
+    def enqueue(self, said: dict[str, Any]) -> None:
+        """Put a configuration first in line, in the words of the axes."""
+        self._study.enqueue_trial(said)
+
     def add(self, configs: Sequence[dict[str, float]], losses: Sequence[float]) -> None:
         """Take in trials that are finished; all axes are floats from 0 to 1."""
         unit = optuna.distributions.FloatDistribution(0.0, 1.0)

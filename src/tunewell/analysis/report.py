@@ -54,6 +54,7 @@ from tunewell.analysis.words import (
 from tunewell.events import Noted
 from tunewell.history import History, TrialRecord
 from tunewell.surrogate.spending import in_words
+from tunewell.surrogate.tiering_words import came_of_it
 
 TIP_PARAMETERS = 14
 NOTES = 200
@@ -252,13 +253,15 @@ def _history(digest: Digest) -> str:
         return ""
     numbers = improvements(digest, 0)[0] if len(digest.history.goals) == 1 else []
     words = ""
+    tiers = "".join(f"<li>{escape(unbroken(line))}</li>" for line in came_of_it(digest.history))
     if numbers and len(digest.trials) > 1:
         since = len(digest.trials) - 1 - numbers[-1]
         times = counted(len(numbers) - 1, "time") if len(numbers) > 1 else "never"
         words = f"The best value improved {times} after the first. " + (
             f"{counted(since, 'trial')} started after the best one." if since else "The newest trial is the best."
         )
-    return f"{_paragraph(words)}{_paragraph(digest.drawn_note, 'remark')}{chart}"
+    plan = f'<p>The plan, tier by tier, and what came of it:</p><ol class="notes">{tiers}</ol>' if tiers else ""
+    return f"{_paragraph(words)}{plan}{_paragraph(digest.drawn_note, 'remark')}{chart}"
 
 
 def _curves(digest: Digest) -> str:

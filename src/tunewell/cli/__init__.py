@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tunewell.cli import again, check, demo, knowing, look, remove, start, take
+from tunewell.cli import again, check, demo, knowing, look, planning, remove, start, take
 
 _EPILOG = (
     "Exit status: 0 all is well; 1 the answer is no (no best trial yet, a mismatch, nothing found, lint found "
@@ -33,6 +33,7 @@ for command in (look.ls, look.show, look.best, take.report, take.export, take.sc
 app.command()(check.replay)
 app.command()(knowing.explain)
 app.command()(knowing.lint)
+app.command()(planning.plan)
 app.command()(start.init)
 app.command()(again.retune)
 app.command()(remove.delete)

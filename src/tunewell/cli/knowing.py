@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tunewell.cli.output import as_json, table
-from tunewell.cli.storage import DEFAULT, NO, Json, Mistake, Storage, read, told_in_a_sentence
+from tunewell.cli.storage import DEFAULT, NO, Json, Storage, read, told_in_a_sentence
 
 if TYPE_CHECKING:
     from tunewell.lint import Plan
@@ -101,25 +100,12 @@ def _of_file(path: Path, domain: str | None, given: dict[str, Any]) -> dict[str,
         FileNotFoundError: there is no such file.
         Mistake: it has none, or it fails.
     """
+    from tunewell.cli.files import spaces_and_studies
     from tunewell.lint import Plan
     from tunewell.plans import plan_of
-    from tunewell.space import Space
     from tunewell.study import Study
 
-    if not path.is_file():
-        raise FileNotFoundError(2, "No such file", str(path))
-    try:
-        names = runpy.run_path(str(path), run_name="tunewell_lint")
-    except Exception as error:
-        raise Mistake(f"expected {path} to run, got {type(error).__name__}: {error}") from error
-    studies = {name: value for name, value in names.items() if isinstance(value, Study)}
-    seen = [study.space for study in studies.values()]
-    plans = {name: plan_of(study.history, domain, **given) for name, study in studies.items()}
-    for name, value in names.items():
-        if isinstance(value, Space) and not any(value == space for space in seen):
-            plans[name] = Plan(value, domain=domain, **given)
-    if not plans:
-        raise Mistake(
-            f"expected a tw.Space or tw.Study at the top level of {path}, found none: move one out of its function"
-        )
-    return plans
+    return {
+        name: plan_of(each.history, domain, **given) if isinstance(each, Study) else Plan(each, domain=domain, **given)
+        for name, each in spaces_and_studies(path).items()
+    }

@@ -12,15 +12,20 @@ from tunewell.console.text import counts, duration, goal, measured, params, plur
 from tunewell.history import History
 from tunewell.surrogate.incumbent import incumbent
 from tunewell.surrogate.spending import in_words
+from tunewell.surrogate.tiering_words import came_of_it
 
 
 def summary(history: History, storage: str | None, ended: str) -> list[str]:
-    """Return the summary, three to seven lines. ``ended`` says why the run did; ``storage`` is for the command."""
+    """Return the summary: three to seven lines, and one for each tier of a tiered search.
+
+    ``ended`` says why the run did; ``storage`` is for the command.
+    """
     return [
         *_best(history),
         f"{plural(len(history.trials), 'trial')}: {counts(history)}; {plural(history.steps_done, 'step')} "
         f"in {duration(history.active_seconds)}",
         *([f"scheduler: {chosen}"] if (chosen := in_words(history)) and history.trials else []),
+        *came_of_it(history),
         f"ended: {ended}",
         *([f"next: {command('report', history.name, storage)}"] if storage is not None else []),
     ]

@@ -16,6 +16,7 @@ SAMPLERS = Registry(
         "cmaes": "tunewell.samplers.cmaes:CMAES",
         "ehvi": "tunewell.samplers.ehvi:EHVI",
         "coarse_to_fine": "tunewell.strategies.coarse_to_fine:CoarseToFine",
+        "tiered": "tunewell.strategies.tiered:Tiered",
         "evolution": "tunewell.samplers.evolution:Evolution",
         "de": "tunewell.samplers.evolution:DE",
         "perturb": "tunewell.samplers.evolution:Perturb",

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunewell.history import History
 from tunewell.numerics import acquisition, gp
+from tunewell.numerics.kernels import Indices
 from tunewell.samplers.sobol import Sobol
 from tunewell.samplers.untried import untried
 from tunewell.scales import Floats
@@ -105,8 +107,39 @@ class Mixture:
         return total, np.einsum("km,kmd->md", np.exp(values - total), slopes)
 
 
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """A part of the cube to search: some columns vary, the others stay where they are.
+
+    Attributes:
+        columns: those that vary, shape ``(k,)``.
+        base: where the others stay, shape ``(d,)``, without NaN.
+    """
+
+    columns: Indices
+    base: Floats
+
+    def hold(self, units: Floats) -> Floats:
+        """Return coordinates of shape ``(n, d)`` moved into the slice."""
+        held = np.tile(self.base, (len(units), 1))
+        held[:, self.columns] = units[:, self.columns]
+        return held
+
+    def moving(self, d: int) -> NDArray[np.bool_]:
+        """Return which of ``d`` columns vary."""
+        varied = np.zeros(d, dtype=np.bool_)
+        varied[self.columns] = True
+        return varied
+
+
 def best_units(
-    cube: Cube, target: Term, top: Floats, candidates: int, rng: np.random.Generator, believed: Floats | None = None
+    cube: Cube,
+    target: Term,
+    top: Floats,
+    candidates: int,
+    rng: np.random.Generator,
+    believed: Floats | None = None,
+    part: Slice | None = None,
 ) -> Floats:
     """Return coordinates where ``target`` is large, shape ``(k, d)``, the largest first.
 
@@ -117,21 +150,25 @@ def best_units(
         candidates: points to begin with, half of them near ``top``.
         rng: draws them.
         believed: points that follow a belief, which stand for some of the random ones.
+        part: the slice of the cube that is searched; None: all of it.
     """
+    snap = cube.snap if part is None else lambda units: cube.snap(part.hold(units))
     d, half = len(cube.counts), candidates // 2
     world = rng.random((half, d))
     if believed is not None:
         world[: len(believed)] = believed[:half]
     near = cube.mutate(top[rng.integers(len(top), size=candidates - half)], rng, (-3.0, -0.5), 5)
-    units = cube.snap(np.concatenate([world, near]))
+    units = snap(np.concatenate([world, near]))
     value = target.value(units)
     order = np.argsort(-value, kind="stable")
     begin = units[np.concatenate([order[: _CLIMBERS[0]], order[order < half][: _CLIMBERS[1]]])]
     free = cube.smooth & ~np.isnan(begin)
-    climbed = cube.snap(np.nan_to_num(acquisition.climb(target.value_and_slopes, begin, free, _CLIMBS), nan=0.5))
+    if part is not None:
+        free &= part.moving(d)
+    climbed = snap(np.nan_to_num(acquisition.climb(target.value_and_slopes, begin, free, _CLIMBS), nan=0.5))
     found = target.value(climbed)
     best = climbed[np.argsort(-found, kind="stable")[:2]]
-    fine = cube.snap(cube.mutate(best[rng.integers(len(best), size=48)], rng, (-4.0, -1.5), 3))
+    fine = snap(cube.mutate(best[rng.integers(len(best), size=48)], rng, (-4.0, -1.5), 3))
     units = np.concatenate([climbed, fine, units[order[:32]]])
     value = np.concatenate([found, target.value(fine), value[order[:32]]])
     return units[np.argsort(-value, kind="stable")]
@@ -163,8 +200,11 @@ def ranked(
     top: Floats,
     candidates: int,
     rng: np.random.Generator,
+    part: Slice | None = None,
 ) -> Iterator[Config]:
     """Yield configurations that have not been tried, those with a large acquisition, the largest first.
+
+    With ``part`` only those of a slice; there may be none.
 
     Raises:
         Exhausted: everything has been tried.
@@ -172,14 +212,25 @@ def ranked(
     done = tried(space, history)
     if cube.size <= _LISTED:
         units = space.encode(untried(space, history, rng))
+        if part is not None:
+            units = units[_inside(cube, part, units)]
         units = units[np.argsort(-target.value(units), kind="stable")]
     else:
         follow = drawn(cube, space, history, candidates // 4, rng)
-        units = best_units(cube, target, top, candidates, rng, follow)
+        units = best_units(cube, target, top, candidates, rng, follow, part)
     for unit in units:
         config = space.decode_one(np.nan_to_num(unit, nan=0.5).tolist())
         if values_of(space, config) not in done:
             yield config
+
+
+def _inside(cube: Cube, part: Slice, units: Floats) -> NDArray[np.bool_]:
+    """Return which rows lie in a slice; a column that is not active lies anywhere."""
+    held = cube.snap(part.base[None, :])[0]
+    gaps = np.abs(units - held)
+    gaps[:, part.columns] = 0.0
+    inside: NDArray[np.bool_] = (np.isnan(gaps) | (gaps < 1e-9)).all(axis=1)
+    return inside
 
 
 def first(cube: Cube, space: Space, history: History, rng: np.random.Generator) -> Config:

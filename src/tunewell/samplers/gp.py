@@ -103,10 +103,7 @@ class GP:
 
     def next(self, view: View, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return what the acquisition function says, given what the processes see."""
-        terms = [self._promise(view, history.suggested, rng), *view.conditions]
-        if view.none_allowed and view.conditions:  # first find out where the constraints are kept
-            terms = view.conditions
-        target = Sum(terms)
+        target = self.target(view, history.suggested, rng)
         try:
             config = largest(view.cube, space, history, target, view.top, self.candidates, rng)
         except Exhausted:
@@ -115,7 +112,13 @@ class GP:
             again = view.top[int(np.argmax(target.value(view.top)))]
             config = space.decode_one(np.nan_to_num(again, nan=0.5).tolist())
             return Suggestion(config, "once more, for the losses are noisy and everything has been tried")
-        return Suggestion(config, self._reason(view, space, config, history.suggested))
+        return Suggestion(config, self.reason(view, space, config, history.suggested))
+
+    def target(self, view: View, suggested: int, rng: np.random.Generator) -> Term:
+        """Return what is maximised, given the number of suggestions so far."""
+        if view.none_allowed and view.conditions:  # first find out where the constraints are kept
+            return Sum(view.conditions)
+        return Sum([self._promise(view, suggested, rng), *view.conditions])
 
     def _promise(self, view: View, suggested: int, rng: np.random.Generator) -> Term:
         """Return the term that says how promising a point is."""
@@ -135,7 +138,7 @@ class GP:
             [each.log_share for each in view.explanations],
         )
 
-    def _reason(self, view: View, space: Space, config: Config, suggested: int) -> str:
+    def reason(self, view: View, space: Space, config: Config, suggested: int) -> str:
         """Say in words why this configuration."""
         mean, std = (float(each[0]) for each in view.model.predict(space.encode([config])[:, view.cube.free]))
         better = 100.0 * float(ndtr((view.best - mean) / std))

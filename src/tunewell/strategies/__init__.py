@@ -2,3 +2,16 @@
 
 A strategy is a sampler made of others: chosen by name as any sampler is, e.g. ``sampler="coarse_to_fine"``.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {"CoarseToFine": "coarse_to_fine", "Tiered": "tiered", "TieredPlan": "plan"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tunewell.strategies' has no attribute {name!r}")
+    return getattr(import_module(f"tunewell.strategies.{_HOMES[name]}"), name)

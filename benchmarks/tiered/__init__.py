@@ -1,0 +1,1 @@
+"""What an order of importance is worth: the tiered strategy against searches that vary everything at once."""

@@ -1,0 +1,184 @@
+"""How far a tiered search has come: which tier it is in, what the ones before it took, and why they ended.
+
+A pure function of the history. Trials count in the order in which they first came to rest, those in training after
+them; the first of all is the default configuration. What a trial costs is one of a total of trials, its steps of a
+total of steps, and its share of the workers' time of a total of seconds; the newest run's total counts. What a tier may
+take is settled by what is left when it begins (:func:`tunewell.tiers.allotted`), so what one leaves flows on.
+
+A tier is over before that when its last ``1 + p`` results brought nothing worth having: less than 5 % of the way from
+the median to the best loss. With several goals only what it may take ends it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Literal, TypeAlias
+
+from tunewell.events import RunStarted, Status
+from tunewell.history import OBSERVED, History, TrialRecord
+from tunewell.tiers import Tier, allotted
+
+Unit: TypeAlias = Literal["trials", "steps", "seconds"]
+Ending: TypeAlias = Literal["", "found", "spent"]
+_WORTH = 0.05
+_UNCOUNTED = frozenset({Status.FAILED, Status.LOST})
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A tier that has begun.
+
+    Attributes:
+        tier: counted from 0; as many as there are tiers means everything together.
+        allotted: what it may take, in the budget's unit; infinite while that is not known.
+        taken: what it took so far.
+        trials: how many trials of it there are.
+        before: the trial that was best when it began, None for none.
+        ended: why: nothing more was to be ``"found"``, or what it may take is ``"spent"``; empty while it lasts.
+    """
+
+    tier: int
+    allotted: float
+    taken: float
+    trials: int
+    before: int | None
+    ended: Ending = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The tiers that have begun, the current one last; of everything together the trials are not counted."""
+
+    passages: tuple[Passage, ...]
+    unit: Unit
+    total: float
+
+    @property
+    def now(self) -> Passage:
+        """The current tier."""
+        return self.passages[-1]
+
+
+def budget_of(run: RunStarted | None) -> tuple[Unit, float]:
+    """Return the unit and the total of a run: of trials if it says one, else of steps, else of seconds."""
+    if run is not None:
+        if run.trials is not None:
+            return "trials", float(run.trials)
+        if run.steps is not None:
+            return "steps", float(run.steps)
+        if run.seconds is not None:
+            return "seconds", float(run.seconds)
+    return "trials", math.inf
+
+
+def standing(tiers: Sequence[Tier], history: History) -> Standing:
+    """Return where a search by ``tiers`` stands."""
+    unit, total = budget_of(history.run)
+    walk = _Walk(tiers, total, len(history.goals) == 1)
+    for record, cost in _costs(history, unit):
+        if not walk.advance():
+            break
+        walk.take(record, cost)
+    walk.advance()
+    return Standing((*walk.passages, walk.current("")), unit, total)
+
+
+def _costs(history: History, unit: Unit) -> Iterator[tuple[TrialRecord, float | None]]:
+    """Yield the trials in the order in which they count with what each cost, None while it trains."""
+    workers = history.run.workers if history.run is not None else 1
+    rested = dict.fromkeys(history.rested)
+    for number in [*rested, *(number for number in history.running if number not in rested)]:
+        record = history.trials[number]
+        if record.fork is not None:
+            continue
+        if record.status is Status.RUNNING and number not in rested:
+            yield record, None
+        elif unit == "trials":
+            yield record, float(record.status not in _UNCOUNTED)
+        else:
+            yield record, float(record.step) if unit == "steps" else record.seconds / max(1, workers)
+
+
+class _Walk:
+    """Goes through the trials and notes where each tier begins and ends."""
+
+    def __init__(self, tiers: Sequence[Tier], total: float, judged: bool) -> None:
+        self.passages: list[Passage] = []
+        self._tiers, self._total, self._judged = tiers, total, judged
+        self._costs: list[float] = []  # of the trials that cost anything
+        self._losses: list[float] = []
+        self._best: int | None = None
+        self._tier = -1  # the default configuration
+        self._begin()
+
+    @property
+    def _usual(self) -> float | None:
+        """What a training costs, None while that is not known."""
+        return fmean(self._costs) if self._costs else None
+
+    def _begin(self) -> None:
+        self._allotted = math.inf
+        self._left = max(0.0, self._total - sum(self._costs))
+        self._taken, self._trials, self._pending = 0.0, 0, 0
+        self._before = self._best
+        self._gains: list[bool] = []
+
+    def advance(self) -> bool:
+        """Go on to the next tier where the current one is over; return whether there is one to take trials."""
+        if self._tier < 0:
+            if not self._trials:
+                return True
+            self._tier = 0
+            self._begin()
+        while self._tier < len(self._tiers):
+            self._settle()
+            ended = self._ended()
+            if not ended:
+                return True
+            self.passages.append(self.current(ended))
+            self._tier += 1
+            self._begin()
+        self._allotted = self._left
+        return False
+
+    def _settle(self) -> None:
+        """Say what the current tier may take, as soon as it is known what a training costs."""
+        usual = 1.0 if math.isinf(self._total) else self._usual
+        if math.isinf(self._allotted) and usual is not None:
+            self._allotted = usual * allotted(self._left / usual, self._tiers[self._tier :])[0]
+
+    def _ended(self) -> Ending:
+        tier, usual = self._tiers[self._tier], self._usual or 0.0
+        if self._taken + (self._pending + 0.5) * usual >= self._allotted:
+            return "spent"
+        since = self._gains[-(1 + len(tier.parameters)) :]
+        return "found" if self._judged and len(self._gains) >= tier.fewest and not any(since) else ""
+
+    def current(self, ended: Ending) -> Passage:
+        """Return the current tier as it stands."""
+        return Passage(max(0, self._tier), self._allotted, self._taken, self._trials, self._before, ended)
+
+    def take(self, record: TrialRecord, cost: float | None) -> None:
+        """Count a trial for the current tier; ``cost`` is None while it trains."""
+        self._trials += cost != 0.0
+        if cost is None:
+            self._pending += 1
+            return
+        self._taken += cost
+        if cost:
+            self._costs.append(cost)
+        if record.status in _UNCOUNTED:
+            return
+        loss = math.inf
+        if record.status in OBSERVED and record.feasible and record.loss is not None and not math.isnan(record.loss):
+            loss = record.loss
+        finite = [each for each in self._losses if math.isfinite(each)]
+        least = min(finite, default=math.inf)
+        worth = _WORTH * (median(finite) - least) if finite else 0.0
+        self._gains.append(loss < least - worth)
+        if loss < least:
+            self._best = record.number
+        self._losses.append(loss)
