@@ -385,7 +385,7 @@ def test_a_frame_shows_what_matters_even_on_a_small_terminal() -> None:
     assert "best  val_loss 1 in trial 0 at step 2" in text
     assert "lr=0.012346 layers=2" in text
     assert "12 s of 1 min 00 s  about 30 s left" in text  # the total that is nearest
-    assert re.search(r"4 +0 +2 +1 +4.0 s  █▁", text)
+    assert re.search(r"4 +0 +2 +1 +5.0 s  █▁", text)
     assert "remark 9" in text
 
 
