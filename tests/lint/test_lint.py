@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import tunewell as tw
@@ -370,6 +370,7 @@ PARAMETERS = st.one_of(
 )
 
 
+@example({"bs": tw.Choice([-1])}, None, None, "grid", "pbt")
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from(NAMES), PARAMETERS, max_size=8),

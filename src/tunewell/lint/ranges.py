@@ -98,8 +98,8 @@ def odd_batch_sizes(plan: Plan) -> Iterator[Finding]:
 
 
 def _powers(parameter: Choice) -> Choice:
-    """Return the powers of two nearest to the choices."""
-    near = sorted({2 ** max(0, round(math.log2(value))) for value in parameter.choices if value > 0})
+    """Return the powers of two nearest to the choices; of those below one, 1."""
+    near = sorted({2 ** max(0, round(math.log2(max(value, 1)))) for value in parameter.choices})
     return Choice(near, ordered=True)
 
 
