@@ -363,7 +363,7 @@ NAMES = [
 FLOATS = st.floats(-10.0, 10.0).map(lambda x: round(x, 6))
 PARAMETERS = st.one_of(
     st.tuples(FLOATS, FLOATS).map(lambda ends: tw.Float(min(ends), max(ends))),
-    st.tuples(st.floats(1e-9, 10.0), st.floats(1.0, 1e4)).map(lambda p: tw.Float(p[0], p[0] * p[1], scale="log")),
+    st.tuples(st.floats(1e-9, 10.0), st.floats(1.001, 1e4)).map(lambda p: tw.Float(p[0], p[0] * p[1], scale="log")),
     st.tuples(st.integers(-5, 2000), st.integers(0, 2000)).map(lambda p: tw.Int(p[0], p[0] + p[1])),
     st.lists(st.integers(-3, 300), min_size=1, max_size=5, unique=True).map(tw.Choice),
     st.sampled_from([tw.Choice(["a", "b"]), tw.Choice([None, 1, 2.5]), tw.Choice([True, False])]),
