@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -237,6 +237,20 @@ def versions(*, peers: bool) -> dict[str, str]:
         done = subprocess.run([python, "-c", VERSIONS, *names], capture_output=True, text=True, check=True)
         found.update(json.loads(done.stdout))
     return found
+
+
+def versions_in(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the versions that results were measured with, as text."""
+    found: dict[str, str] = {}
+    for row in rows:
+        found |= row["versions"]
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown, the numbers on the right."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def _said(given: argparse.Namespace) -> str:

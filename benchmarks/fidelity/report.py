@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, number
+from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, markdown, number, versions_in
 from benchmarks.fidelity import tables
 from benchmarks.fidelity.methods import METHODS, RANDOM
 from benchmarks.fidelity.reference import SAMPLE, TARGET, Facts, facts
@@ -189,7 +189,8 @@ def _opening(budget: float) -> list[str]:
     machine = f"{len(os.sched_getaffinity(0))} cores shared with other work, {platform.system()}"
     return [
         f"`python -m benchmarks.fidelity`, then `python -m benchmarks.fidelity.report` on {datetime.date.today()}: "
-        f"{machine}, Python {platform.python_version()}. Versions: {_versions()}.",
+        f"{machine}, Python {platform.python_version()}. "
+        f"Versions: {versions_in(row for method in METHODS for row in read(method))}.",
         f"Learning curves are replayed, one worker, {budget:g} full trainings of compute; a suggestion takes the "
         "nearest recorded row. What counts is the best validation value that any step has reported so far. *To target* "
         f"is the compute, in full trainings, until it reaches the median best of {TARGET} random full trainings "
@@ -207,19 +208,6 @@ def _opening(budget: float) -> list[str]:
         "of the space and are suggested again and again, so the last digits of the regret are harder to get than in a "
         "space that can be searched freely.",
     ]
-
-
-def _versions() -> str:
-    found: dict[str, str] = {}
-    for method in METHODS:
-        for row in read(method):
-            found |= row["versions"]
-    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def _count(results: Results, method: str, tasks: Sequence[str]) -> int:
@@ -242,7 +230,7 @@ def _scores(results: Results, tasks: Sequence[str], budget: float) -> str:
         cells = [_cell(results, method, tasks, measure) for measure in columns]
         rows.append([method, _count(results, method, tasks), *cells, f"{number(seconds, 2)} s"])
     names = ["to target", *(f"regret at {n}" for n in POINTS if n <= budget)]
-    return _table(["method", "seeds", *names, "CPU"], rows)
+    return markdown(["method", "seeds", *names, "CPU"], rows)
 
 
 def _beside(nearest: Results, smooth: Results, groups: Mapping[str, Sequence[str]], budget: float) -> list[str]:
@@ -260,7 +248,7 @@ def _beside(nearest: Results, smooth: Results, groups: Mapping[str, Sequence[str
             [m, *(_cell(found, m, shared, at) for at in measures.values() for found in (nearest, smooth))]
             for m in methods
         ]
-        parts += [f"### {title} ({len(shared)})", _table(columns, rows)]
+        parts += [f"### {title} ({len(shared)})", markdown(columns, rows)]
     return ["## Nearest rows and smooth tables side by side", SIDES, *parts] if parts else []
 
 
@@ -270,7 +258,7 @@ def _percentiles(results: Results, tasks: Sequence[str], budget: float) -> str:
         [m, *(number(score(results, m, tasks, Measure("percentile", n)), 2) for n in points)]
         for m in complete(results, tasks)
     ]
-    return _table(["method", *(f"after {n}" for n in points)], rows)
+    return markdown(["method", *(f"after {n}" for n in points)], rows)
 
 
 def _tasks(results: Results, tasks: Sequence[str], measure: Measure) -> str:
@@ -281,7 +269,7 @@ def _tasks(results: Results, tasks: Sequence[str], measure: Measure) -> str:
         least = min(medians.values())
         marked = {m: f"**{number(v, 2)}**" if v == least else number(v, 2) for m, v in medians.items()}
         rows.append([name, *(marked.get(m, "") for m in methods)])
-    return _table(["task", *methods], rows)
+    return markdown(["task", *methods], rows)
 
 
 def _draw(results: Results, groups: Mapping[str, Sequence[str]], budget: float) -> None:

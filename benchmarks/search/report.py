@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, number
+from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, markdown, number, versions_in
 from benchmarks.search import tables
 from benchmarks.search.methods import METHODS, RANDOM
 from benchmarks.search.problems import LIVE, MULTI
@@ -166,7 +166,8 @@ def _opening() -> list[str]:
     machine = f"{len(os.sched_getaffinity(0))} cores shared with other work, {platform.system()}"
     return [
         f"`python -m benchmarks.search`, then `python -m benchmarks.search.report` on {datetime.date.today()}: "
-        f"{machine}, Python {platform.python_version()}. Versions: {_versions()}.",
+        f"{machine}, Python {platform.python_version()}. "
+        f"Versions: {versions_in(row for method in METHODS for row in read(method))}.",
         "Regret is the true loss of the configuration that a method would hand over, minus the optimum. The score "
         "after n evaluations is the geometric mean over problems of a method's median regret divided by that of "
         f"random search, no problem counting as less than {FLOOR:g}; lower is better, random search has 1. In brackets "
@@ -180,19 +181,6 @@ def _opening() -> list[str]:
         "thread, and hand over what they themselves recommend; milliseconds are processor time for one ask and its "
         "tell, the median over a search.",
     ]
-
-
-def _versions() -> str:
-    found: dict[str, str] = {}
-    for method in METHODS:
-        for row in read(method):
-            found |= row["versions"]
-    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def _seeds(results: Results, method: str, problems: Iterable[str]) -> str:
@@ -217,7 +205,7 @@ def _scores(results: Results, problems: Sequence[str], points: Sequence[int]) ->
             text = "1" if method == RANDOM else f"{number(value)}{interval}"
             cells[method].append(f"{text}, {placed[method]:.1f}")
     rows = [[m, _seeds(results, m, problems), *cells[m], _milliseconds(results, m, problems)] for m in order]
-    return _table(["method", "seeds", *(f"{n} evaluations" for n in points), "ms"], rows)
+    return markdown(["method", "seeds", *(f"{n} evaluations" for n in points), "ms"], rows)
 
 
 def _few(results: Results, method: str, problems: Iterable[str]) -> bool:
@@ -245,7 +233,7 @@ def _groups(results: Results, problems: Sequence[str]) -> str:
             values = [score(results, method, [p for p in group if p in problems], n) for n in (50, 100)]
             cells.append(" / ".join("" if value is None else number(value, 2) for value in values))
         rows.append([method, *cells])
-    return _table(["method", *(f"{name} ({len(group)})" for name, group in GROUPS.items())], rows)
+    return markdown(["method", *(f"{name} ({len(group)})" for name, group in GROUPS.items())], rows)
 
 
 def _medians(results: Results, problems: Sequence[str], n: int) -> str:
@@ -258,7 +246,7 @@ def _medians(results: Results, problems: Sequence[str], n: int) -> str:
         cells = [_cell(medians.get(m), least, results.get((m, problem))) for m in order]
         rows.append([problem, *cells])
     used = [k for k, _ in enumerate(order) if any(row[k + 1] for row in rows)]
-    return _table(["problem", *(order[k] for k in used)], [[row[0], *(row[k + 1] for k in used)] for row in rows])
+    return markdown(["problem", *(order[k] for k in used)], [[row[0], *(row[k + 1] for k in used)] for row in rows])
 
 
 def _cell(value: float | None, least: float, found: Found | None) -> str:
@@ -280,7 +268,7 @@ def _batches(results: Results) -> list[str]:
         for m in methods
     ]
     head = "Median regret after 96 evaluations: twelve rounds of eight. Fewer than five seeds stand in brackets."
-    return ["## Eight pending", head, _table(["method", *problems], rows)]
+    return ["## Eight pending", head, markdown(["method", *problems], rows)]
 
 
 def _several(results: Results) -> list[str]:
@@ -304,7 +292,7 @@ def _several(results: Results) -> list[str]:
         "## Several objectives",
         "The hypervolume still missing after 100 evaluations, in per cent of the whole front's, median over seeds. "
         "Fewer than five seeds stand in brackets. The score compares it with random search as above.",
-        _table(["method", *problems, "score", "ms"], rows),
+        markdown(["method", *problems, "score", "ms"], rows),
     ]
 
 
@@ -319,7 +307,7 @@ def _live(results: Results) -> list[str]:
     if not rows:
         return []
     head = "A small network on handwritten digits: validation loss of the configuration handed over, median over seeds."
-    return ["## Trained live", head, _table(["method", "seeds", *(f"{n} evaluations" for n in CHECKPOINTS)], rows)]
+    return ["## Trained live", head, markdown(["method", "seeds", *(f"{n} evaluations" for n in CHECKPOINTS)], rows)]
 
 
 def _draw(results: Results, problems: Sequence[str], shown: Sequence[str]) -> None:

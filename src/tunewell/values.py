@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -36,6 +36,11 @@ def nearest(word: object, known: Iterable[object]) -> str:
 def listed(values: Iterable[object]) -> str:
     shown = [repr(value) for value in values]
     return ", ".join(shown if len(shown) <= 12 else [*shown[:10], "...", shown[-1]])
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return one word or more as text: "a, b and c"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def plain(value: Any) -> Any:

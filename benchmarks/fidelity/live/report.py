@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, SCRATCH, number
+from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, SCRATCH, number, versions_in
 from benchmarks.fidelity.live.methods import METHODS, OURS
 from benchmarks.fidelity.live.run import QUICK_SECONDS, SECONDS, folder_of, read
 from benchmarks.fidelity.live.target import OF, read_trainings, target
@@ -120,8 +120,7 @@ def page(results: Results, seconds: float) -> str:
 
 def _opening(results: Results, seconds: float) -> list[str]:
     every = [one for ran in results.values() for searches in ran.values() for one in searches]
-    versions = {name: version for one in every for name, version in one.row["versions"].items()}
-    said = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    said = versions_in(one.row for one in every)
     seeds = {len(searches) for ran in results.values() for searches in ran.values()}
     return [
         f"`python -m benchmarks.fidelity.live`, then `python -m benchmarks.fidelity.live.report` on "

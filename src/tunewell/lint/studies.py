@@ -10,6 +10,7 @@ from tunewell import knowledge
 from tunewell.lint.finding import Finding
 from tunewell.lint.plan import Plan, is_seed
 from tunewell.parameters import Choice
+from tunewell.values import joined
 
 PER_PARAMETER = 3  # trials, for each parameter that is searched
 GRID = 3  # more parameters than this are too many for a grid
@@ -148,7 +149,7 @@ def budget_too_small(plan: Plan) -> Iterator[Finding]:
         "budget-too-small",
         None,
         f"{plan.trials} trials for {len(plan.tuned)} parameters are fewer than {PER_PARAMETER} for each",
-        f"search {_listed(first)} first and leave the others at their defaults, or give it trials={wanted}",
+        f"search {joined(first)} first and leave the others at their defaults, or give it trials={wanted}",
     )
 
 
@@ -186,7 +187,7 @@ def no_learning_rate(plan: Plan) -> Iterator[Finding]:
         yield Finding(
             "no-learning-rate",
             None,
-            f"{_listed(training)} are searched and the learning rate is not, which decides most and moves with them",
+            f"{joined(training)} are searched and the learning rate is not, which decides most and moves with them",
             'add learning_rate=tw.Float.of("learning_rate")',
             "advice",
         )
@@ -262,7 +263,7 @@ def of_another_optimizer(plan: Plan) -> Iterator[Finding]:
                 yield Finding(
                     "of-another-optimizer",
                     name,
-                    f"{name} is searched under {_listed(sorted(foreign))}, too, which does not have it",
+                    f"{name} is searched under {joined(sorted(foreign))}, too, which does not have it",
                     f"make it active only where it counts: when={{{optimizer!r}: {mine!r}}}",
                     "advice",
                 )
@@ -301,10 +302,6 @@ def _together(plan: Plan, one: str, other: str) -> bool:
         return False
     here, there = plan.parameters[one].when or {}, plan.parameters[other].when or {}
     return not any(set(map(str, here[p])).isdisjoint(map(str, there[p])) for p in here.keys() & there.keys())
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 RULES = (

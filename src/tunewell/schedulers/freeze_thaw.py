@@ -91,7 +91,7 @@ class FreezeThaw:
         return geometric_steps(self.min_steps, steps, self.reduction)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
-        """Return the training that is most likely to become the best: a new or a paused one."""
+        """Return the training that promises most for what it costs: a new or a paused one."""
         steps, full = self.max_steps or history.horizon, _full(history)
         if len(history.trials) < self.initial and not full:
             return self._begin(space, history, rng)

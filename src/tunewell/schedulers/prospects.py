@@ -75,13 +75,13 @@ def most_promising(
     units = space.encode(configs)
     means, _ = outlook.model.predict(units[:, cube.free])
     many, few = _PRICED
-    rows = np.append(np.arange(len(units))[:many], many + np.argsort(means[many:], kind="stable")[:few])
-    m = len(rows)
-    prices = log_price(*outlook.stages(units[rows], [-1] * m, [0] * m), outlook.expected)
-    prices += np.sum([term.value(units[rows]) for term in likely], axis=0)
-    prices -= [outlook.speed_at(unit) for unit in units[rows]]
+    priced = np.append(np.arange(len(units))[:many], many + np.argsort(means[many:], kind="stable")[:few])
+    m = len(priced)
+    prices = log_price(*outlook.stages(units[priced], [-1] * m, [0] * m), outlook.expected)
+    prices += np.sum([term.value(units[priced]) for term in likely], axis=0)
+    prices -= [outlook.speed_at(unit) for unit in units[priced]]
     best = int(np.argmax(prices))
-    return configs[rows[best]], float(prices[best])
+    return configs[priced[best]], float(prices[best])
 
 
 def log_prices(history: History, outlook: Outlook, trials: Sequence[int]) -> Floats:

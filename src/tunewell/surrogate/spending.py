@@ -22,6 +22,7 @@ from tunewell.events import Status
 from tunewell.history import History
 from tunewell.numerics.brackets import geometric_steps
 from tunewell.numerics.warps import normal_scores
+from tunewell.values import joined
 
 FEWEST_STEPS = 4
 MANY_WORKERS = 32
@@ -117,17 +118,9 @@ def in_words(history: History) -> str:
     if name != "auto" or history.run is None:
         return ""
     chosen = spending(history)
-    at = (
-        f", comparing at {'step' if len(chosen.rungs) == 1 else 'steps'} {_listed(chosen.rungs)}"
-        if chosen.rungs
-        else ""
-    )
+    steps = [f"{step:,}" for step in chosen.rungs]
+    at = f", comparing at {'step' if len(steps) == 1 else 'steps'} {joined(steps)}" if steps else ""
     sentence = f"The default scheduler chose {_NAMES[chosen.rule]}{at}: {chosen.why}."
     rests = any(trial.saved for trial in history.trials) or not history.counts[Status.STOPPED]
     unsaved = " Trials save no checkpoints, so those that fall behind are stopped for good."
     return sentence if rests or not chosen.rungs else sentence + unsaved
-
-
-def _listed(steps: Sequence[int]) -> str:
-    words = [f"{step:,}" for step in steps]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
