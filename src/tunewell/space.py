@@ -281,6 +281,8 @@ class Space(Mapping[str, Parameter]):
         units = np.full((len(configs), len(self._plan)), np.nan)
         for j, (name, parameter) in enumerate(self._parameters.items()):
             rows = [i for i, config in enumerate(configs) if name in config]
+            if not rows:
+                continue
             try:
                 units[rows, j] = parameter.to_units([configs[i][name] for i in rows])
             except ValueError as error:

@@ -26,7 +26,7 @@ from tunewell.surrogate.cube import Cube
 from tunewell.surrogate.observations import Observations
 
 EVALUATIONS = 20  # of the log posterior in a fit
-MILESTONES = (12, 18, 24, 36, 48, 72, *(96 * 4**k for k in range(10)))  # losses of the fits that lead to later ones
+MILESTONES = (12, 18, 24, 36, 48, 72, 96, 384, 1536)  # losses of the fits that lead to later ones
 _MOST_POINTS = 240  # that a process is given, and those since then
 _MOST_SINCE = 32  # losses until they are chosen anew
 _MOST_FITTED = (64, 140)  # that hyperparameters are fitted to: in high and in low dimensions
@@ -84,12 +84,10 @@ def explanations(
     return [(float(np.log(shares[k])), _with(modes[k][0], cube, seen, targets, rows)) for k in kept]
 
 
-def _exact(
-    cube: Cube, seen: Observations, losses: Floats, weights: Floats, most: int | None = None
-) -> tuple[bytes, bytes]:
-    """Return coordinates and targets of the first ``most`` exact losses; by default up to the last fit's number."""
+def _exact(cube: Cube, seen: Observations, losses: Floats, weights: Floats) -> tuple[bytes, bytes]:
+    """Return coordinates and targets of the exact losses up to the number of the last fit."""
     strong = np.flatnonzero(~seen.weak)
-    strong = strong[: refit_at(len(strong)) if most is None else most]
+    strong = strong[: refit_at(len(strong))]
     return _thinned(cube.columns, seen.units[strong][:, cube.free], targets_of(losses[strong], weights))
 
 
@@ -99,12 +97,24 @@ def _origin(cube: Cube, seen: Observations, losses: Floats, weights: Floats, eva
     Each begins where the one before it ended. Nothing comes before the first milestone; and of several goals, which
     are made one by weights that are new in every suggestion, each fit begins anew.
     """
+    if losses.shape[1] > 1:
+        return b""
+    strong = np.flatnonzero(~seen.weak)
+    before = [count for count in MILESTONES if count < refit_at(len(strong))]
+    first = strong[: before[-1] if before else 0]
+    units = seen.units[first][:, cube.free]
+    return _led(cube.columns, units.tobytes(), losses[first, 0].tobytes(), evaluations)
+
+
+@lru_cache(maxsize=16)
+def _led(columns: Columns, units: bytes, losses: bytes, evaluations: int) -> bytes:
+    """Return where the chain of fits at the milestones up to so many losses, those of one goal, ends."""
+    values = np.frombuffer(losses)
+    points = np.frombuffer(units).reshape(len(values), len(columns))
     theta = b""
-    if losses.shape[1] == 1:
-        newest = refit_at(int((~seen.weak).sum()))
-        for milestone in (count for count in MILESTONES if count < newest):
-            fitted = _exact(cube, seen, losses, weights, milestone)
-            theta = _fitted(cube.columns, *fitted, evaluations, theta).tobytes()
+    for milestone in (count for count in MILESTONES if count <= len(values)):
+        fitted = _thinned(columns, points[:milestone], warps.soften(values[:milestone]))
+        theta = _fitted(columns, *fitted, evaluations, theta).tobytes()
     return theta
 
 
