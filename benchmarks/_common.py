@@ -126,6 +126,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, **ONE_THREAD}
 
 
+def with_sources() -> dict[str, str]:
+    """Return the measurements' environment, in which peers find Tunewell's spaces without having it installed."""
+    return {**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+
+
 # --- many measurements ------------------------------------------------------------------------------------------------
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._common import RESULTS, ROOT, environment, keep_lines
+from benchmarks._common import RESULTS, keep_lines, with_sources
 from benchmarks.fidelity import tables
 from benchmarks.fidelity.methods import METHODS
 from benchmarks.search.run import seeds
@@ -90,9 +89,7 @@ def _measure(method: str, given: argparse.Namespace) -> bool:
     line = [str(METHODS[method].python), "-m", "benchmarks.fidelity.worker", method, *missing]
     line += ["--budget", str(given.budget), "--cost", given.cost, "--tables", given.tables]
     begun = time.perf_counter()
-    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])  # peers find Tunewell's spaces without having it installed
-    said = {**environment(), "PYTHONPATH": paths}
-    n = keep_lines(line, said, path_of(method), given.limit)
+    n = keep_lines(line, with_sources(), path_of(method), given.limit)
     spent = time.perf_counter() - begun
     print(f"{method}: {n} of {len(missing)} searches in {spent:.1f} s", file=sys.stderr, flush=True)
     return n == len(missing)

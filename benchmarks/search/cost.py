@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks._common import ROOT, Page, environment, number
+from benchmarks._common import ROOT, Page, number, with_sources
 from benchmarks.search.methods import METHODS
 
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -89,11 +88,8 @@ def main() -> None:
 def _measure(row: Row, size: int, d: int, calls: int, seed: int) -> dict[str, Any]:
     line = [str(METHODS[row.method].python), "-m", "benchmarks.search.filled", row.method]
     line += [str(size), str(d), str(max(2, round(row.share * calls))), str(seed)]
-    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     begun = time.perf_counter()
-    done = subprocess.run(
-        line, cwd=ROOT, env={**environment(), "PYTHONPATH": paths}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(line, cwd=ROOT, env=with_sources(), capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"{row.method} with {size:,} trials failed:\n{done.stderr[-2000:]}", file=sys.stderr)
         return {}

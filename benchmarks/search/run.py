@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._common import RESULTS, ROOT, environment, keep_lines
+from benchmarks._common import RESULTS, keep_lines, with_sources
 from benchmarks.search.methods import METHODS
 from benchmarks.search.problems import LEFT_OUT, LIVE, MULTI, PROBLEMS
 
@@ -95,15 +94,10 @@ def _measure(method: str, problem: str, given: argparse.Namespace) -> bool:
     line = [str(METHODS[method].python), "-m", "benchmarks.search.worker", method, problem, *map(str, missing)]
     line += ["--budget", str(given.budget), "--batch", str(given.batch)]
     begun = time.perf_counter()
-    n = keep_lines(line, _environment(), path_of(method), given.limit)
+    n = keep_lines(line, with_sources(), path_of(method), given.limit)
     seconds = time.perf_counter() - begun
     print(f"{method} on {problem}: {n} of {len(missing)} seeds in {seconds:.1f} s", file=sys.stderr, flush=True)
     return n == len(missing)
-
-
-def _environment() -> dict[str, str]:
-    """Return the measurements' environment, in which peers find Tunewell's spaces without having it installed."""
-    return {**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks._common import RESULTS, environment, keep_lines
+from benchmarks._common import RESULTS, keep_lines, with_sources
 from benchmarks.search.run import seeds
 from benchmarks.tiered import report
 from benchmarks.tiered.methods import METHODS
@@ -66,6 +66,6 @@ def _measure(method: str, table: str, answer: str, given: argparse.Namespace) ->
     if missing:
         line = [METHODS[method].python, "-m", "benchmarks.tiered.worker", method, table, answer, *missing]
         command = [*map(str, line), "--budgets", *map(str, BUDGETS)]
-        wrote = keep_lines(command, environment(), given.folder / f"{method}.jsonl", LIMIT)
+        wrote = keep_lines(command, with_sources(), given.folder / f"{method}.jsonl", LIMIT)
         if wrote < len(missing) * len(BUDGETS):
             print(f"{method} on {table} ({answer}): {wrote} of {len(missing) * len(BUDGETS)} lines", file=sys.stderr)

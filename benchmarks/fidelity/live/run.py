@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._common import RESULTS, ROOT, SCRATCH, VERSIONS, environment, scratch
+from benchmarks._common import RESULTS, ROOT, SCRATCH, VERSIONS, scratch, with_sources
 from benchmarks.fidelity.live.methods import METHODS, Method
 from benchmarks.fidelity.live.target import record
 from benchmarks.fidelity.live.training import TASKS
@@ -136,7 +136,7 @@ def _together(method: Method, name: str, task: str, seed: int, seconds: float, f
     """Run the processes of a tool, and kill those that do not end; return whether none of the others failed."""
     line = [str(method.python), "-m", "benchmarks.fidelity.live.worker", name, task, str(folder)]
     line += ["--seed", str(seed), "--seconds", str(seconds + STARTING)]
-    said = {**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    said = with_sources()
     with (folder / "said.txt").open("w") as out:
         running = [
             subprocess.Popen(

@@ -6,13 +6,14 @@ total of steps, and its share of the workers' time of a total of seconds; the ne
 take is settled by what is left when it begins (:func:`tunewell.tiers.allotted`), so what one leaves flows on.
 
 A tier is over before that when its last ``1 + p`` results brought nothing worth having: less than 5 % of the way from
-the median to the best loss. With several goals only what it may take ends it.
+the median to the best loss. With several goals only what it may take ends it. A trial that rests before its last step
+is compared with what the others had reported at that step, and counts as the share of a training that it had.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal, TypeAlias
@@ -78,10 +79,15 @@ def standing(tiers: Sequence[Tier], history: History) -> Standing:
     """Return where a search by ``tiers`` stands."""
     unit, total = budget_of(history.run)
     walk = _Walk(tiers, total, len(history.goals) == 1)
-    for record, cost in _costs(history, unit):
+    counted = list(_costs(history, unit))
+    rests = {record.step for record, _ in counted}
+    for record, cost in counted:
         if not walk.advance():
             break
-        walk.take(record, cost)
+        share = _share(record, history.horizon)
+        walk.take(cost, cost if unit == "trials" or cost is None else cost / share)
+        if cost is not None and record.status not in _UNCOUNTED:
+            walk.compare(record, share, {step: loss for step, loss in _losses(record) if step in rests})
     walk.advance()
     return Standing((*walk.passages, walk.current("")), unit, total)
 
@@ -102,6 +108,22 @@ def _costs(history: History, unit: Unit) -> Iterator[tuple[TrialRecord, float | 
             yield record, float(record.step) if unit == "steps" else record.seconds / max(1, workers)
 
 
+def _share(record: TrialRecord, horizon: int | None) -> float:
+    """Return how much of a training a trial is: less than 1 where it rests, goes on or was stopped before its end."""
+    if horizon and record.status in (Status.PAUSED, Status.STOPPED, Status.RUNNING) and 0 < record.step < horizon:
+        return record.step / horizon
+    return 1.0
+
+
+def _losses(record: TrialRecord) -> Iterator[tuple[int, float]]:
+    """Yield the steps of a trial with the losses there; the newest one is infinite where the trial does not count."""
+    goal = record.goals[0]
+    for step, value in record.curve(goal.metric):
+        yield step, goal.loss(value)
+    loss = record.loss if record.status in OBSERVED and record.feasible else None
+    yield record.step, math.inf if loss is None or math.isnan(loss) else loss
+
+
 class _Walk:
     """Goes through the trials and notes where each tier begins and ends."""
 
@@ -109,7 +131,9 @@ class _Walk:
         self.passages: list[Passage] = []
         self._tiers, self._total, self._judged = tiers, total, judged
         self._costs: list[float] = []  # of the trials that cost anything
-        self._losses: list[float] = []
+        self._whole: list[float] = []  # what these would have cost, had they trained to the end
+        self._losses: dict[int, list[float]] = {}  # the finite ones, by step
+        self._least = math.inf
         self._best: int | None = None
         self._tier = -1  # the default configuration
         self._begin()
@@ -117,14 +141,15 @@ class _Walk:
     @property
     def _usual(self) -> float | None:
         """What a training costs, None while that is not known."""
-        return fmean(self._costs) if self._costs else None
+        return fmean(self._whole) if self._whole else None
 
     def _begin(self) -> None:
         self._allotted = math.inf
         self._left = max(0.0, self._total - sum(self._costs))
         self._taken, self._trials, self._pending = 0.0, 0, 0
         self._before = self._best
-        self._gains: list[bool] = []
+        self._results = 0
+        self._in_vain = 0.0  # trainings since the last gain
 
     def advance(self) -> bool:
         """Go on to the next tier where the current one is over; return whether there is one to take trials."""
@@ -151,34 +176,37 @@ class _Walk:
             self._allotted = usual * allotted(self._left / usual, self._tiers[self._tier :])[0]
 
     def _ended(self) -> Ending:
-        tier, usual = self._tiers[self._tier], self._usual or 0.0
+        tier, usual = self._tiers[self._tier], fmean(self._costs) if self._costs else 0.0
         if self._taken + (self._pending + 0.5) * usual >= self._allotted:
             return "spent"
-        since = self._gains[-(1 + len(tier.parameters)) :]
-        return "found" if self._judged and len(self._gains) >= tier.fewest and not any(since) else ""
+        patience = 1 + len(tier.parameters) - 1e-9
+        return "found" if self._judged and self._results >= tier.fewest and self._in_vain >= patience else ""
 
     def current(self, ended: Ending) -> Passage:
         """Return the current tier as it stands."""
         return Passage(max(0, self._tier), self._allotted, self._taken, self._trials, self._before, ended)
 
-    def take(self, record: TrialRecord, cost: float | None) -> None:
-        """Count a trial for the current tier; ``cost`` is None while it trains."""
+    def take(self, cost: float | None, whole: float | None) -> None:
+        """Count a trial for the current tier: ``cost`` is None while it trains, ``whole`` that of all its steps."""
         self._trials += cost != 0.0
-        if cost is None:
+        if cost is None or whole is None:
             self._pending += 1
             return
         self._taken += cost
         if cost:
             self._costs.append(cost)
-        if record.status in _UNCOUNTED:
-            return
-        loss = math.inf
-        if record.status in OBSERVED and record.feasible and record.loss is not None and not math.isnan(record.loss):
-            loss = record.loss
-        finite = [each for each in self._losses if math.isfinite(each)]
-        least = min(finite, default=math.inf)
-        worth = _WORTH * (median(finite) - least) if finite else 0.0
-        self._gains.append(loss < least - worth)
-        if loss < least:
-            self._best = record.number
-        self._losses.append(loss)
+            self._whole.append(whole)
+
+    def compare(self, record: TrialRecord, share: float, losses: Mapping[int, float]) -> None:
+        """Note whether a trial, that much of a training, brought something; ``losses`` by step hold its newest."""
+        loss = losses[record.step]
+        others = self._losses.get(record.step, [])
+        least = min(others, default=math.inf)
+        worth = _WORTH * (median(others) - least) if others else 0.0
+        self._results += 1
+        self._in_vain = 0.0 if loss < least - worth else self._in_vain + share
+        if loss < self._least:
+            self._least, self._best = loss, record.number
+        for step, value in losses.items():
+            if math.isfinite(value):
+                self._losses.setdefault(step, []).append(value)
