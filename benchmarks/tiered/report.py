@@ -16,11 +16,12 @@ Task: TypeAlias = tuple[str, str]  # a table and how it answers
 HEAD = (
     "# Tiered search against searches over everything",
     "",
-    "`python -m benchmarks.tiered`: recorded tables with at least six hyperparameters, answered by the nearest row or "
-    "smoothly, full trainings only. All methods get the same space with the same defaults (the known ones, else the "
-    "middle of the range), and train the default configuration first; so up to ten trainings Optuna's samplers draw at "
-    "random, both alike. The tiered strategy knows the budget and the domain, so each budget is a search of its own. "
-    "Regret is normalised: 0 is the best row of a task, or what a search found beyond it, 1 the median row.",
+    "`python -m benchmarks.tiered`: recorded tables with at least six hyperparameters, answered by the nearest row, "
+    "smoothly, or *live*, by really training the small network that the table was recorded of; full trainings only. "
+    "All methods get the same space with the same defaults (the known ones, else the middle of the range), and train "
+    "the default configuration first; so up to ten trainings Optuna's samplers draw at random, both alike. The tiered "
+    "strategy knows the budget and the domain, so each budget is a search of its own. Regret is normalised: 0 is the "
+    "best row of a task, or what a search found beyond it, 1 the median row.",
     "",
 )
 Found: TypeAlias = Mapping[tuple[str, Task, int, int], float]  # method, task, seed, budget

@@ -37,7 +37,7 @@ def main() -> None:
     given = parser.parse_args()
     if not given.report:
         for answer in given.answers:
-            for table in given.tables:
+            for table in (table for table in given.tables if table in names(answer)):
                 for method in given.methods:
                     _measure(method, table, answer, given)
     page = report.page({method: read(given.folder, method) for method in METHODS}, BUDGETS)

@@ -67,7 +67,7 @@ def by_peer(at: Problem, sampler: str, seed: int, budget: int) -> list[float]:
     for _ in range(budget):
         ticket, config = search.ask()
         losses.append(at.loss(config))
-        search.tell(ticket, (at.task.worst if math.isnan(losses[-1]) else losses[-1],))
+        search.tell(ticket, (at.worst if math.isnan(losses[-1]) else losses[-1],))
     return losses
 
 

@@ -94,13 +94,15 @@ def _exact(cube: Cube, seen: Observations, losses: Floats, weights: Floats) -> t
 def _origin(cube: Cube, seen: Observations, losses: Floats, weights: Floats, evaluations: int) -> bytes:
     """Return the hyperparameters, as bytes, that the fits at the milestones before the newest fit lead to.
 
-    Each begins where the one before it ended. Nothing comes before the first milestone; and of several goals, which
-    are made one by weights that are new in every suggestion, each fit begins anew.
+    Each begins where the one before it ended. Nothing comes before the first milestone. Every other newest fit begins
+    anew, for what the chain has missed; and so does each of several goals, which are made one by weights that are new
+    in every suggestion.
     """
-    if losses.shape[1] > 1:
-        return b""
     strong = np.flatnonzero(~seen.weak)
-    before = [count for count in MILESTONES if count < refit_at(len(strong))]
+    newest = refit_at(len(strong))
+    if losses.shape[1] > 1 or newest // _step(newest) % 2:
+        return b""
+    before = [count for count in MILESTONES if count < newest]
     first = strong[: before[-1] if before else 0]
     units = seen.units[first][:, cube.free]
     return _led(cube.columns, units.tobytes(), losses[first, 0].tobytes(), evaluations)
