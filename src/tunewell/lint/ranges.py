@@ -91,7 +91,7 @@ def odd_batch_sizes(plan: Plan) -> Iterator[Finding]:
                 yield Finding(
                     "odd-batch-size",
                     name,
-                    f"{name} of {_listed(odd)} is neither a power of two nor a multiple of eight, so devices idle",
+                    f"{name} of {_listed(odd)} is neither a power of two nor a multiple of eight, so devices may idle",
                     f"write {name}=tw.{_powers(parameter)!r}",
                     "advice",
                 )

@@ -14,7 +14,7 @@ from tunewell.values import joined
 
 PER_PARAMETER = 3  # trials, for each parameter that is searched
 GRID = 3  # more parameters than this are too many for a grid
-ADAM = {"beta1": 10, "epsilon": 25, "beta2": 50}  # trials from which each is worth tuning (the Playbook's rule)
+ADAM = {"beta1": 10, "epsilon": 25, "beta2": 50}  # trials from which each is worth tuning (the Playbook, 50 by us)
 LAST_TIER_TRIALS = 100
 TWICE = (
     ("weight_decay", "l2", "both shrink the weights"),
@@ -263,7 +263,7 @@ def of_another_optimizer(plan: Plan) -> Iterator[Finding]:
                 yield Finding(
                     "of-another-optimizer",
                     name,
-                    f"{name} is searched under {joined(sorted(foreign))}, too, which does not have it",
+                    f"{name} is searched under {joined(sorted(foreign))}, too, where it means nothing",
                     f"make it active only where it counts: when={{{optimizer!r}: {mine!r}}}",
                     "advice",
                 )
