@@ -57,6 +57,18 @@ def test_pytorch_checkpoints(tmp_path):
         assert [report.step for report in trial.reports] == list(range(1, trial.step + 1))
 
 
+def test_audited_training(tmp_path):
+    """The audit finds what is planted, the fixes help, and the watcher's metrics are in the study."""
+    pytest.importorskip("torch")
+    said = python(tmp_path, ROOT / "examples/audited_training.py", "2")
+    first, second = re.findall(r"^(?:before|after): (.*)$", said, re.MULTILINE)
+    assert first.split(", ") == ["training-mode-in-evaluation", "softmax-before-cross-entropy", "batch-norm-momentum",
+                                 "useless-bias", "decay-on-norms"]  # fmt: skip
+    assert second == "nothing"
+    assert re.search(r"update_ratio 0\.\d+", said)
+    assert re.search(r"^layer +mean +std +dead", said, re.MULTILINE)
+
+
 def test_tiered_plans(tmp_path):
     """The page shows what the example prints, and its Python runs."""
     page = (ROOT / "docs/tiered.md").read_text(encoding="utf-8")
@@ -101,7 +113,7 @@ def blocks(page):
     return [(text.count("\n", 0, m.start("code")), m["reason"], m["code"]) for m in BLOCK.finditer(text)]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/everyday.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/everyday.md", "docs/watcher.md"])
 def test_the_python_of_a_page_runs(page, tmp_path):
     """All blocks of a page are one script, each at its own lines, so that a traceback names the page's line."""
     pytest.importorskip("torch")

@@ -20,6 +20,7 @@ LAYERS = [
     ["records", "rungs", "sofar", "history"],
     ["protocols", "surrogate"],
     ["trial", "checkpoints", "analysis", "schedules"],
+    ["torch"],
     ["samplers", "schedulers", "executors", "journals"],
     ["strategies"],
     ["fingerprinting", "retuning"],
