@@ -40,13 +40,16 @@ for which in ${*:-main}; do
         make_environment .venv-peers-synetune "syne-tune==0.16.0" ;;
     neps)
         make_environment .venv-peers-neps "torch==2.13.0" "neural-pipeline-search==0.17.0" ;;
+    range) # for benchmarks.range_test, which runs under this Python
+        make_environment .venv-peers-range "torch==2.13.0" "numpy==2.4.6" "lightning==2.6.6" "torch-lr-finder==0.2.2" \
+            "matplotlib==3.11.2" ;;
     hebo) # asks for pymoo 0.6.0, which has no wheel for this Python; 0.6.1 does
         make_environment .venv-peers-hebo "torch==2.13.0" "numpy==1.24.4" "scipy==1.11.4" "scikit-learn==1.3.2" \
             "pandas==2.0.3" "pymoo==0.6.1" "gpytorch==1.11" "GPy==1.13.2" "catboost==1.2.8" \
             "matplotlib==3.8.4" "disjoint-set==0.9.0"
         .venv-peers-hebo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "hebo==0.3.6" ;;
     *)
-        echo "expected main, nevergrad, ax, smac, hebo, dehb, synetune or neps, got $which" >&2
+        echo "expected main, nevergrad, ax, smac, hebo, dehb, synetune, neps or range, got $which" >&2
         exit 1 ;;
     esac
 done

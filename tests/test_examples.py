@@ -79,6 +79,15 @@ def test_tiered_plans(tmp_path):
     assert python(tmp_path, "-c", block["code"]).startswith("plan for 30 trials")
 
 
+def test_learning_rate(tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    said = python(tmp_path, ROOT / "examples/learning_rate.py", "300")
+    own, suggested = map(float, re.findall(r"^test loss at .*: ([\d.]+)$", said, re.MULTILINE))
+    assert suggested < own
+    assert (tmp_path / "range_test.svg").read_text().startswith("<svg ")
+
+
 def test_scikit_learn(tmp_path):
     pytest.importorskip("sklearn")
     said = python(tmp_path, ROOT / "examples/scikit_learn.py", "8")
@@ -113,7 +122,9 @@ def blocks(page):
     return [(text.count("\n", 0, m.start("code")), m["reason"], m["code"]) for m in BLOCK.finditer(text)]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/everyday.md", "docs/watcher.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/guide.md", "docs/everyday.md", "docs/schedules.md", "docs/watcher.md"]
+)
 def test_the_python_of_a_page_runs(page, tmp_path):
     """All blocks of a page are one script, each at its own lines, so that a traceback names the page's line."""
     pytest.importorskip("torch")

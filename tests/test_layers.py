@@ -19,7 +19,7 @@ LAYERS = [
     ["fingerprints", "events"],
     ["records", "rungs", "sofar", "history"],
     ["protocols", "surrogate"],
-    ["trial", "checkpoints", "analysis", "schedules"],
+    ["trial", "checkpoints", "analysis", "schedules", "lr_schedules"],
     ["torch"],
     ["samplers", "schedulers", "executors", "journals"],
     ["strategies"],
@@ -32,7 +32,7 @@ LAYERS = [
 PUBLIC = {
     "Choice", "Finding", "Fingerprint", "Float", "Halted", "History", "Int", "JournalError", "ObjectiveError", "Prior",
     "Space", "Status", "Study", "Trial", "TrialRecord", "__version__", "delete", "executors", "fingerprint",
-    "knowledge", "open", "samplers", "schedulers", "strategies", "testing",
+    "knowledge", "lr_schedules", "open", "samplers", "schedulers", "strategies", "testing", "torch",
 }  # fmt: skip
 
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunewell import executors as executors
     from tunewell import knowledge as knowledge
+    from tunewell import lr_schedules as lr_schedules
     from tunewell import samplers as samplers
     from tunewell import schedulers as schedulers
     from tunewell import strategies as strategies
     from tunewell import testing as testing
+    from tunewell import torch as torch
     from tunewell.driver import ObjectiveError as ObjectiveError
     from tunewell.events import Status as Status
     from tunewell.fingerprinting import fingerprint as fingerprint
@@ -56,7 +58,7 @@ _HOMES = {
     "fingerprint": "fingerprinting",
     "open": "study",
 }
-_MODULES = ("executors", "knowledge", "samplers", "schedulers", "strategies", "testing")
+_MODULES = ("executors", "knowledge", "lr_schedules", "samplers", "schedulers", "strategies", "testing", "torch")
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 

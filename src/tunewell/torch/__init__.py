@@ -1,6 +1,6 @@
-"""Tools for a PyTorch training, usable without a study.
+"""For PyTorch, with or without a study: range test, schedules, audit, and a watcher of layers.
 
-The public names, loaded when first used; PyTorch is imported only then.
+The names are loaded when first used; PyTorch comes with ``pip install "tunewell[torch]"``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,21 @@ if TYPE_CHECKING:
     from tunewell.torch.auditing import fix as fix
     from tunewell.torch.auditing import recalibrate as recalibrate
     from tunewell.torch.auditing import watching as watching
+    from tunewell.torch.found import FoundRate as FoundRate
+    from tunewell.torch.range_test import find_learning_rate as find_learning_rate
+    from tunewell.torch.reading import RangeTestError as RangeTestError
+    from tunewell.torch.scheduling import scheduler as scheduler
     from tunewell.torch.watcher import Watcher as Watcher
 
 _HOMES = {
+    "FoundRate": "found",
+    "RangeTestError": "reading",
     "Watcher": "watcher",
     "audit": "auditing",
+    "find_learning_rate": "range_test",
     "fix": "auditing",
     "recalibrate": "auditing",
+    "scheduler": "scheduling",
     "watching": "auditing",
 }
 
