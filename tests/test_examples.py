@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import tunewell as tw
+from tunewell.replay import replay
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n+)?```python\n(?P<code>.*?)```", re.DOTALL)
@@ -88,6 +89,15 @@ def test_learning_rate(tmp_path):
     assert (tmp_path / "range_test.svg").read_text().startswith("<svg ")
 
 
+def test_by_hand(tmp_path):
+    said = python(tmp_path, ROOT / "examples/by_hand.py")
+    assert "the guard took trial 0 back to step" in said
+    assert re.findall(r"^request \d+ \((\w+)\): done$", said, re.MULTILINE) == ["adjust", "adjust", "undo", "fork"]
+    study = tw.open(str(tmp_path / "by_hand.db"))
+    assert [str(trial.status) for trial in study.trials] == ["paused", "completed", "completed"]
+    assert replay(study.events).ok
+
+
 def test_scikit_learn(tmp_path):
     pytest.importorskip("sklearn")
     said = python(tmp_path, ROOT / "examples/scikit_learn.py", "8")
@@ -123,7 +133,7 @@ def blocks(page):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/guide.md", "docs/everyday.md", "docs/schedules.md", "docs/watcher.md"]
+    "page", ["README.md", *(f"docs/{name}.md" for name in ("guide", "everyday", "panda", "schedules", "watcher"))]
 )
 def test_the_python_of_a_page_runs(page, tmp_path):
     """All blocks of a page are one script, each at its own lines, so that a traceback names the page's line."""

@@ -17,16 +17,16 @@ ROOT = Path(tunewell.__file__).parent
 LAYERS = [
     ["scales", "values", "knowledge", "parameters", "lint", "space", "tiers", "numerics", "identity", "registry"],
     ["fingerprints", "events"],
-    ["records", "rungs", "sofar", "history"],
+    ["records", "retention", "rungs", "sofar", "history"],
     ["protocols", "surrogate"],
     ["trial", "checkpoints", "analysis", "schedules", "lr_schedules"],
     ["torch"],
     ["samplers", "schedulers", "executors", "journals"],
     ["strategies"],
     ["fingerprinting", "retuning"],
-    ["aims", "plans", "storages", "decisions", "deciders", "heartbeat", "ledger"],
-    ["console", "driver", "replay", "study"],
-    ["integrations", "demo", "starting", "testing"],
+    ["aims", "plans", "storages", "decisions", "deciders", "heartbeat", "ledger", "guards", "wishes", "granting"],
+    ["console", "driver", "replay", "steering", "study"],
+    ["integrations", "demo", "starting", "testing", "torch"],
     ["cli", "server", "web", "__main__"],
 ]
 PUBLIC = {

@@ -51,7 +51,7 @@ class Playback:
         self._free = list(range(WORKERS))
         self._due: list[tuple[float, int, int, int]] = []  # time, worker, trial, step
 
-    def start(self, objective: object, workers: int | None) -> None:
+    def start(self, objective: object, workers: int | None, since: float = 0.0) -> None:
         """Nothing to get ready."""
 
     def clock(self) -> float:
@@ -101,6 +101,13 @@ class Playback:
         if step < self._steps and isinstance(verdict, Continue):
             self._free.remove(worker)
             heapq.heappush(self._due, (self._now + self._draw(), worker, trial, step + 1))
+
+    def saved_step(self, trial: tw.TrialRecord) -> int:
+        """Return the step of the newest checkpoint: by name all of them are there."""
+        return trial.saved
+
+    def remove_unneeded(self, history: tw.History, trial: int) -> None:
+        """Nothing to remove."""
 
     def close(self) -> None:
         """Nothing to release."""

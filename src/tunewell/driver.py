@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -35,6 +35,7 @@ from tunewell.events import (
 )
 from tunewell.events import Fork as ForkPoint
 from tunewell.fingerprints import Fingerprint
+from tunewell.granting import Granting
 from tunewell.heartbeat import Listener, beating
 from tunewell.history import History, TrialRecord
 from tunewell.identity import is_gone, new_identity
@@ -54,6 +55,8 @@ from tunewell.protocols import (
     Verdict,
     Wait,
 )
+from tunewell.schedules import schedule_of
+from tunewell.wishes import Place, held_in_words, next_events
 
 SAME_ERROR_LIMIT = 3
 FLUSH_SECONDS = 0.05
@@ -75,6 +78,7 @@ class Driver:
     budget: Budget
     max_steps: int | None = None
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
+    keep_checkpoints: int = 0
     watch: Callable[[History, Sequence[Event]], None] = lambda history, events: None
     tell: Callable[[str], None] = lambda text: None
     identity: str = field(default_factory=new_identity)
@@ -90,6 +94,9 @@ class Driver:
     _announced: bool = False
     _listener: Listener = field(default_factory=Listener)
 
+    def __post_init__(self) -> None:
+        self._granting = Granting(self.ledger, self.executor.clock, self._heard)
+
     def run(self) -> str:
         """Run until the budget is spent or nothing is left to do; return why it ended.
 
@@ -102,6 +109,7 @@ class Driver:
                 self._tidy_up_after_the_dead()
                 while True:
                     self._look_around()
+                    self._granting.grant()
                     reason = self._fill_workers()
                     self._flush()
                     if self._failure:
@@ -145,6 +153,7 @@ class Driver:
             seconds=limits.seconds,
             steps=limits.steps,
             trial_seconds=limits.trial_seconds,
+            keep_checkpoints=self.keep_checkpoints,
         )
 
         def said(history: History) -> Sequence[Event]:
@@ -176,7 +185,7 @@ class Driver:
                 return None
         history = self.ledger.history
         more_may_come = any(history.trials[number].driver for number in history.running)
-        return "" if more_may_come else self._done
+        return "" if more_may_come else "; ".join(filter(None, (self._done, held_in_words(history))))
 
     def _cut_off_before_a_verdict(self, trial: TrialRecord) -> bool:
         """Whether a trial taken up again may have missed the verdict on its last step, which is not told twice."""
@@ -185,6 +194,9 @@ class Driver:
     def _next_events(self, history: History, worker: int, busy: Collection[int]) -> Sequence[Event]:
         now = self.executor.clock()
         self._taking_up = False
+        wished = next_events(history, Place(now, None, self.identity, worker, busy))
+        if any(isinstance(event, TrialStarted | TrialResumed) for event in wished):
+            return [self._from_disk(history, event) for event in wished]
         for number in history.unfinished:
             if number not in busy:
                 self._taking_up = True
@@ -221,12 +233,22 @@ class Driver:
             return [Ended(now, action.replaces, Status.STOPPED, action.reason), started]
         return [Noted(now, chosen.note), started] if chosen.note else [started]
 
+    def _from_disk(self, history: History, event: Event) -> Event:
+        """Return the event, with the step that the executor finds where a trial goes on."""
+        if not isinstance(event, TrialResumed):
+            return event
+        self._taking_up = event.trial in history.unfinished
+        return replace(event, step=self.executor.saved_step(history.trials[event.trial]))
+
     def _launch(self, trial: TrialRecord, worker: int) -> None:
         self._jobs[trial.number] = self.executor.clock()
+        previous = None
+        if trial.saved and (trial.adjustments or trial.fork):
+            previous = schedule_of(self.ledger.history, trial.number).at(trial.saved)
         self.executor.launch(
             Job(
                 trial=trial.number,
-                config=trial.params,
+                config=trial.values_after(trial.saved),
                 seed=trial.seed,
                 worker=worker,
                 step=trial.saved,
@@ -235,6 +257,7 @@ class Driver:
                 log=trial.log,
                 metrics=tuple(goal.metric for goal in self.ledger.history.goals),
                 max_steps=self.max_steps,
+                previous=previous,
             )
         )
 
@@ -261,7 +284,7 @@ class Driver:
         if isinstance(last, Ended):
             self._ended(last)
             return Stop(last.reason or str(last.status))
-        verdict = self._verdict(trial, report)
+        verdict = self._wished(trial) or self._verdict(trial, report)
         saved = any(isinstance(event, CheckpointSaved) for event in events)
         if self.ledger.unwritten and (saved or time.monotonic() - self._flushed > FLUSH_SECONDS):
             self._flush()
@@ -276,10 +299,10 @@ class Driver:
             if trial not in history.running:
                 verdict = Stop("ended by another driver")
                 return []
-            _, scheduler = self.deciders(history)
-            verdict = scheduler.decide(history, report) if report is not None else Continue()
-            over = self._over(history.in_training - 1)  # this one has trained its step
             record = history.trials[trial]
+            _, scheduler = self.deciders(history)
+            verdict = Continue() if report is None or record.by_hand else scheduler.decide(history, report)
+            over = self._over(history.in_training - 1)  # this one has trained its step
             now = self.executor.clock()
             match verdict:
                 case Stop(reason):
@@ -306,7 +329,23 @@ class Driver:
             self._heard(decided)
             self._jobs.pop(trial, None)
             self._housekeeping[trial] = None
+        elif isinstance(verdict, Continue):
+            changes = self.ledger.history.trials[trial].changes_here
+            verdict = replace(verdict, values=changes) if changes else verdict
         return verdict
+
+    def _wished(self, trial: int) -> Verdict | None:
+        """Carry out a person's requests at a step boundary; return the verdict if one ends the stretch, else None."""
+        if not self._granting.listen():
+            return None
+        self._granting.grant(trial)
+        record = self.ledger.history.trials[trial]
+        if record.status is Status.RUNNING:
+            return None
+        self._flushed = time.monotonic()
+        self._jobs.pop(trial, None)
+        self._housekeeping[trial] = None
+        return Pause(record.reason) if record.status is Status.PAUSED else Stop(record.reason)
 
     def _believable(self, event: Event, report: Reported | None) -> Event:
         """Return the event, or what it amounts to: no value for the study's metric is a failure, NaN divergence."""
@@ -317,6 +356,9 @@ class Driver:
         if event.status is not Status.COMPLETED:
             return event
         record = self.ledger.history.trials[event.trial]
+        if record.origin == "person" and report is None and not record.reports and not event.metrics:
+            reason = f"there was nothing left to train after step {record.step}"
+            return Ended(event.time, event.trial, Status.CANCELLED, reason)
         for goal in self.ledger.history.goals:
             newest = report.metrics.get(goal.metric) if report is not None else None
             value = event.metrics.get(goal.metric, newest if newest is not None else record.metric(goal.metric))

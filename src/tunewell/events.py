@@ -142,7 +142,8 @@ class SettingsChanged:
 class RunStarted:
     """A run began to look after the study, with these limits; what hangs on the budget is decided by the newest.
 
-    ``workers`` is how many trials it trains at a time; the limits are as in :meth:`tunewell.Study.run`.
+    ``workers`` is how many trials it trains at a time; the limits are as in :meth:`tunewell.Study.run`, and so is
+    ``keep_checkpoints``: how many of each trial stay besides those that the study needs.
     """
 
     time: float
@@ -153,6 +154,7 @@ class RunStarted:
     seconds: float | None = None
     steps: int | None = None
     trial_seconds: float | None = None
+    keep_checkpoints: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class Believed:
         return Prior(None, self.confidence).std
 
 
-Origin = Literal["sampler", "default", "enqueued", "scheduler"]
+Origin = Literal["sampler", "default", "enqueued", "scheduler", "person"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,10 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """Values of a running trial changed from the step after ``step`` on, by the scheduler or a person."""
+    """Values of a trial changed from the step after ``step`` on, by the scheduler or a person.
+
+    With ``guard`` the change is taken back should the losses get clearly worse: see :mod:`tunewell.guards`.
+    """
 
     time: float
     trial: int
@@ -261,6 +266,7 @@ class Adjusted:
     values: Config
     by: Literal["scheduler", "person"]
     reason: str = ""
+    guard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,14 +274,15 @@ class Paused:
     """A trial rests at ``step``, where it has a checkpoint.
 
     ``by="scheduler"``: it goes on when the scheduler says so. ``by="person"``: the run was interrupted or its budget
-    was spent; the next run takes the trial up before anything else.
+    was spent; the next run takes the trial up before anything else. ``by="hold"``: a person, or a guard, laid it aside;
+    it goes on when a person says so. A trial that rests already may be held as well.
     """
 
     time: float
     trial: int
     step: int
     reason: str
-    by: Literal["scheduler", "person"] = "scheduler"
+    by: Literal["scheduler", "person", "hold"] = "scheduler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +311,37 @@ class Noted:
     trial: int | None = None
 
 
+Wish = Literal["adjust", "back", "fork", "pause", "resume", "stop", "undo"]
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A person wished something of a trial; whoever looks after the trial carries it out and answers.
+
+    Requests are counted from 0 in the order of the list. ``step`` is where to go back to or to fork from (None: the
+    newest checkpoint), ``values`` are those that are to change. ``by="guard"``: a guard takes a person's change back.
+    """
+
+    time: float
+    trial: int
+    wish: Wish
+    values: Config = field(default_factory=dict)
+    step: int | None = None
+    reason: str = ""
+    guard: bool = True
+    by: Literal["person", "guard"] = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request was carried out by the events that follow, or it cannot be: ``reason`` says why in words."""
+
+    time: float
+    request: int
+    done: bool
+    reason: str = ""
+
+
 TrialEvent: TypeAlias = TrialStarted | TrialResumed | Planned | Reported | CheckpointSaved | Adjusted | Paused | Ended
 Event: TypeAlias = (
     StudyCreated
@@ -313,6 +351,8 @@ Event: TypeAlias = (
     | Fingerprinted
     | Enqueued
     | Believed
+    | Requested
+    | Answered
     | TrialEvent
     | Noted
 )

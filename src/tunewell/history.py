@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tunewell.events import (
     Adjusted,
+    Answered,
     Believed,
     CheckpointSaved,
     Constraint,
@@ -29,6 +31,7 @@ from tunewell.events import (
     Paused,
     Planned,
     Reported,
+    Requested,
     RunStarted,
     SettingsChanged,
     SpaceChanged,
@@ -43,6 +46,7 @@ from tunewell.records import OBSERVED as OBSERVED
 from tunewell.records import About
 from tunewell.records import Stretch as Stretch
 from tunewell.records import TrialRecord as TrialRecord
+from tunewell.retention import retained_steps
 from tunewell.rungs import Rung as Rung
 from tunewell.sofar import SoFar
 from tunewell.space import Config, Space
@@ -73,6 +77,12 @@ class History:
         in_training: how many of the running trials a driver trains; the others were asked for and will be told.
         steps_done: steps trained and reported, over all trials.
         active_seconds: the time during which at least one trial was running.
+        requests: what a person wished of trials, in order; a request goes by its place in this list.
+        pending: those that wait to be carried out, by number; a fork from the newest checkpoint is one from what was
+            the newest when it was asked for.
+        answers: what became of the others, by number.
+        touched: the numbers of the trials that a person has wished something of.
+        guarded: of each trial the newest change by a person that a guard looks after.
     """
 
     def __init__(self, events: Iterable[Event] = (), files: Path | None = None) -> None:
@@ -95,6 +105,11 @@ class History:
         self.fingerprint: Fingerprint | None = None
         self.notes: list[Noted] = []
         self.adjustments: list[Adjusted] = []
+        self.requests: list[Requested] = []
+        self.pending: dict[int, Requested] = {}
+        self.answers: dict[int, Answered] = {}
+        self.touched: dict[int, None] = {}
+        self.guarded: dict[int, Adjusted] = {}
         self.in_training = 0
         self.steps_done = 0
         self.furthest_step = 0  # the largest step any trial has reported
@@ -106,6 +121,8 @@ class History:
         self.best_so_far: tuple[float, int] | None = None  # smallest feasible loss ever seen, for the eye only
         self._about = About(files=files or Path())
         self._lost_for_good = 0
+        self._forks_by_hand: list[TrialRecord] = []
+        self._retains = 0  # how many checkpoints of each trial the run keeps for a person
         self._forks: dict[int, list[TrialRecord]] = {}
         self._rungs: dict[tuple[int, str | None], Rung] = {}
         self.stirred: list[int] = []
@@ -123,6 +140,8 @@ class History:
             Fingerprinted: self._fingerprinted,
             Enqueued: self._enqueued,
             Believed: self._believed,
+            Requested: self._requested,
+            Answered: self._answered,
             TrialStarted: self._started,
             TrialResumed: self._resumed,
             Planned: self._plan,
@@ -161,8 +180,12 @@ class History:
 
     @property
     def spent_trials(self) -> int:
-        """The trials that count towards a total: all but those that a bug or a dying machine cut off for good."""
-        return len(self.trials) - self.counts[Status.FAILED] - self._lost_for_good
+        """The trials that count towards a total.
+
+        Those are all but forks by a person and what a bug or a dying machine cut off for good.
+        """
+        by_hand = sum(not fork.lost_for_good and fork.status is not Status.FAILED for fork in self._forks_by_hand)
+        return len(self.trials) - self.counts[Status.FAILED] - self._lost_for_good - by_hand
 
     @property
     def first_in_line(self) -> tuple[Config, Origin] | None:
@@ -239,7 +262,7 @@ class History:
 
         Its newest, unless the trial was stopped or diverged; any that a fork of it still stands on; and, while its
         group has work to do, those that the scheduler may want to fork from: of a trial with ``keep=5`` that has saved
-        step 12, the one of step 10, and once it has saved step 15, both.
+        step 12, the one of step 10, and once it has saved step 15, both. Besides, those that are retained for a person.
         """
         record = self.trials[trial]
         needed = {
@@ -249,17 +272,18 @@ class History:
         }
         if record.kept and record.status is not Status.STOPPED and self.alive.get(record.group):
             needed.update(record.kept)
-        if record.saved and not (record.fork and record.saved == record.fork.step) and not _spent(record):
-            needed.add(record.saved)
-        return needed
+        return needed.union(record.checkpoints)
 
     def apply(self, event: Event) -> None:
         """Take in the next event.
 
-        Trials say themselves when something happened, so an event may be a little older than the one before it.
+        Trials say themselves when something happened, so an event may be a little older than the one before it. A
+        request has the time of whoever wrote it, which is another clock than the executor's.
         """
         time = event.time
-        if time > self.last_time:
+        if event.__class__ is Requested:
+            pass
+        elif time > self.last_time:
             if self.running:
                 self.active_seconds += time - self.last_time
             self.last_time = time
@@ -283,6 +307,7 @@ class History:
 
     def _run_started(self, event: RunStarted) -> None:
         self.run = event
+        self._retains = event.keep_checkpoints
         self._set_horizons()
 
     def _fingerprinted(self, event: Fingerprinted) -> None:
@@ -293,6 +318,24 @@ class History:
 
     def _believed(self, event: Believed) -> None:
         self.beliefs.append(event)
+
+    def _requested(self, event: Requested) -> None:
+        number = len(self.requests)
+        self.requests.append(event)
+        self.pending[number] = event
+        if event.by == "guard":
+            self.guarded.pop(event.trial, None)
+        if 0 <= event.trial < len(self.trials):
+            record = self.trials[event.trial]
+            if event.wish == "fork" and event.step is None:
+                self.pending[number] = replace(event, step=record.newest_checkpoint)
+            record.touched = True
+            self.touched[event.trial] = None
+            self._retain(record)
+
+    def _answered(self, event: Answered) -> None:
+        self.pending.pop(event.request, None)
+        self.answers[event.request] = event
 
     def _started(self, event: TrialStarted) -> None:
         record = TrialRecord(event, self._about)
@@ -313,6 +356,8 @@ class History:
             self.default_started = True
         elif event.origin == "enqueued" and self.queue:
             self.queue.popleft()
+        elif event.origin == "person":
+            self._forks_by_hand.append(record)
         if event.fork is not None:
             self._forks.setdefault(event.fork.trial, []).append(record)
 
@@ -326,6 +371,7 @@ class History:
         self.stirred.append(event.trial)
         self.moving.setdefault(record.group, {})[event.trial] = None
         record.kept = tuple(step for step in record.kept if step <= event.step)
+        record.retained = tuple(step for step in record.retained if step <= event.step)
         self.alive[record.group][event.trial] = None
         self._set_status(record, Status.RUNNING, event.reason)
         self.in_training += bool(event.driver)
@@ -360,20 +406,32 @@ class History:
         if record.keep:
             last = (event.step,) if event.step % record.keep == 0 else ()
             record.kept = tuple(step for step in record.kept if event.step - record.keep <= step < event.step) + last
+        if record.touched or self._retains:
+            self._retain(record)
 
     def _adjusted(self, event: Adjusted) -> None:
         self.adjustments.append(event)
+        self.trials[event.trial].adjustments.append(event)
+        if event.by == "person" and event.guard:
+            self.guarded[event.trial] = event
+        else:
+            self.guarded.pop(event.trial, None)
 
     def _paused(self, event: Paused) -> None:
         record = self.trials[event.trial]
+        rested = record.status is not Status.RUNNING
         record.paused_by = event.by
         self._set_status(record, Status.PAUSED, event.reason)
-        self._rest(record, event.time)
+        self._rest(record, (record.stretches[-1].end if rested else None) or event.time)
         if event.by == "person":
             self.unfinished[event.trial] = None
+        elif event.by == "hold":
+            self.unfinished.pop(event.trial, None)
+            self.alive[record.group].pop(event.trial, None)
 
     def _ended(self, event: Ended) -> None:
         record = self.trials[event.trial]
+        self.unfinished.pop(event.trial, None)
         record.error = event.error
         if event.metrics:
             record.metrics = event.metrics
@@ -392,6 +450,8 @@ class History:
                 self.unfinished[event.trial] = None
         if record.over:
             self.alive[record.group].pop(event.trial, None)
+        if event.status is Status.STOPPED and not record.touched:
+            record.retained = ()
 
     def _noted(self, event: Noted) -> None:
         self.notes.append(event)
@@ -420,6 +480,10 @@ class History:
                 del self.moving[record.group]
         for rung in self._rungs_of(record, record.step):
             rung.rest(record)
+
+    def _retain(self, record: TrialRecord) -> None:
+        wanted = [w.step for w in self.pending.values() if w.trial == record.number and w.step is not None]
+        record.retained = retained_steps(record, self._retains, wanted)
 
     def _set_horizons(self) -> None:
         horizon = self.horizon
@@ -451,8 +515,3 @@ class History:
             if self._so_far is not None:
                 self._so_far.remove(record.number)
             self.steps_done += record.step - report.step
-
-
-def _spent(record: TrialRecord) -> bool:
-    """Whether nobody has a use for the trial's weights."""
-    return record.status in (Status.STOPPED, Status.DIVERGED)

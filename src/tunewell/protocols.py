@@ -78,9 +78,10 @@ Action: TypeAlias = Start | Resume | Fork | Wait | Done
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """Train on."""
+    """Train on; ``values`` are those that are others from the next step on, None where all stay."""
 
     reason: str = ""
+    values: Config | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,8 @@ class Job:
     ``step`` is the step the trial goes on from (0: the beginning) and ``checkpoint`` the folder saved there, or None.
     New checkpoints go to ``directory / f"step-{step}"``; what the objective prints goes to ``log``. ``metrics`` are
     the names of the study's goals; ``max_steps`` is the longest the trial may train, None when the objective knows
-    best.
+    best. ``config`` has the values of the next step, ``previous`` those that the checkpoint was trained with, None
+    where there is no checkpoint.
     """
 
     trial: int
@@ -169,6 +171,7 @@ class Job:
     log: Path
     metrics: tuple[str, ...]
     max_steps: int | None = None
+    previous: Config | None = None
 
 
 Observe: TypeAlias = Callable[[int, Sequence[Event]], Verdict]

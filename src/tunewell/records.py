@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewell.events import Constraint, Fork, Goal, Origin, Reported, Status, TrialStarted
+from tunewell.events import Adjusted, Constraint, Fork, Goal, Origin, Reported, Status, TrialStarted
 from tunewell.space import Config
 
 OBSERVED = frozenset({Status.COMPLETED, Status.STOPPED, Status.PAUSED})
@@ -41,7 +42,7 @@ class TrialRecord:
 
     Attributes:
         number: counted from 0 in the order of starting.
-        params: the active parameters.
+        params: the active parameters as it began; see :meth:`values_after` for what was changed since.
         status: see :class:`~tunewell.events.Status`; compares equal to its name.
         why: why it was started, in words: what the sampler, the scheduler or the person who enqueued it had to say.
         reason: why it stands where it stands, in words: why it was paused, resumed, stopped or ended, or else started.
@@ -53,10 +54,14 @@ class TrialRecord:
         group: the scheduler's name for the trials it is compared with, such as a bracket.
         keep: checkpoints of its multiples are kept to be forked from, for a while; 0 where none are.
         kept: the steps of those, as far as they are older than the newest or the newest itself.
+        adjustments: the changes of its values, in the order in which they happened.
+        touched: whether a person has ever wished something of it.
+        retained: the steps of the checkpoints that stay for a person to go back to: see :mod:`tunewell.retention`.
     """
 
     __slots__ = (
         "_about",
+        "adjustments",
         "error",
         "fork",
         "fresh_losses",
@@ -71,10 +76,12 @@ class TrialRecord:
         "reason",
         "reports",
         "resumed_from",
+        "retained",
         "saved",
         "seed",
         "status",
         "stretches",
+        "touched",
         "why",
     )
 
@@ -90,6 +97,9 @@ class TrialRecord:
         self.group = event.group
         self.keep = event.keep
         self.kept: tuple[int, ...] = ()
+        self.adjustments: list[Adjusted] = []
+        self.touched = event.origin == "person"
+        self.retained: tuple[int, ...] = ()
         self.status = Status.RUNNING
         self.reason = event.reason
         self.why = event.reason
@@ -222,6 +232,65 @@ class TrialRecord:
         if self.status is Status.LOST:
             return not self.lost_for_good
         return self.status is Status.PAUSED and self.paused_by == "person"
+
+    @property
+    def held(self) -> bool:
+        """Whether it rests until a person lets it go on."""
+        return self.status is Status.PAUSED and self.paused_by == "hold"
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person chose values of it in mid-training, so that no algorithm decides on it any more."""
+        if not self.adjustments:
+            return self.origin == "person"
+        return self.origin == "person" or any(change.by == "person" for change in self.adjustments)
+
+    @property
+    def own_step(self) -> int:
+        """The steps up to which it trained with ``params`` alone."""
+        return min([self.step, *(change.step for change in self.adjustments)]) if self.adjustments else self.step
+
+    @property
+    def own_reports(self) -> Sequence[Reported]:
+        """The reports that say something about ``params``: those before the first change of values."""
+        if not self.adjustments:
+            return self.reports
+        return self.reports[: bisect_right(self.reports, self.own_step, key=lambda report: report.step)]
+
+    def values_after(self, step: int) -> Config:
+        """Return the values that are in force once ``step`` steps are trained, those changed there included."""
+        if not self.adjustments:
+            return self.params
+        values = dict(self.params)
+        for change in self.adjustments:
+            if change.step <= step:
+                values.update(change.values)
+        return values
+
+    @property
+    def changes_here(self) -> Config:
+        """The values that are others from the next step on than in the last one."""
+        if not self.adjustments or not any(change.step == self.step for change in self.adjustments):
+            return {}
+        before, now = self.values_after(self.step - 1), self.values_after(self.step)
+        return {name: value for name, value in now.items() if value != before[name]}
+
+    @property
+    def checkpoints(self) -> tuple[int, ...]:
+        """The steps of its own checkpoints that a person can go back to or fork from, in order."""
+        newest = self.saved and not (self.fork and self.saved == self.fork.step) and not self.spent
+        return tuple(sorted({*self.retained, *([self.saved] if newest else ())}))
+
+    @property
+    def newest_checkpoint(self) -> int | None:
+        """The step of the newest checkpoint that it stands on, its own or the one it was forked from."""
+        own = self.checkpoints
+        return own[-1] if own else self.fork.step if self.fork else None
+
+    @property
+    def spent(self) -> bool:
+        """Whether no algorithm has a use for its weights."""
+        return self.status in (Status.STOPPED, Status.DIVERGED)
 
     @property
     def over(self) -> bool:

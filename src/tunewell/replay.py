@@ -1,8 +1,9 @@
 """Check a study against itself: every decision is a pure function of the events before it, so make each one again.
 
 Checked are the decisions of sampler and scheduler: which trial starts with which configuration and seed, which rests,
-goes on, forks or is stopped. Not checked is what no algorithm decided: reports, losses, budgets, a person's hand, the
-results told to asked trials, and the order in which a driver takes unfinished trials up again.
+goes on, forks or is stopped. Checked is also what followed from a person's requests, and when a guard took a change
+back. Not checked is what no algorithm decided: reports, losses, budgets, what a person wished, the results told to
+asked trials, and the order in which a driver takes unfinished trials up again.
 
 What was decided is compared, not the words it was explained with: those may be put better in a later release. Numbers
 may differ by a few units in the last place, as they do between the exponential functions of two processors.
@@ -11,19 +12,22 @@ may differ by a few units in the last place, as they do between the exponential 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunewell.decisions import Chosen, StartsOnly, choose
-from tunewell.events import Ended, Event, Paused, Status, TrialResumed, TrialStarted
+from tunewell.events import Adjusted, Answered, Ended, Event, Paused, Requested, Status, TrialResumed, TrialStarted
 from tunewell.events import Fork as ForkPoint
+from tunewell.guards import taken_back
 from tunewell.history import History, TrialRecord
 from tunewell.protocols import Continue, Fork, Pause, Resume, Sampler, Scheduler, Start, Stop, Verdict
 from tunewell.registry import Registry
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
 from tunewell.space import Config
+from tunewell.wishes import Place, carried_out
 
 CLOSE = 1e-9
 """Relative difference up to which two numbers of a configuration are the same."""
@@ -56,17 +60,19 @@ class ReplayResult:
         events: how many events were read.
         suggestions: how many starts of trials were checked, the mismatch among them.
         verdicts: how many decisions to pause, stop, resume or fork were checked, the mismatch among them.
+        answers: how many answers to a person's requests, with what followed from each, were checked.
     """
 
     events: int
     suggestions: int
     verdicts: int
     mismatch: Mismatch | None
+    answers: int = 0
 
     @property
     def checked(self) -> int:
         """How many decisions were checked."""
-        return self.suggestions + self.verdicts
+        return self.suggestions + self.verdicts + self.answers
 
     @property
     def ok(self) -> bool:
@@ -87,13 +93,17 @@ def replay(events: Iterable[Event], sampler: Sampler | None = None, scheduler: S
     """
     history = History()
     deciders = _Deciders(sampler, scheduler)
-    read = suggestions = verdicts = 0
+    read = suggestions = verdicts = answers = 0
     mismatch = None
+    due: deque[Event] = deque()  # what has to follow the last answer
     for event in events:
         read += 1
-        check = _check_of(event, history)
+        by_hand = bool(due) or _is_by_hand(event, history)
+        check = _follows(event, due) if by_hand else _check_of(event, history)
         if check is not None:
-            if isinstance(event, TrialStarted) and event.fork is None:
+            if by_hand:
+                answers += 1
+            elif isinstance(event, TrialStarted) and event.fork is None:
                 suggestions += 1
             else:
                 verdicts += 1
@@ -102,7 +112,7 @@ def replay(events: Iterable[Event], sampler: Sampler | None = None, scheduler: S
                 mismatch = Mismatch(read, event, *difference)
                 break
         history.apply(event)
-    return ReplayResult(read, suggestions, verdicts, mismatch)
+    return ReplayResult(read, suggestions, verdicts, mismatch, answers)
 
 
 @dataclass
@@ -152,6 +162,64 @@ def _check_of(event: Event, history: History) -> Check | None:
     return None
 
 
+def _is_by_hand(event: Event, history: History) -> bool:
+    """Whether an event follows from a person's request, or is a guard's."""
+    match event:
+        case Answered() | Adjusted(by="person") | TrialStarted(origin="person") | Requested(by="guard"):
+            return True
+        case Paused(by="hold"):
+            return True
+        case TrialResumed():
+            trial = _known(history, event.trial)
+            return trial is not None and (trial.held or trial.over)
+    return False
+
+
+def _follows(event: Event, due: deque[Event]) -> Check:
+    """Return how to check what follows from requests; an answer leaves in ``due`` what has to come next."""
+
+    def check(history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:
+        expected: list[Event] = []
+        if due:
+            expected = [due.popleft()]
+        elif isinstance(event, Requested):
+            expected = [*taken_back(history, event.time, event.trial), *taken_back(history, event.time)]
+        elif isinstance(event, Answered):
+            expected = _answered(event, history)
+            due.extend(expected[1:])
+        elif isinstance(event, Paused):  # goes back, and its fork waits for a worker
+            place = Place(event.time, event.trial)
+            found = [carried_out(history, n, place) for n, w in history.pending.items() if w.trial == event.trial]
+            expected = [events[0] for events in found if events]
+        if any(_bare(event) == _bare(each) for each in expected):
+            return None
+        return str(_bare(event)), str(_bare(expected[0])) if expected else "nothing that a person wished"
+
+    return check
+
+
+def _answered(event: Answered, history: History) -> list[Event]:
+    """Return the answer to a request with all that has to come with it, be the trial at a boundary or at rest."""
+    if event.request not in history.pending:
+        return []
+    trial = history.pending[event.request].trial
+    boundary = trial if trial in history.running else None
+    found = list(carried_out(history, event.request, Place(event.time, boundary, worker=0)))
+    return found if found and isinstance(found[0], Answered) else []
+
+
+def _bare(event: Event) -> Event:
+    """Return the event without what a driver adds: when, where, and in which words."""
+    match event:
+        case TrialStarted():
+            return replace(event, time=0.0, reason="", driver="", worker=0)
+        case TrialResumed():
+            return replace(event, time=0.0, reason="", driver="", worker=0, step=0)
+        case Requested() | Answered() | Adjusted() | Paused() | Ended():
+            return replace(event, time=0.0, reason="")
+    return event
+
+
 def _start(event: TrialStarted, history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:
     """A trial starts only if trials may start, so what the driver's budget said is known."""
     chosen = choose(history, sampler, scheduler if event.driver else StartsOnly(scheduler))
@@ -189,7 +257,8 @@ def _replacement(event: Ended, history: History, sampler: Sampler, scheduler: Sc
 
 def _verdict(event: Paused | Ended, trial: TrialRecord, history: History, scheduler: Scheduler) -> Difference | None:
     """The scheduler was asked about the trial's newest report."""
-    verdict: Verdict = scheduler.decide(history, trial.reports[-1]) if trial.reports else Continue()
+    asked = trial.reports and not trial.by_hand
+    verdict: Verdict = scheduler.decide(history, trial.reports[-1]) if asked else Continue()
     rests = trial.saved == trial.step
     match event, verdict:
         case Paused(), Pause() if rests and event.step == trial.step:

@@ -168,7 +168,7 @@ class Space(Mapping[str, Parameter]):
         """
         if not isinstance(config, Mapping):
             raise TypeError(f"a configuration must be a mapping from names to values, got {config!r}")
-        self._check_names(config)
+        self.check_names(config)
         tidy: dict[str, Any] = {}
         for name, conditions in self._ordered_conditions():
             if not _holds(conditions, tidy):
@@ -189,7 +189,7 @@ class Space(Mapping[str, Parameter]):
         """
         if not isinstance(values, Mapping):
             raise TypeError(f"expected a mapping from names to values, got {values!r}")
-        self._check_names(values)
+        self.check_names(values)
         tidy = {name: self._check_value(name, values[name]) for name in self if name in values}
         for name, conditions in self._ordered_conditions():
             given = [c for c in conditions if c[0] in tidy]
@@ -197,7 +197,8 @@ class Space(Mapping[str, Parameter]):
                 raise ValueError(self._why_inactive(name, {p: tidy[p] for p, _ in given}, given))
         return tidy
 
-    def _check_names(self, names: Iterable[str]) -> None:
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raise ValueError for a name that the space does not have; the nearest one is suggested."""
         for name in names:
             if name not in self._parameters:
                 hint = nearest(name, self) or f": the parameters are {listed(self)}"
@@ -230,7 +231,7 @@ class Space(Mapping[str, Parameter]):
             ValueError: as :meth:`check`.
         """
         config = {name: plain(value) for name, value in {**(overrides or {}), **named}.items()}
-        self._check_names(config)
+        self.check_names(config)
         for name, value in config.items():
             config[name] = self._check_value(name, value)
         for name, conditions in self._ordered_conditions():
@@ -326,7 +327,7 @@ class Space(Mapping[str, Parameter]):
             ValueError: an unknown name, a missing name, a number of points below 1.
         """
         counts = n if isinstance(n, Mapping) else {name: grid_points(n) for name in self}
-        self._check_names(counts)
+        self.check_names(counts)
         for name, parameter in self.items():
             if name not in counts and not isinstance(parameter, Choice):
                 raise ValueError(f"parameter {name!r} needs a number of points: add it to the mapping")

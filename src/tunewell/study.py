@@ -60,6 +60,7 @@ from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
 from tunewell.schedules import Schedule, schedule_of
 from tunewell.space import Space
+from tunewell.steering import Steering
 from tunewell.storages import directory_of, no_such_study, only_name
 from tunewell.strategies.plan import TieredPlan, only_total
 from tunewell.strategies.plan import plan_of as plan_of_tiers
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
 Mode = Literal["min", "max"]
 
 
-class Study:
+class Study(Steering):
     """A search for good configurations of ``space``: a list of events, and the means to add to it.
 
     Attributes:
@@ -195,6 +196,7 @@ class Study:
         workers: int | None = None,
         max_steps: int | None = None,
         trial_seconds: float | None = None,
+        keep_checkpoints: int = 0,
         executor: str | Executor = "processes",
         progress: bool | Callable[[History, Sequence[Event]], None] = True,
         data: Any = None,
@@ -216,6 +218,9 @@ class Study:
             max_steps: the longest a trial may train, where the objective does not say.
             trial_seconds: a trial that trains longer is ended as ``timed_out``: its process is killed, or inline it is
                 stopped at its next step.
+            keep_checkpoints: how many of the newest checkpoints of each trial stay, and the best one's with them, for
+                a person to go back to; 0: those that the study needs. Where a person has wished something of a trial,
+                three stay in any case.
             executor: ``"processes"`` (a fresh process per trial), ``"inline"`` (this process), or an instance.
             progress: a live view on a terminal and one line per event elsewhere; False for silence; or a function
                 ``(history, new_events) -> None``.
@@ -234,6 +239,8 @@ class Study:
             raise ValueError("run expected a total, got none: say trials=50, seconds=3600 or steps=1000")
         if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1):
             raise ValueError(f"run expected max_steps to be a whole number of at least 1, got {max_steps!r}")
+        if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 0:
+            raise ValueError(f"run expected keep_checkpoints to be a whole number from 0 on, got {keep_checkpoints!r}")
         found = _fingerprint(data, model, fingerprint)
         from tunewell.console import watching
 
@@ -241,7 +248,9 @@ class Study:
         place.start(objective, workers, self.history.last_time)
         with self._lock, watching(self, budget, progress) as view:
             self._ledger.tell = view.say
-            driver = Driver(self._ledger, self._deciders, place, budget, max_steps, found, view.watch, view.say)
+            driver = Driver(
+                self._ledger, self._deciders, place, budget, max_steps, found, keep_checkpoints, view.watch, view.say
+            )
             reason = driver.run()
             view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
         if driver.interrupted:
@@ -367,8 +376,8 @@ class Study:
         self._add(Noted(time.time(), _text(text, "note"), None if trial is None else self._number(trial, "note")))
 
     def _number(self, trial: Any, who: str) -> int:
-        """Return the number of a trial, given as such or by its handle; raise ValueError when there is none."""
-        number = trial.number if isinstance(trial, Trial) else trial
+        """Return the number of a trial, given as such, by its handle or record; raise ValueError if there is none."""
+        number = trial.number if isinstance(trial, Trial | TrialRecord) else trial
         known = len(self.history.trials)
         try:
             if isinstance(number, bool) or not 0 <= operator.index(number) < known:
@@ -516,6 +525,7 @@ class Study:
         steps: int | None = None,
         seconds: float | None = None,
         training: float | None = None,
+        workers: int | None = None,
         domain: str | None = None,
         optimizer: str | None = None,
     ) -> TieredPlan:
@@ -526,6 +536,7 @@ class Study:
         Args:
             trials, steps, seconds: one total, as for :meth:`run`; none of them: those of the newest run.
             training: what one full training costs in that unit; None: what those of the study took.
+            workers: how many trainings side by side a total of seconds has; None: one, or as many as the newest run.
             domain: where it is tuned, a key of :data:`tunewell.knowledge.DOMAINS`; None: as the sampler says, generic.
             optimizer: under which, a key of :data:`tunewell.knowledge.OPTIMIZERS`; None: as the sampler says, any.
 
@@ -534,9 +545,9 @@ class Study:
         """
         Budget(trials, seconds, steps)
         given = {"trials": trials, "steps": steps, "seconds": seconds}
-        return plan_of_tiers(self.refresh(), only_total(given), training, domain, optimizer)
+        return plan_of_tiers(self.refresh(), only_total(given), training, domain, optimizer, workers)
 
-    def schedule(self, trial: Trial | int | None = None) -> Schedule:
+    def schedule(self, trial: Trial | TrialRecord | int | None = None) -> Schedule:
         """Return the values that a trial lived through, step by step: its own, and before its fork its ancestors'.
 
         None means the best trial. Save it, and train it again with ``scheduler=tw.schedulers.Replay("schedule.json")``.

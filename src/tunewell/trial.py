@@ -37,19 +37,24 @@ class Trial:
     """One configuration in training, as its objective sees it.
 
     Attributes:
-        params: the active parameters, by name (read-only).
+        params: the active parameters, by name (read-only): those of the step that trains now.
+        changed: which of them are others than in the step before, with their new values; empty at almost every step.
+            At the first step after a checkpoint: others than those that the checkpoint was trained with.
+        replaced: the values that those had before.
         number: counted from 0 in the order of starting.
         seed: for the random generators of this trial; the same again when the trial is taken up after a crash.
         checkpoint: the folder of the last saved step, or None at the beginning.
     """
 
     params: Mapping[str, Value]
+    changed: Mapping[str, Value]
+    replaced: Mapping[str, Value]
     number: int
     seed: int
     checkpoint: Path | None
 
     def __init__(self, job: Job, send: Send, clock: Callable[[], float]) -> None:
-        self.params = MappingProxyType(dict(job.config))
+        self._set(job.config if job.previous is None else job.previous, job.config)
         self.number = job.trial
         self.seed = job.seed
         self.checkpoint = job.checkpoint
@@ -205,7 +210,16 @@ class Trial:
         """Cross the step boundary: tell what happened, hear how it goes on."""
         if not self.halted:
             self._verdict = self._send(self.take_pending())
+            if isinstance(self._verdict, Continue) and (self._verdict.values or self.changed):
+                self._set(self.params, {**self.params, **(self._verdict.values or {})})
         return not self.halted
+
+    def _set(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        """Take the values of the next step, and note which are others than before."""
+        changed = {name: value for name, value in now.items() if name not in before or before[name] != value}
+        self.params = MappingProxyType(dict(now))
+        self.changed = MappingProxyType(changed)
+        self.replaced = MappingProxyType({name: before[name] for name in changed if name in before})
 
     def _end(self, status: Status, reason: str = "", metrics: Metrics | None = None, error: str = "") -> None:
         """Tell what is left and that the trial is over, unless the study has said so before."""

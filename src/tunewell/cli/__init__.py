@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tunewell.cli import again, check, demo, knowing, look, planning, remove, start, take
+from tunewell.cli import again, check, demo, knowing, look, planning, remove, start, steering, take
 
 _EPILOG = (
     "Exit status: 0 all is well; 1 the answer is no (no best trial yet, a mismatch, nothing found, lint found "
@@ -36,6 +36,14 @@ app.command()(knowing.lint)
 app.command()(planning.plan)
 app.command()(start.init)
 app.command()(again.retune)
+app.command()(steering.adjust)
+app.command()(steering.back)
+app.command()(steering.fork)
+app.command()(steering.pause)
+app.command()(steering.resume)
+app.command()(steering.stop)
+app.command()(steering.undo)
+app.command()(steering.note)
 app.command()(remove.delete)
 app.command()(demo.demo)
 

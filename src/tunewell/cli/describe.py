@@ -9,6 +9,7 @@ import typer
 
 from tunewell.analysis.standing import constrained, feasible, why_none_is_best
 from tunewell.cli.output import table
+from tunewell.console.lines import wished
 from tunewell.console.text import (
     counts,
     duration,
@@ -54,6 +55,8 @@ def print_study(name: str, history: History) -> None:
         _line("first in line", params(config))
     for belief in history.beliefs:
         _line("belief", f"{params(belief.config)} ({belief.confidence} confidence)")
+    for request in history.pending.values():
+        _line("asked for", wished(request))
     for note in history.notes[-5:]:
         _line("note", (f"trial {note.trial}: " if note.trial is not None else "") + one_line(note.text))
 

@@ -31,6 +31,7 @@ def plan(
     training: Annotated[
         str | None, typer.Option(help="What one full training takes: so many steps, or a time such as 3m.")
     ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Trainings at a time.")] = None,
     domain: Domain = None,
     optimizer: Optimizer = None,
     json: Json = False,
@@ -48,7 +49,8 @@ def plan(
         budget = only_total(given)
         by_time = steps is None and training is not None and not training.isdigit()
         each = _seconds(training, "--training") if by_time else None if training is None else float(training)
-        options: dict[str, Any] = {"budget": budget, "training": each, "domain": domain, "optimizer": optimizer}
+        where: dict[str, Any] = {"domain": domain, "optimizer": optimizer}
+        options: dict[str, Any] = {"budget": budget, "training": each, "workers": workers, **where}
         plans: dict[str, TieredPlan]
         if what and what.endswith(".py"):
             plans = _of_file(Path(what), options)

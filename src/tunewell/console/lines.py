@@ -16,6 +16,7 @@ from tunewell.console.seen import Best
 from tunewell.console.text import duration, measured, one_line, params, plural, stamp, words
 from tunewell.events import (
     Adjusted,
+    Answered,
     Believed,
     CheckpointSaved,
     Ended,
@@ -24,6 +25,7 @@ from tunewell.events import (
     Noted,
     Paused,
     Reported,
+    Requested,
     SettingsChanged,
     SpaceChanged,
     Status,
@@ -62,9 +64,22 @@ def sentence(event: Event, history: History) -> str:
             return f"first in line: {params(event.config)}"
         case Believed():
             return f"believed with {event.confidence} confidence: {params(event.config)}"
+        case Requested():
+            return _because(f"asked for by the {event.by}: {wished(event)}", event.reason)
+        case Answered(done=False):
+            return f"cannot be done: {wished(history.requests[event.request])}: {one_line(event.reason)}"
         case Noted():
             return f"note: {one_line(event.text)}"
     return ""
+
+
+def wished(request: Requested) -> str:
+    """Say what a person wished, such as ``adjust trial 3: learning_rate=0.001``."""
+    words = {"back": "take back", "undo": "undo the newest change of"}.get(request.wish, request.wish)
+    step = f" to step {request.step}" if request.wish == "back" else f" at step {request.step}"
+    where = "" if request.step is None else step
+    values = f" with {params(request.values)}" if request.values else ""
+    return f"{words} trial {request.trial}{where}{values}"
 
 
 def _ended(event: Ended, history: History) -> str:

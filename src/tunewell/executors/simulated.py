@@ -13,7 +13,7 @@ import math
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -188,6 +188,8 @@ class Simulated:
             if self._running.get(trial) is not running:
                 continue
             if isinstance(verdict, Continue) and not isinstance(events[-1], Ended):
+                if verdict.values:
+                    running.job = replace(running.job, config={**running.job.config, **verdict.values})
                 self._begin_step(running, self._now)
             else:
                 del self._running[trial]

@@ -17,6 +17,7 @@ import msgspec
 
 from tunewell.events import (
     Adjusted,
+    Answered,
     Believed,
     CheckpointSaved,
     Ended,
@@ -27,6 +28,7 @@ from tunewell.events import (
     Paused,
     Planned,
     Reported,
+    Requested,
     RunStarted,
     SettingsChanged,
     SpaceChanged,
@@ -53,6 +55,8 @@ KINDS: dict[str, tuple[type, int]] = {
     "paused": (Paused, 1),
     "ended": (Ended, 1),
     "noted": (Noted, 1),
+    "requested": (Requested, 1),
+    "answered": (Answered, 1),
 }
 """Each kind with its class and the version that is written today."""
 
@@ -181,7 +185,13 @@ def _tupled(value: Any) -> Any:
     return tuple(map(_tupled, value)) if isinstance(value, list | tuple) else value
 
 
-_WITH_CONFIG: dict[type, str] = {TrialStarted: "config", Enqueued: "config", Believed: "config", Adjusted: "values"}
+_WITH_CONFIG: dict[type, str] = {
+    TrialStarted: "config",
+    Enqueued: "config",
+    Believed: "config",
+    Adjusted: "values",
+    Requested: "values",
+}
 _NAMES = {cls: _kind(name, version) for name, (cls, version) in KINDS.items()}
 _ENCODER = msgspec.json.Encoder(enc_hook=_to_plain)
 # Only the two kinds with metrics are read leniently ("nan" as a number): a choice "1" must stay a string.

@@ -96,7 +96,7 @@ def first_result(history: History, record: TrialRecord) -> Result | None:
     """Return what a trial first rested with, infinite when it went wrong; None while that is not known.
 
     Whatever happens to the trial later, the answer stays, but for None: reports of an earlier stretch of training
-    come before the way it ended.
+    come before the way it ended. What came of values that were changed on the way says nothing about the configuration.
     """
     goals = history.goals
     if len(record.stretches) > 1 or record.status is Status.PAUSED:
@@ -106,10 +106,14 @@ def first_result(history: History, record: TrialRecord) -> Result | None:
             known: dict[str, float] = {}
             for report in record.reports:
                 if report.time <= end:
+                    if report.step > record.own_step:
+                        return None
                     known.update(report.metrics)
             losses = tuple(goal.loss(known[goal.metric]) for goal in goals)
             violations = tuple(rule.violation(known.get(rule.metric)) for rule in history.constraints)
             return Result(_finite(losses), violations)
+    if record.adjustments:
+        return None
     if record.status in _BAD:
         return Result((math.inf,) * len(goals), record.margins)
     found = record.losses if record.status in OBSERVED else None

@@ -251,7 +251,7 @@ class Generations:
             reason=f"fork of trial {number} at step {step}{instead}: {heir.why}",
             group=(heir.population or standing.population).group,
             keep=heir.keep or self.interval,
-            replaces=loser.number if loser is not None and loser.status is Status.PAUSED else None,
+            replaces=loser.number if loser is not None and loser.status is Status.PAUSED and not loser.held else None,
         )
 
     def _next_heir(self, history: History, standing: Standing) -> Heir | None:

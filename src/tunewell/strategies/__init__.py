@@ -8,7 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOMES = {"CoarseToFine": "coarse_to_fine", "Tiered": "tiered", "TieredPlan": "plan"}
+_HOMES = {
+    "Approach": "approach",
+    "CoarseToFine": "coarse_to_fine",
+    "Tiered": "tiered",
+    "TieredPlan": "plan",
+    "panda_or_caviar": "approach",
+}
 
 
 def __getattr__(name: str) -> Any:

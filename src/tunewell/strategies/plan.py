@@ -12,6 +12,7 @@ from tunewell.events import Status
 from tunewell.history import History
 from tunewell.knowledge import check_where
 from tunewell.space import Space
+from tunewell.strategies.approach import Approach, judged
 from tunewell.surrogate.tiering import Unit, budget_of
 from tunewell.surrogate.tiering_words import TOGETHER, amount
 from tunewell.tiers import Tier, allotted, checked_shares, checked_tiers, decade_of, tiers_of
@@ -103,6 +104,11 @@ class TieredPlan:
         """How many full trainings the budget pays for; infinite where nobody knows."""
         return math.inf if self.training is None else self.total / self.training
 
+    @property
+    def approach(self) -> Approach | None:
+        """Whether to search at all, or to watch one training: see :mod:`tunewell.strategies.approach`."""
+        return judged(self.trainings) if 0.0 < self.trainings < math.inf else None
+
     def _row(self, what: str, trainings: float, share: float, method: str, why: str) -> Row:
         budget = share * self.total if self.training is None else trainings * self.training
         return Row(what, share, trainings, budget, method, why)
@@ -122,6 +128,8 @@ class TieredPlan:
         if len(self.tiers) > 1:
             yield "  The parameters of other tiers stay at the best values so far, but every third trial of a later"
             yield "  tier also varies those that interact with it, and every one where their partners have changed."
+        if self.approach is not None:
+            yield f"  {str(self.approach)[0].upper()}{str(self.approach)[1:]}."
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain data."""
@@ -133,6 +141,7 @@ class TieredPlan:
             "optimizer": self.optimizer,
             "rows": [asdict(row) for row in self.rows],
             "left_out": list(self.left_out),
+            "approach": None if self.approach is None else asdict(self.approach),
         }
 
     @property
@@ -182,6 +191,7 @@ def plan_of(
     training: float | None = None,
     domain: str | None = None,
     optimizer: str | None = None,
+    workers: int | None = None,
 ) -> TieredPlan:
     """Return the plan of a study, whichever sampler it has; that of its own sampler if that is a tiered one.
 
@@ -190,17 +200,22 @@ def plan_of(
         budget: unit and total; None: those of the newest run.
         training: what a full training costs in that unit; None: what those of the study took on average.
         domain, optimizer: where the tiers come from; None: as the study's sampler says.
+        workers: how many trainings side by side a total of seconds has; None: one, or as many as the newest run.
 
     Raises:
-        ValueError: an unknown domain or optimizer, or tiers that the space does not have.
+        ValueError: an unknown domain or optimizer, tiers that the space does not have, workers below 1.
     """
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"a plan expected a whole number of workers of at least 1, got {workers!r}")
     stored = history.settings.get("sampler", "auto")
     options: dict[str, Any] = dict(stored) if isinstance(stored, Mapping) and stored.get("name") == "tiered" else {}
     where = domain or options.get("domain", "generic"), optimizer or options.get("optimizer")
     check_where(*where)
     unit, total = budget or budget_of(history.run)
     tiers = tiers_of(history.space, options.get("tiers"), options.get("shares"), *where)
-    return TieredPlan(history.space, tiers, unit, total, training or _training(history, unit), *where)
+    if training is not None and unit == "seconds":
+        training /= workers or 1
+    return TieredPlan(history.space, tiers, unit, total, training or _training(history, unit, workers), *where)
 
 
 def only_total(given: Mapping[str, float | None]) -> tuple[Unit, float] | None:
@@ -216,13 +231,13 @@ def only_total(given: Mapping[str, float | None]) -> tuple[Unit, float] | None:
     return next(((unit, float(said[unit])) for unit in known if unit in said), None)
 
 
-def _training(history: History, unit: Unit) -> float | None:
+def _training(history: History, unit: Unit, workers: int | None) -> float | None:
     """Return what a full training of a study costs, None where nobody knows yet."""
     if unit == "trials":
         return 1.0
     if unit == "steps" and history.horizon is not None:
         return float(history.horizon)
-    workers = history.run.workers if history.run is not None else 1
+    workers = workers or (history.run.workers if history.run is not None else 1)
     whole = [trial for trial in history.trials if trial.status is Status.COMPLETED]
     costs = [float(trial.step) if unit == "steps" else trial.seconds / max(1, workers) for trial in whole]
     return fmean(costs) or None if costs else None

@@ -3,8 +3,8 @@
 The smallest of many noisy losses is small for two reasons, and one of them does not come back. So where repeats of the
 same configuration have ended differently, which is proof of noise, a Gaussian process is fitted to all losses, and the
 configuration with the smallest posterior mean is the best. Of its trials the one with the median loss stands for it.
-Without such proof the best trial is the one with the smallest loss; and so where that is a fork, whose loss is the work
-of a schedule and which no model of configurations can judge.
+Without such proof the best trial is the one with the smallest loss; and so where that is a fork, or was changed on the
+way: its loss is the work of a schedule, which no model of configurations can judge.
 """
 
 from __future__ import annotations
@@ -27,9 +27,14 @@ def incumbent(history: History) -> TrialRecord | None:
 
 def _incumbent(history: History) -> TrialRecord | None:
     luckiest = history.best
-    if luckiest is None or len(history.goals) != 1 or luckiest.fork is not None or not _repeated(history):
+    if luckiest is None or len(history.goals) != 1 or _is_schedule(luckiest) or not _repeated(history):
         return luckiest
     return _expected(history, luckiest)
+
+
+def _is_schedule(trial: TrialRecord) -> bool:
+    """Tell whether a loss is the work of more than one configuration."""
+    return trial.fork is not None or bool(trial.adjustments)
 
 
 def _repeated(history: History) -> bool:
@@ -52,7 +57,7 @@ def _expected(history: History, luckiest: TrialRecord) -> TrialRecord:
     if not repeats(seen).differ or not len(cube.free):
         return luckiest
     candidates = sorted(
-        (trial for trial in history.trials if trial.observed and trial.feasible and trial.fork is None),
+        (trial for trial in history.trials if trial.observed and trial.feasible and not _is_schedule(trial)),
         key=lambda trial: trial.loss or 0.0,
     )[:_MOST_CANDIDATES]
     try:

@@ -8,7 +8,8 @@ where it stopped to theirs. Where nothing was cut short, which is most studies, 
 
 A fork is no observation: what it came to is the work of all the values that it and its ancestors trained with, and says
 little about training with its own from the beginning. Its founder, stopped or not, is one like any other. That the
-configuration was tried is known all the same.
+configuration was tried is known all the same. Nor is what a trial reported after its values were changed: it counts as
+one that was cut short there.
 
 Everything here is a function of the history. It is kept in a memo and extended by the trials that came to rest since
 the last call, which changes the time it takes and nothing else.
@@ -105,6 +106,9 @@ _KINDS: Mapping[Status, _Kind] = {
 
 
 def _kind(record: TrialRecord) -> _Kind:
+    if record.adjustments:
+        losses = own_losses(record)
+        return _Kind.IGNORED if losses is None or not np.isfinite(losses).all() else _Kind.PARTIAL
     kind = _KINDS.get(record.status, _Kind.IGNORED)
     if record.status in OBSERVED and not record.observed:
         return _Kind.IGNORED if record.losses is None else _Kind.DIVERGED
@@ -112,7 +116,24 @@ def _kind(record: TrialRecord) -> _Kind:
 
 
 def _time(record: TrialRecord) -> float:
-    return record.reports[-1].time if record.reports else record.stretches[-1].end or 0.0
+    reports = record.own_reports
+    return reports[-1].time if reports else record.stretches[-1].end or 0.0
+
+
+def _losses(record: TrialRecord) -> Sequence[float] | None:
+    """Return what stands in the table for a trial that rests, None where it measured nothing."""
+    if record.adjustments:
+        return own_losses(record)
+    return record.losses if record.observed else None
+
+
+def _margins(record: TrialRecord, rules: Sequence[Constraint]) -> Sequence[float]:
+    return violations_at(record, rules, record.own_step) if record.adjustments else record.margins
+
+
+def own_losses(record: TrialRecord) -> list[float] | None:
+    """Return what a trial last reported with the values it began with, as losses; None where that is nothing."""
+    return _losses_at(record, record.goals, record.own_step)
 
 
 def _losses_at(record: TrialRecord, goals: Sequence[Goal], step: int) -> list[float] | None:
@@ -137,7 +158,7 @@ def _curve(record: TrialRecord, goals: Sequence[Goal]) -> Floats:
     """Return the complete, finite reports as rows of step and losses, shape ``(k, 1 + g)``."""
     rows = [
         [float(report.step), *[goal.loss(report.metrics[goal.metric]) for goal in goals]]
-        for report in record.reports
+        for report in record.own_reports
         if all(goal.metric in report.metrics for goal in goals)
     ]
     curve = np.array(rows, dtype=np.float64).reshape(len(rows), 1 + len(goals))
@@ -190,14 +211,14 @@ class _Table:
         units, inside = encoded(self.space, [record.params for record in records])
         self._units[rows] = units
         self._trials[rows] = numbers
-        self._steps[rows] = [record.step for record in records]
+        self._steps[rows] = [record.own_step for record in records]
         self._times[rows] = [_time(record) for record in records]
         self._kinds[rows] = np.where(inside, [_kind(record) for record in records], _Kind.IGNORED)
         nothing = (np.inf,) * len(self.goals)
-        found = [record.losses if record.observed else nothing for record in records]
+        found = [_losses(record) or nothing for record in records]
         self._losses[rows] = np.array(found, dtype=np.float64).reshape(len(rows), len(self.goals))
         if self.rules:
-            self._violations[rows] = [record.margins for record in records]
+            self._violations[rows] = [_margins(record, self.rules) for record in records]
 
     def _grow(self, size: int) -> None:
         self._size = size
@@ -251,7 +272,7 @@ class _Table:
         strong = (observed & ~weak) | (kinds == _Kind.DIVERGED)
         known = self._extrapolate(history, np.flatnonzero(weak), np.flatnonzero(strong & observed), losses)
         rows = np.flatnonzero(strong | known)
-        reached = [record for record in running if 0 < level <= record.step]
+        reached = [record for record in running if 0 < level <= record.own_step]
         extra = self._of_running(reached, level)
         order = np.argsort(np.concatenate([times[rows], [each.time for each in extra]]), kind="stable")
         found_units = np.concatenate([self._units[rows], *[each.units for each in extra]])

@@ -112,13 +112,14 @@ class _Table:
         number = record.number
         if not self._placed[number]:
             return
-        newest = record.reports[-1] if record.reports else None
+        reports = record.own_reports
+        newest = reports[-1] if reports else None
         if newest is self._newest[number]:  # reports come and go at the end only, so the others are the same too
             return
         self._newest[number] = newest
         self._paces[number] = _pace(record)
         self._steps[number] = 0
-        complete = [report for report in record.reports if all(goal.metric in report.metrics for goal in self.goals)]
+        complete = [report for report in reports if all(goal.metric in report.metrics for goal in self.goals)]
         for report in complete:
             column = self._columns.get(report.step)
             if column is not None:

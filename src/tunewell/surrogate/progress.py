@@ -61,7 +61,7 @@ def _stretches(history: History, trial: TrialRecord, interval: int) -> list[tupl
     goal = history.goals[0]
     found: list[tuple[int, float]] = []
     begin, before = (trial.fork.step, _loss_at(history, trial)) if trial.fork else (0, None)
-    for report in trial.reports:
+    for report in trial.own_reports:
         value = report.metrics.get(goal.metric)
         if value is None:
             continue

@@ -120,7 +120,8 @@ def _losses(record: TrialRecord) -> Iterator[tuple[int, float]]:
     goal = record.goals[0]
     for step, value in record.curve(goal.metric):
         yield step, goal.loss(value)
-    loss = record.loss if record.status in OBSERVED and record.feasible else None
+    own = record.status in OBSERVED and record.feasible and not record.adjustments
+    loss = record.loss if own else None
     yield record.step, math.inf if loss is None or math.isnan(loss) else loss
 
 

@@ -188,6 +188,39 @@ class ExecutorContract:
         assert (steps, len(notebook.of(0))) == ([1, 2], 2)
         assert mark.read_text() == "2"
 
+    def test_values_that_change_are_there_from_the_next_step_on(self, executor: Executor, tmp_path: Path) -> None:
+        def train(trial: Trial) -> None:
+            for step in trial.steps(4):
+                x, changed = trial.params["x"], trial.changed.get("x", 0.0)
+                trial.report(loss=step, x=x, changed=changed, replaced=trial.replaced.get("x", 0.0))
+
+        def answer(trial: int, events: Sequence[Event]) -> Verdict:
+            changes = any(isinstance(event, Reported) and event.step == 2 for event in events)
+            return Continue("brighter", {"x": 0.75}) if changes else Continue()
+
+        notebook = Notebook(answer)
+        run_one(executor, train, make_job(tmp_path), notebook)
+        reports = [dict(event.metrics) for event in notebook.of(0) if isinstance(event, Reported)]
+        assert [report["x"] for report in reports] == [0.5, 0.5, 0.75, 0.75]
+        assert [report["changed"] for report in reports] == [0.0, 0.0, 0.75, 0.0]
+        assert [report["replaced"] for report in reports] == [0.0, 0.0, 0.5, 0.0]
+
+    def test_the_first_step_knows_what_changed_since_its_checkpoint(self, executor: Executor, tmp_path: Path) -> None:
+        def train(trial: Trial) -> None:
+            for _ in trial.steps(6):
+                trial.report(
+                    loss=0.0, x=trial.params["x"], changed=trial.changed.get("x", 0.0), names=len(trial.changed)
+                )
+
+        notebook = Notebook()
+        job = make_job(tmp_path, step=4, config={"x": 0.5, "y": 1}, previous={"x": 0.25, "y": 1})
+        run_one(executor, train, job, notebook)
+        reports = [dict(event.metrics) for event in notebook.of(0) if isinstance(event, Reported)]
+        assert reports == [
+            {"loss": 0.0, "x": 0.5, "changed": 0.5, "names": 1.0},
+            {"loss": 0.0, "x": 0.5, "changed": 0.0, "names": 0.0},
+        ]
+
     @pytest.mark.parametrize(
         ("error", "status"),
         [

@@ -10,6 +10,7 @@ import pytest
 
 from tunewell.events import (
     Adjusted,
+    Answered,
     CheckpointSaved,
     Ended,
     Enqueued,
@@ -20,6 +21,7 @@ from tunewell.events import (
     Paused,
     Planned,
     Reported,
+    Requested,
     RunStarted,
     SettingsChanged,
     SpaceChanged,
@@ -39,9 +41,13 @@ ONE_OF_EACH: list[Event] = [
     Planned(2.5, 0, 50),
     Reported(3.0, 0, 1, {"loss": 0.1 + 0.2, "max": math.inf, "min": -math.inf}),
     CheckpointSaved(4.0, 0, 1),
-    Adjusted(4.5, 0, 1, {"learning_rate": 1e-4}, "person", "too high"),
+    Requested(4.4, 0, "adjust", {"learning_rate": 1e-4, "shape": (1, (2, 3))}, None, "too high", False),
+    Answered(4.5, 0, True),
+    Adjusted(4.5, 0, 1, {"learning_rate": 1e-4}, "person", "too high", True),
     Paused(5.0, 0, 1, "rung 1: place 2 of 3", "scheduler"),
     TrialResumed(6.0, 0, 1, "promoted", "host/1/2", 0),
+    Requested(6.5, 0, "back", {}, 1, "the guard's words", by="guard"),
+    Answered(6.6, 1, False, "there is no checkpoint"),
     Ended(7.0, 0, Status.FAILED, 'ValueError: "ü" \n <b>', {"loss": 1e300}, "Traceback…", "run"),
     TrialStarted(8.0, 1, {"x": 1, "y": "nan"}, 0, fork=Fork(0, 1), group="bracket 2"),
     SpaceChanged(9.0, mixed_space(), "wider"),
@@ -57,7 +63,7 @@ ONE_OF_EACH: list[Event] = [
             date="2026-11-21",
         ),
     ),
-    RunStarted(9.7, "host/1/2", 8, 50, None, 3600.0, None, 60.0),
+    RunStarted(9.7, "host/1/2", 8, 50, None, 3600.0, None, 60.0, 3),
     Noted(10.0, "looks good", 1),
 ]
 

@@ -1,4 +1,4 @@
-"""For PyTorch, with or without a study: range test, schedules, audit, and a watcher of layers.
+"""For PyTorch, with or without a study: range test, schedules, audit, a watcher of layers, and following a trial.
 
 The names are loaded when first used; PyTorch comes with ``pip install "tunewell[torch]"``.
 """
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tunewell.torch.auditing import fix as fix
     from tunewell.torch.auditing import recalibrate as recalibrate
     from tunewell.torch.auditing import watching as watching
+    from tunewell.torch.following import follow as follow
     from tunewell.torch.found import FoundRate as FoundRate
     from tunewell.torch.range_test import find_learning_rate as find_learning_rate
     from tunewell.torch.reading import RangeTestError as RangeTestError
@@ -26,6 +27,7 @@ _HOMES = {
     "audit": "auditing",
     "find_learning_rate": "range_test",
     "fix": "auditing",
+    "follow": "following",
     "recalibrate": "auditing",
     "scheduler": "scheduling",
     "watching": "auditing",

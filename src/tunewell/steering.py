@@ -1,0 +1,263 @@
+"""A person's hand on single trials: what may be wished, checked before it is written down.
+
+A wish is an event like any other. Whoever looks after the trial carries it out at the next step boundary (see
+:mod:`tunewell.wishes`), so a study can be steered from another process, from another thread, or before its next run.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import time
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from tunewell.events import Event, Requested, Status, Wish
+from tunewell.history import History, TrialRecord
+from tunewell.parameters import Choice, Int, Parameter
+from tunewell.space import Config
+from tunewell.trial import Trial
+from tunewell.values import plain
+from tunewell.wishes import Refused, completed, point_of
+
+AnyTrial: TypeAlias = Trial | TrialRecord | int
+"""A trial by its number, its record, or the handle of its objective."""
+
+
+class Steering:
+    """The methods of a study by which a person works on a trial.
+
+    Each returns the request as it was written; what became of it stands in ``study.history.answers``.
+    """
+
+    def adjust(
+        self,
+        trial: AnyTrial,
+        values: Mapping[str, Any] | None = None,
+        *,
+        reason: str = "",
+        guard: bool = True,
+        **named: Any,
+    ) -> Requested:
+        """Change values of a trial that trains or rests, from its next step on.
+
+        The objective finds them in ``trial.params`` and, at that one step, in ``trial.changed``. A number may lie
+        outside its range; the reason then says so. From here on no scheduler decides on the trial any more, and
+        samplers learn from what it reported before.
+
+        Args:
+            trial: which.
+            values: the new values, by name; or as keywords.
+            reason: why, for the list.
+            guard: take the change back if it makes things clearly worse: see :mod:`tunewell.guards`.
+
+        Raises:
+            ValueError: there is no such trial, it is over, or a parameter or value that it cannot have.
+        """
+        record = self._steered(trial, "adjust")
+        _check_in_training(record, "adjust")
+        changed, said = _checked("adjust", self.history, record.values_after(record.step), values, named)
+        now = record.values_after(record.step)
+        if set(completed(self.history.space, now, changed)) != set(now):
+            raise ValueError(
+                f"adjust expected values under which the same parameters are active, got {dict(changed)!r}: "
+                "fork the trial instead"
+            )
+        return self._wish(record, "adjust", changed, None, _joined(reason, said, "adjust"), guard)
+
+    def go_back(
+        self,
+        trial: AnyTrial,
+        step: int,
+        values: Mapping[str, Any] | None = None,
+        *,
+        reason: str = "",
+        **named: Any,
+    ) -> Requested:
+        """Take a trial back to its checkpoint of an earlier step, with other values where any are given.
+
+        A fork takes its place; the trial itself is held, with all that it has, and :meth:`resume` lets it go on.
+
+        Raises:
+            ValueError: there is no such trial, or a step, parameter or value that it cannot have.
+        """
+        return self._from(trial, "back", step, values, reason, named)
+
+    def fork(
+        self,
+        trial: AnyTrial,
+        step: int | None = None,
+        values: Mapping[str, Any] | None = None,
+        *,
+        reason: str = "",
+        **named: Any,
+    ) -> Requested:
+        """Start a trial from a checkpoint of another, with other values where any are given; that one goes on.
+
+        It comes first in line for the next free worker, and does not count towards a total of trials. ``step=None``:
+        the newest checkpoint there is when it starts.
+
+        Raises:
+            ValueError: there is no such trial, or a step, parameter or value that it cannot have.
+        """
+        return self._from(trial, "fork", step, values, reason, named)
+
+    def pause(self, trial: AnyTrial, *, reason: str = "") -> Requested:
+        """Hold a trial at its next checkpoint; nothing but :meth:`resume` lets it go on, and its worker is free.
+
+        Raises:
+            ValueError: there is no such trial, or it is over.
+        """
+        record = self._steered(trial, "pause")
+        _check_in_training(record, "pause")
+        return self._wish(record, "pause", reason=_joined(reason, "", "pause"))
+
+    def resume(self, trial: AnyTrial, *, reason: str = "") -> Requested:
+        """Let a trial that rests, or that a person stopped, go on from its checkpoint, first in line.
+
+        Raises:
+            ValueError: there is no such trial, or it is over.
+        """
+        record = self._steered(trial, "resume")
+        if record.status is not Status.CANCELLED:
+            _check_in_training(record, "resume")
+        return self._wish(record, "resume", reason=_joined(reason, "", "resume"))
+
+    def stop(self, trial: AnyTrial, *, reason: str = "") -> Requested:
+        """End a trial as ``cancelled`` at its next step boundary.
+
+        Raises:
+            ValueError: there is no such trial, or it is over.
+        """
+        record = self._steered(trial, "stop")
+        _check_in_training(record, "stop")
+        return self._wish(record, "stop", reason=_joined(reason, "", "stop"))
+
+    def undo(self, trial: AnyTrial, *, reason: str = "") -> Requested:
+        """Take back the newest change of a trial: a fork from before it takes its place, with the values before.
+
+        Where nothing was trained since, the values change back in place. Of a trial that took the place of another
+        and was not changed itself, that is undone: the other goes on.
+
+        Raises:
+            ValueError: there is no such trial.
+        """
+        return self._wish(self._steered(trial, "undo"), "undo", reason=_joined(reason, "", "undo"))
+
+    # --- what a study provides ----------------------------------------------------------------------------------------
+
+    @property
+    def history(self) -> History:
+        """The fold of all events known here."""
+        raise NotImplementedError
+
+    def refresh(self) -> History:
+        """Take in what other processes have added, and return the history."""
+        raise NotImplementedError
+
+    def _number(self, trial: Any, who: str) -> int:
+        raise NotImplementedError
+
+    def _add(self, event: Event) -> None:
+        raise NotImplementedError
+
+    # --- shared steps -------------------------------------------------------------------------------------------------
+
+    def _from(
+        self, trial: AnyTrial, wish: Wish, step: Any, values: Mapping[str, Any] | None, reason: str, named: Config
+    ) -> Requested:
+        who = "go_back" if wish == "back" else wish
+        record = self._steered(trial, who)
+        if step is not None or wish == "back":
+            step = _checked_step(who, record, step)
+            try:
+                point_of(self.history, record, step)
+            except Refused as refused:
+                raise ValueError(f"{who}: {refused}") from None
+        changed, said = _checked(who, self.history, None, values, named) if values or named else ({}, "")
+        return self._wish(record, wish, changed, step, _joined(reason, said, who))
+
+    def _steered(self, trial: AnyTrial, who: str) -> TrialRecord:
+        self.refresh()
+        record = self.history.trials[self._number(trial, who)]
+        if record.status is Status.RUNNING and not record.driver:
+            raise ValueError(f"{who} expected a trial that a run trains, got {record.number}, which was asked for")
+        return record
+
+    def _wish(
+        self,
+        record: TrialRecord,
+        wish: Wish,
+        values: Config | None = None,
+        step: int | None = None,
+        reason: str = "",
+        guard: bool = True,
+    ) -> Requested:
+        request = Requested(time.time(), record.number, wish, values or {}, step, reason, guard)
+        self._add(request)
+        return request
+
+
+def _check_in_training(record: TrialRecord, who: str) -> None:
+    if record.over:
+        status = record.status.value.replace("_", " ")
+        raise ValueError(
+            f"{who} expected a trial that trains or rests, got {record.number}, which is {status}: "
+            "fork it, or go back to a checkpoint"
+        )
+
+
+def _checked_step(who: str, record: TrialRecord, step: Any) -> int:
+    try:
+        if isinstance(step, bool) or not 0 <= operator.index(step) <= record.step:
+            raise TypeError
+    except TypeError:
+        raise ValueError(
+            f"{who} expected a step that trial {record.number} has come to, 0 to {record.step}, got {step!r}"
+        ) from None
+    return operator.index(step)
+
+
+def _checked(
+    who: str, history: History, now: Config | None, values: Mapping[str, Any] | None, named: Config
+) -> tuple[dict[str, Any], str]:
+    """Return values in plain Python, and which of them lie outside their range, in words."""
+    if values is not None and not isinstance(values, Mapping):
+        raise ValueError(f"{who} expected a mapping from names to values, got {values!r}")
+    given = {**(values or {}), **named}
+    if not given:
+        raise ValueError(f"{who} expected at least one value, got none: say e.g. learning_rate=1e-3")
+    history.space.check_names(given)
+    found: dict[str, Any] = {}
+    said = []
+    for name, value in given.items():
+        if now is not None and name not in now:
+            raise ValueError(f"{who} expected parameters that are active in the trial, got {name!r}: {', '.join(now)}")
+        found[name], outside = fitting(name, history.space[name], value)
+        said += [outside] if outside else []
+    return found, "; ".join(said)
+
+
+def fitting(name: str, parameter: Parameter, value: Any) -> tuple[Any, str]:
+    """Return a value as the parameter has them, and in words if it is a number outside its range.
+
+    Raises:
+        ValueError: it is of another kind, or none of the choices.
+    """
+    try:
+        return parameter.check(value), ""
+    except ValueError as error:
+        number = plain(value)
+        kinds = int if isinstance(parameter, Int) else int | float
+        if isinstance(parameter, Choice) or isinstance(number, bool) or not isinstance(number, kinds):
+            raise ValueError(f"parameter {name!r}: {error}") from None
+        if not math.isfinite(number):
+            raise ValueError(f"parameter {name!r}: expected a finite number, got {value!r}") from None
+        number = number if isinstance(parameter, Int) else float(number)
+        return number, f"{name}={number!r} lies outside {parameter!r}"
+
+
+def _joined(reason: Any, said: str, who: str) -> str:
+    if not isinstance(reason, str):
+        raise TypeError(f"{who} expected a text as reason, got {reason!r}: put it in quotes")
+    return "; ".join(filter(None, (reason, said)))

@@ -1,0 +1,116 @@
+"""An optimizer of PyTorch follows the values of a trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tunewell as tw
+from tunewell.protocols import Continue, Job
+from tunewell.torch.following import rescaled
+
+torch = pytest.importorskip("torch")
+
+
+def trial_with(before: dict[str, Any], now: dict[str, Any]) -> tw.Trial:
+    job = Job(0, now, 1, 0, 3, None, Path(), Path("log"), ("loss",), 9, previous=before)
+    return tw.Trial(job, lambda events: Continue(), lambda: 0.0)
+
+
+def net_and(make: Any, *rates: float, **options: Any) -> Any:
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates]
+    return make(groups, **options)
+
+
+def rates(optimizer: Any) -> list[float]:
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def test_only_what_changed_is_set_and_unknown_names_are_left_alone():
+    optimizer = net_and(torch.optim.SGD, 0.1, momentum=0.9, weight_decay=0.01)
+    trial = trial_with({"lr": 0.1, "momentum": 0.9, "dropout": 0.1}, {"lr": 0.01, "momentum": 0.9, "dropout": 0.5})
+    assert tw.torch.follow(optimizer, trial) == ("lr",)
+    assert optimizer.param_groups[0]["lr"] == 0.01
+    assert (optimizer.param_groups[0]["momentum"], optimizer.param_groups[0]["weight_decay"]) == (0.9, 0.01)
+
+
+def test_momentum_and_betas_mean_what_the_optimizer_has():
+    values = {"momentum": 0.8, "beta2": 0.99, "optimizer.weight_decay": 0.1}
+    before = {"momentum": 0.9, "beta2": 0.999, "optimizer.weight_decay": 0.01}
+    adam = net_and(torch.optim.AdamW, 0.1, weight_decay=0.01)
+    assert tw.torch.follow(adam, trial_with(before, values)) == tuple(values)
+    assert (adam.param_groups[0]["betas"], adam.param_groups[0]["weight_decay"]) == ((0.8, 0.99), 0.1)
+    sgd = net_and(torch.optim.SGD, 0.1, momentum=0.9, weight_decay=0.01)
+    assert tw.torch.follow(sgd, trial_with(before, values)) == ("momentum", "optimizer.weight_decay")
+    assert sgd.param_groups[0]["momentum"] == 0.8
+
+
+def test_ratios_between_groups_stay_and_twice_is_as_once():
+    optimizer = net_and(torch.optim.SGD, 0.001, 0.01)
+    trial = trial_with({"lr": 0.01}, {"lr": 0.05})
+    for _ in range(2):
+        tw.torch.follow(optimizer, trial)
+        assert rates(optimizer) == pytest.approx([0.005, 0.05])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "before", "value", "expected"),
+    [
+        ([1e-3, 1e-2], 1e-2, 1e-3, [1e-4, 1e-3]),
+        ([1e-4, 1e-3], 1e-2, 1e-3, [1e-4, 1e-3]),  # made with the new value
+        ([1e-2, 1e-1], 1e-2, 1e-1, [1e-2, 1e-1]),
+        ([1e-4, 16e-4], 1e-4, 1e-3, [1e-3, 16e-3]),  # the smaller one is named
+        ([0.5, 0.25], 0.1, 0.2, [0.2, 0.1]),  # none is: the first
+        ([0.0, 0.01], 0.01, 0.1, [0.0, 0.1]),
+        ([0.0, 0.0], 0.0, 0.1, [0.1, 0.1]),
+        ([0.2], None, 0.1, [0.1]),
+    ],
+)
+def test_the_group_that_has_the_value_is_the_one_that_is_named(numbers, before, value, expected):
+    assert rescaled(numbers, before, value) == pytest.approx(expected)
+
+
+def test_a_schedule_goes_on_from_the_new_rate():
+    optimizer = net_and(torch.optim.SGD, 0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    closed = torch.optim.lr_scheduler.LambdaLR(net_and(torch.optim.SGD, 0.1), lambda step: 1.0 / (1 + step))
+    for _ in range(5):
+        optimizer.step()
+        schedule.step()
+        closed.optimizer.step()
+        closed.step()
+    trial = trial_with({"lr": 0.1}, {"lr": 0.02})
+    tw.torch.follow(optimizer, trial, schedule)
+    tw.torch.follow(closed.optimizer, trial, closed)
+    assert rates(optimizer) == pytest.approx([0.01])
+    assert rates(closed.optimizer) == pytest.approx([0.02 / 6])
+    schedule.step()
+    closed.optimizer.step()
+    closed.step()
+    expected = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.02)
+    fresh = torch.optim.lr_scheduler.CosineAnnealingLR(expected, 10)
+    for _ in range(6):
+        expected.step()
+        fresh.step()
+    assert rates(optimizer) == pytest.approx(rates(expected))
+    assert rates(closed.optimizer) == pytest.approx([0.02 / 7])
+
+
+def test_a_saved_optimizer_is_brought_up_to_the_values_in_force():
+    old = net_and(torch.optim.Adam, 0.1)
+    new = net_and(torch.optim.Adam, 0.3)
+    new.load_state_dict(old.state_dict())
+    assert rates(new) == [0.1]
+    tw.torch.follow(new, trial_with({"lr": 0.1}, {"lr": 0.3}))
+    assert rates(new) == pytest.approx([0.3])
+
+
+def test_a_rate_that_is_a_tensor_keeps_its_place():
+    rate = torch.tensor(0.1)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=rate, capturable=False)
+    held = optimizer.param_groups[0]["lr"]
+    tw.torch.follow(optimizer, trial_with({"lr": 0.1}, {"lr": 0.3}))
+    assert optimizer.param_groups[0]["lr"] is held
+    assert float(held) == pytest.approx(0.3)
