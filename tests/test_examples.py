@@ -147,3 +147,13 @@ def test_the_python_of_a_page_runs(page, tmp_path):
             script += "\n" * (line - script.count("\n")) + code
     (tmp_path / "page.py").write_text(script, encoding="utf-8")
     python(tmp_path, "page.py")
+
+
+def test_diagnosis(tmp_path):
+    pytest.importorskip("sklearn")
+    said = python(tmp_path, ROOT / "examples/diagnosis.py")
+    assert "trial 1, learning rate 0.001, 24 epochs: rate-too-low" in said
+    assert "raise the learning rate 10 times: {'learning_rate': 0.01}" in said
+    assert "trial 2, learning rate 0.1, 24 epochs: healthy" in said
+    assert re.search(r"trial 3, learning rate 30, \d+ epochs: diverging \(100 % sure\)", said)
+    assert "trials: the training diverges" in said

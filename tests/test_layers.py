@@ -30,9 +30,10 @@ LAYERS = [
     ["cli", "server", "web", "__main__"],
 ]
 PUBLIC = {
-    "Choice", "Finding", "Fingerprint", "Float", "Halted", "History", "Int", "JournalError", "ObjectiveError", "Prior",
-    "Space", "Status", "Study", "Trial", "TrialRecord", "__version__", "delete", "executors", "fingerprint",
-    "knowledge", "lr_schedules", "open", "samplers", "schedulers", "strategies", "testing", "torch",
+    "Choice", "Diagnosis", "Finding", "Fingerprint", "Float", "Halted", "History", "Int", "JournalError",
+    "ObjectiveError", "Prior", "Space", "Status", "Study", "Trial", "TrialRecord", "__version__", "delete", "diagnose",
+    "executors", "fingerprint", "knowledge", "lr_schedules", "open", "samplers", "schedulers", "strategies", "testing",
+    "torch",
 }  # fmt: skip
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tunewell import strategies as strategies
     from tunewell import testing as testing
     from tunewell import torch as torch
+    from tunewell.analysis.diagnosis import Diagnosis as Diagnosis
+    from tunewell.analysis.diagnosis import diagnose as diagnose
     from tunewell.driver import ObjectiveError as ObjectiveError
     from tunewell.events import Status as Status
     from tunewell.fingerprinting import fingerprint as fingerprint
@@ -40,6 +42,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Choice": "space",
+    "Diagnosis": "analysis.diagnosis",
     "Finding": "lint",
     "Fingerprint": "fingerprints",
     "Float": "space",
@@ -55,6 +58,7 @@ _HOMES = {
     "Trial": "trial",
     "TrialRecord": "history",
     "delete": "storages",
+    "diagnose": "analysis.diagnosis",
     "fingerprint": "fingerprinting",
     "open": "study",
 }

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tunewell.analysis.diagnosis.explosion import hopeless
+from tunewell.analysis.diagnosis.overview import Shift, shift_of
 from tunewell.events import Origin, Reported, RunStarted, Status
 from tunewell.history import History
 from tunewell.protocols import (
@@ -71,6 +73,22 @@ def _stepless(history: History) -> bool:
 def same_limits(last: RunStarted | None, run: RunStarted) -> bool:
     """Whether a run has the limits of the last one."""
     return last is not None and replace(last, time=run.time, driver=run.driver) == run
+
+
+def beyond_hope(history: History, trial: int) -> str:
+    """Return in words why a trial that may train on is ended as diverged, an empty string when it is not.
+
+    A trial whose values a person chose is the person's to judge.
+    """
+    record = history.trials[trial]
+    if record.by_hand or history.settings.get("diagnosis", "off") == "off":
+        return ""
+    return hopeless(record)
+
+
+def believed(history: History) -> Shift | None:
+    """Return the belief that follows from the diagnoses of the trials so far and is not in the list yet."""
+    return shift_of(history) if history.settings.get("diagnosis") == "act" else None
 
 
 def counted(number: int, what: str) -> str:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
-from tunewell.decisions import Budget, choose, counted, same_limits
+from tunewell.decisions import Budget, believed, beyond_hope, choose, counted, same_limits
 from tunewell.events import (
+    Believed,
     CheckpointSaved,
     Ended,
     Event,
@@ -174,6 +175,7 @@ class Driver:
     def _employ(self, worker: int) -> str | None:
         """Begin one job; return None, or in words why there is none (empty: not now)."""
         self._done = ""
+        self._heard(self.ledger.commit(self._beliefs))
         busy = self.executor.busy_trials()
         while decided := self.ledger.commit(lambda history: self._next_events(history, worker, busy)):
             self._heard(decided)
@@ -186,6 +188,13 @@ class Driver:
         history = self.ledger.history
         more_may_come = any(history.trials[number].driver for number in history.running)
         return "" if more_may_come else "; ".join(filter(None, (self._done, held_in_words(history))))
+
+    def _beliefs(self, history: History) -> Sequence[Event]:
+        """What the diagnoses of the trials so far say about where to look, where the study acts on them."""
+        shift = believed(history)
+        if shift is None:
+            return []
+        return [Believed(self.executor.clock(), {shift.parameter: shift.value}, "medium", "study", shift.reason)]
 
     def _cut_off_before_a_verdict(self, trial: TrialRecord) -> bool:
         """Whether a trial taken up again may have missed the verdict on its last step, which is not told twice."""
@@ -304,6 +313,9 @@ class Driver:
             verdict = Continue() if report is None or record.by_hand else scheduler.decide(history, report)
             over = self._over(history.in_training - 1)  # this one has trained its step
             now = self.executor.clock()
+            if isinstance(verdict, Continue) and report is not None and (lost := beyond_hope(history, trial)):
+                verdict = Stop(lost)
+                return [Ended(now, trial, Status.DIVERGED, lost)]
             match verdict:
                 case Stop(reason):
                     return [Ended(now, trial, Status.STOPPED, reason)]

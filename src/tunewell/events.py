@@ -175,11 +175,16 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True)
 class Believed:
-    """A person said where good values lie: some parameters or all of them, and how sure that is."""
+    """Somebody said where good values lie: some parameters or all of them, and how sure that is.
+
+    ``by="person"``, or ``"study"``: it follows from the diagnoses of the trials so far, as ``reason`` says.
+    """
 
     time: float
     config: Config
     confidence: Confidence = "medium"
+    by: Literal["person", "study"] = "person"
+    reason: str = ""
 
     @property
     def std(self) -> float:

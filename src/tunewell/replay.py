@@ -1,9 +1,10 @@
 """Check a study against itself: every decision is a pure function of the events before it, so make each one again.
 
 Checked are the decisions of sampler and scheduler: which trial starts with which configuration and seed, which rests,
-goes on, forks or is stopped. Checked is also what followed from a person's requests, and when a guard took a change
-back. Not checked is what no algorithm decided: reports, losses, budgets, what a person wished, the results told to
-asked trials, and the order in which a driver takes unfinished trials up again.
+goes on, forks or is stopped, which is ended for its diagnosis, and what the study believes. Checked is also what
+followed from a person's requests, and when a guard took a change back. Not checked is what no algorithm decided:
+reports, losses, budgets, what a person wished, the results told to asked trials, and the order in which a driver takes
+unfinished trials up again.
 
 What was decided is compared, not the words it was explained with: those may be put better in a later release. Numbers
 may differ by a few units in the last place, as they do between the exponential functions of two processors.
@@ -17,8 +18,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tunewell.decisions import Chosen, StartsOnly, choose
-from tunewell.events import Adjusted, Answered, Ended, Event, Paused, Requested, Status, TrialResumed, TrialStarted
+from tunewell.decisions import Chosen, StartsOnly, believed, beyond_hope, choose
+from tunewell.events import (
+    Adjusted,
+    Answered,
+    Believed,
+    Ended,
+    Event,
+    Paused,
+    Requested,
+    Status,
+    TrialResumed,
+    TrialStarted,
+)
 from tunewell.events import Fork as ForkPoint
 from tunewell.guards import taken_back
 from tunewell.history import History, TrialRecord
@@ -159,6 +171,10 @@ def _check_of(event: Event, history: History) -> Check | None:
             if isinstance(event, Ended) and trial.status is Status.PAUSED:
                 return lambda history, sampler, scheduler: _replacement(event, history, sampler, scheduler)
             return lambda history, sampler, scheduler: _verdict(event, trial, history, scheduler)
+        case Ended(status=Status.DIVERGED) if _by_diagnosis(event, _known(history, event.trial)):
+            return lambda history, sampler, scheduler: _hopeless(event, history, scheduler)
+        case Believed(by="study"):
+            return lambda history, sampler, scheduler: _belief(event, history)
     return None
 
 
@@ -218,6 +234,31 @@ def _bare(event: Event) -> Event:
         case Requested() | Answered() | Adjusted() | Paused() | Ended():
             return replace(event, time=0.0, reason="")
     return event
+
+
+def _by_diagnosis(event: Ended, trial: TrialRecord | None) -> bool:
+    """Whether a trial that diverged was ended by the study, not by a number that is none."""
+    if trial is None or not trial.driver or not trial.reports or event.metrics or event.error:
+        return False
+    return all(math.isfinite(value) for goal in trial.goals if (value := trial.metric(goal.metric)) is not None)
+
+
+def _hopeless(event: Ended, history: History, scheduler: Scheduler) -> Difference | None:
+    """The study looked at the newest report of a trial that the scheduler let train."""
+    trial = history.trials[event.trial]
+    verdict = scheduler.decide(history, trial.reports[-1])
+    if isinstance(verdict, Continue) and beyond_hope(history, event.trial):
+        return None
+    return f"trial {event.trial} ended as diverged ({event.reason})", "that its curve is not beyond hope"
+
+
+def _belief(event: Believed, history: History) -> Difference | None:
+    """The diagnoses of the trials so far say where to look."""
+    shift = believed(history)
+    if shift is not None and _same(event.config, {shift.parameter: shift.value}):
+        return None
+    expected = "no belief" if shift is None else f"a belief in {shift.parameter} = {shift.value:g}"
+    return f"a belief of the study in {dict(event.config)}", expected
 
 
 def _start(event: TrialStarted, history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:

@@ -12,9 +12,11 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tunewell.aims import check_same, constraints_of, goals_of
+from tunewell.analysis.diagnosis import Diagnosis, StudyDiagnosis, diagnose_study, diagnose_trial
+from tunewell.analysis.diagnosis.overview import planned
 from tunewell.analysis.standing import why_none_is_best
 from tunewell.deciders import Deciders, plain
 from tunewell.decisions import Budget, StartsOnly, choose
@@ -95,6 +97,7 @@ class Study(Steering):
         seed: int | None = None,
         default_first: bool | None = None,
         directory: str | Path | None = None,
+        diagnosis: Literal["off", "stop", "act"] | None = None,
     ) -> None:
         """Create a study, or open the one of this name in ``storage`` to go on with it.
 
@@ -112,11 +115,14 @@ class Study(Steering):
             default_first: begin with the default configuration; None means yes if any parameter states a default.
             directory: where checkpoints and logs go; by default beside the SQLite file, or a temporary folder for a
                 study in memory.
+            diagnosis: ``"stop"`` ends a trial early, as ``diverged``, whose curve is plainly beyond hope; ``"act"``
+                also turns what several trials suffer from into a belief about the learning rate; ``"off"`` does
+                neither. None is ``"stop"`` for a new study, and what a stored one has.
 
         Raises:
             TypeError: ``space`` is not a :class:`~tunewell.Space`.
-            ValueError: an unknown sampler, scheduler or mode, a constraint that says none; or the stored study has
-                another space, goals, constraints or seed.
+            ValueError: an unknown sampler, scheduler, diagnosis or mode, a constraint that says none; or the stored
+                study has another space, goals, constraints or seed.
         """
         if not isinstance(space, Space):
             raise TypeError(f"a study expected a Space, got {type(space).__name__}: write tw.Space(lr=tw.Float(...))")
@@ -124,6 +130,8 @@ class Study(Steering):
             raise ValueError(f"a study expected a name, got {name!r}")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             raise ValueError(f"a study expected a seed that is a whole number of at least 0, got {seed!r}")
+        if diagnosis not in (None, "off", "stop", "act"):
+            raise ValueError(f'a study expected diagnosis="off", "stop" or "act", got {diagnosis!r}')
         goals, rules = goals_of(metric, mode), constraints_of(constraints)
         self._deciders = Deciders(SAMPLERS.make(sampler), SCHEDULERS.make(scheduler))
         if default_first is None:
@@ -133,6 +141,7 @@ class Study(Steering):
             "sampler": SAMPLERS.describe(sampler),
             "scheduler": SCHEDULERS.describe(scheduler),
             "default_first": default_first,
+            "diagnosis": diagnosis or "stop",
         }
         self._connect(name, storage, directory, create=True)
         if directory is not None or (self._storage is not None and self._storage.path is None):
@@ -145,7 +154,7 @@ class Study(Steering):
             # "auto" and the default of default_first follow what the study was created with.
             follow = {
                 key for key, given in (("sampler", sampler != "auto"), ("scheduler", scheduler != "auto")) if not given
-            } | {"default_first", "directory"}
+            } | {"default_first", "directory", *(["diagnosis"] if diagnosis is None else [])}
             wanted = {**self.history.settings, **{k: v for k, v in settings.items() if k not in follow}}
             if plain(wanted) != plain(dict(self.history.settings)):
                 self._ledger.commit(lambda history: [SettingsChanged(time.time(), wanted)])
@@ -505,6 +514,31 @@ class Study(Steering):
         history = self.refresh()
         given = {"trials": trials, "samples": samples, "held_out": held_out, "seeds": seeds}
         return lint(plan_of(history, domain, optimizer=optimizer, **given))
+
+    @overload
+    def diagnose(self, trial: None = None, *, metrics: Mapping[str, str] | None = None) -> StudyDiagnosis: ...
+
+    @overload
+    def diagnose(self, trial: Trial | int, *, metrics: Mapping[str, str] | None = None) -> list[Diagnosis]: ...
+
+    def diagnose(
+        self, trial: Trial | int | None = None, *, metrics: Mapping[str, str] | None = None
+    ) -> StudyDiagnosis | list[Diagnosis]:
+        """Return what a trial suffers from by its curves, the main diagnosis first; without a trial, the study as a
+        whole.
+
+        Args:
+            trial: its number or handle; None: all that have reported curves.
+            metrics: which metric is which, such as ``{"train_loss": "objective"}``, where their names do not tell.
+
+        Raises:
+            ValueError: there is no such trial.
+        """
+        if trial is None:
+            return diagnose_study(self.refresh(), metrics)
+        self.refresh()
+        record = self.history.trials[self._number(trial, "diagnose")]
+        return diagnose_trial(record, metrics=metrics, total=planned(self.history, record))
 
     def retune(self, now: Fingerprint | None = None) -> Advice:
         """Return whether what was found still holds, and what to tune again where it does not; it prints well.

@@ -52,7 +52,7 @@ SPACE = Space(
     optimizer=Choice(["sgd", "adam"]),
     nesterov=Choice([False, True], when={"optimizer": "sgd"}),
 )
-SECTIONS = ["best", "history", "curves", "slices", "parallel", "workers", "trials", "reproduce"]
+SECTIONS = ["best", "history", "curves", "diagnosis", "slices", "parallel", "workers", "trials", "reproduce"]
 
 
 class Page(HTMLParser):

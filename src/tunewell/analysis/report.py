@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewell.analysis.charts import icon, symbols
+from tunewell.analysis.diagnosis import diagnose_study
 from tunewell.analysis.digest import Digest, count_statuses
 from tunewell.analysis.figures import (
     curve_charts,
@@ -31,6 +32,7 @@ from tunewell.analysis.standing import constrained, feasible, why_none_is_best
 from tunewell.analysis.tables import (
     against_default,
     code_block,
+    diagnoses_table,
     front_table,
     listed,
     listed_note,
@@ -58,6 +60,7 @@ from tunewell.surrogate.tiering_words import came_of_it
 
 TIP_PARAMETERS = 14
 NOTES = 200
+DIAGNOSED = 300
 
 
 def report(history: History) -> str:
@@ -280,6 +283,17 @@ def _curves(digest: Digest) -> str:
     return f"{_paragraph(words)}{chart}"
 
 
+def _diagnosis(digest: Digest) -> str:
+    found = diagnose_study(digest.history, newest=DIAGNOSED)
+    ill = {number: said[0] for number, said in found.trials.items() if said[0].label.ill}
+    if not ill:
+        return ""
+    words = "".join(f"<li>{escape(sentence)}.</li>" for sentence in found.sentences)
+    left_out = len(digest.trials) - DIAGNOSED
+    note = f"Only the newest {DIAGNOSED} trials were looked at." if left_out > 0 else ""
+    return f'<ul class="notes">{words}</ul>{_paragraph(note, "remark")}{diagnoses_table(ill)}'
+
+
 def _slices(digest: Digest) -> str:
     charts = slice_charts(digest)
     if not charts:
@@ -344,6 +358,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Digest], str]], ...] = (
     ("Best", "Best configuration", _best),
     ("History", "History of the best", _history),
     ("Curves", "Learning curves", _curves),
+    ("Diagnosis", "What trials suffer from", _diagnosis),
     ("Slices", "Hyperparameters one by one", _slices),
     ("Parallel", "Hyperparameters together", _parallel),
     ("Goals", "Goals against each other", pareto_charts),

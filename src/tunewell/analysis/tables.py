@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunewell.analysis.charts import icon
+from tunewell.analysis.diagnosis import Diagnosis
 from tunewell.analysis.digest import Digest
 from tunewell.analysis.standing import feasible
 from tunewell.analysis.words import NOTHING, clean, clipped, counted, escape, literal, short, shown
@@ -17,6 +18,7 @@ ALL_ROWS = 2000
 BEST_ROWS = 1000
 FAILURE_ROWS = 1000
 FRONT_ROWS = 50
+DIAGNOSES = 100
 CELLS = 60_000
 TRACEBACK = 5000
 """Characters kept of one traceback: its beginning and, mostly, its end, where the cause stands."""
@@ -240,6 +242,17 @@ class _Causes:
             return "<p>Its traceback is left out to keep this page small.</p>"
         self._first[clean(trial.error).strip()] = trial.number
         return f'<pre tabindex="0">{escape(text)}</pre>'
+
+
+def diagnoses_table(ill: Mapping[int, Diagnosis]) -> str:
+    """Return what trials suffer from, by their numbers: the label, how sure it is, what speaks for it, what to do."""
+    head = "<tr><th>trial</th><th>diagnosis</th><th>sure</th><th>why</th><th>what to do</th></tr>"
+    rows = "".join(
+        f"<tr><td>{number}</td><td>{escape(one.code)}</td><td>{100 * one.confidence:.0f} %</td>"
+        f"<td>{escape('; '.join(one.evidence))}</td><td>{escape(one.fix)}</td></tr>"
+        for number, one in sorted(ill.items(), key=lambda pair: -pair[1].confidence)[:DIAGNOSES]
+    )
+    return _scrolling(head, rows, "What trials suffer from", "diagnoses")
 
 
 def _all_names(digest: Digest) -> list[str]:

@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from tunewell.cli import again, check, demo, knowing, look, planning, remove, start, steering, take
+from tunewell.cli import again, check, demo, diagnosing, knowing, look, planning, remove, start, steering, take
 
 _EPILOG = (
     "Exit status: 0 all is well; 1 the answer is no (no best trial yet, a mismatch, nothing found, lint found "
-    "something, what was found does not hold any more, not confirmed); 2 the command was not understood, or a file "
-    "or study is not there; 130 interrupted."
+    "something, a trial is ill, what was found does not hold any more, not confirmed); 2 the command was not "
+    "understood, or a file or study is not there; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app = typer.Typer(
 for command in (look.ls, look.show, look.best, take.report, take.export, take.schedule):
     app.command()(command)
 app.command()(check.replay)
+app.command()(diagnosing.diagnose)
 app.command()(knowing.explain)
 app.command()(knowing.lint)
 app.command()(planning.plan)

@@ -1,0 +1,204 @@
+"""What the diagnosis is worth on families it was not learnt from: ``python -m benchmarks.diagnosis``.
+
+Writes ``results/diagnosis.md`` and the same numbers as ``diagnosis.json``. The labelled set is recorded (see
+``record.py``); what the advice comes to is trained anew where it is not among the rows yet, which needs PyTorch and
+``TUNEWELL_TABLES``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import importlib.metadata
+import json
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks._common import RESULTS, SCRATCH, markdown
+from benchmarks.diagnosis import live
+from benchmarks.diagnosis.advice import Outcome, outcomes, params_of
+from benchmarks.diagnosis.families import FAMILIES
+from benchmarks.diagnosis.labels import Row
+from benchmarks.diagnosis.learn import curves_of, set_of
+from benchmarks.diagnosis.record import assemble, recorded, run_of
+from tunewell.analysis.diagnosis import Diagnosis
+from tunewell.analysis.diagnosis.diagnosing import diagnosed
+from tunewell.analysis.diagnosis.judge import PATTERNS
+from tunewell.analysis.diagnosis.labels import Label
+
+SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+Labelled = Sequence[tuple[Row, str]]
+
+HEAD = """# Diagnosis of training curves
+
+`python -m benchmarks.diagnosis`, after `python -m benchmarks.diagnosis.record` and `python -m
+benchmarks.diagnosis.learn`: {versions}; seeds 0 to 3. {n} small networks were really trained, {reports} reports each;
+{labelled} of them have a label that is confirmed by what the diagnosis never sees (other trainings of the same
+family, losses on test rows), the others lie between two labels and are left out. {learnt} trainings of {dev} families
+are learnt from; everything below is measured on the {held} of the {out} families held out, network and data together:
+{names}.
+"""
+
+
+def said_of(row: Row, share: float = 1.0, pattern: str = "all") -> list[Diagnosis]:
+    """Return the diagnoses of a training up to a share of its steps."""
+    return diagnosed(curves_of(row, PATTERNS[pattern], share), params_of(run_of(row)))
+
+
+def confusion(held: Labelled) -> tuple[str, dict[str, Any]]:
+    """Return the table of true against named labels, and per label how often it is right."""
+    labels = [label.value for label in Label if label is not Label.TOO_EARLY]
+    table = collections.Counter((truth, said_of(row)[0].code) for row, truth in held)
+    named = [*labels, "too-early"]
+    rows = [[truth, *(table[truth, code] or "" for code in named)] for truth in labels]
+    per = []
+    for label in labels:
+        true = sum(n for (t, _), n in table.items() if t == label)
+        said = sum(n for (_, c), n in table.items() if c == label)
+        hit = table[label, label]
+        per.append([label, true, said, hit, _share(hit, true), _share(hit, said)])
+    right = sum(table[label, label] for label in labels)
+    healthy = sum(n for (t, _), n in table.items() if t == "healthy")
+    false = healthy - table["healthy", "healthy"] - table["healthy", "too-early"]
+    numbers = {"n": len(held), "right": right, "healthy": healthy, "false_alarms": false,
+               "right_or_second": sum(truth in [d.code for d in said_of(row)] for row, truth in held)}  # fmt: skip
+    text = "\n\n".join(
+        [
+            f"**{_share(right, len(held))} right** ({right} of {len(held)}; target 90 %). "
+            f"**{_share(false, healthy)} false alarms** on healthy trainings ({false} of {healthy}; target 2 %). "
+            f"In {_share(numbers['right_or_second'], len(held))} the true label is named, first or second.",
+            "## True (rows) and named (columns)",
+            markdown(["true", *named], rows),
+            "## Per label",
+            markdown(["label", "true", "named", "both", "found", "of the named are true"], per),
+        ]
+    )
+    return text, numbers
+
+
+def by_family(held: Labelled) -> str:
+    """Return how often each family is right."""
+    found: dict[str, list[bool]] = collections.defaultdict(list)
+    for row, truth in held:
+        found[run_of(row).family].append(said_of(row)[0].code == truth)
+    return markdown(["family", "labelled", "right"], [[n, len(v), _share(sum(v), len(v))] for n, v in found.items()])
+
+
+def by_curves(held: Labelled) -> str:
+    """Return how much each set of curves tells."""
+    rows = []
+    for pattern, roles in PATTERNS.items():
+        able = [(row, truth) for row, truth in held if any(not np.isnan(row[role]).all() for role in roles)]
+        codes = [(said_of(row, 1.0, pattern)[0].code, truth) for row, truth in able]
+        well = [code for code, truth in codes if truth == "healthy"]
+        false = sum(code not in ("healthy", "too-early") for code in well)
+        hit = sum(code == truth for code, truth in codes)
+        rows.append([", ".join(roles), len(able), _share(hit, len(able)), _share(false, len(well))])
+    return markdown(["what is reported", "trainings", "right", "false alarms"], rows)
+
+
+def early(held: Labelled) -> str:
+    """Return how often the diagnosis is right after a share of the steps, and how often healthy ones are called ill."""
+    ill = [(row, truth) for row, truth in held if truth != "healthy"]
+    well = [(row, truth) for row, truth in held if truth == "healthy"]
+    rows = []
+    for share in SHARES:
+        codes = [(said_of(row, share)[0].code, truth) for row, truth in ill]
+        hit, silent = sum(c == t for c, t in codes), sum(c in ("too-early", "healthy") for c, _ in codes)
+        false = sum(said_of(row, share)[0].label.ill for row, _ in well)
+        rows.append([f"{share:.1%}", _share(hit, len(ill)), _share(silent, len(ill)),
+                     _share(hit, len(ill) - silent), _share(false, len(well))])  # fmt: skip
+    heads = [
+        "share of the steps",
+        "ill: named rightly",
+        "ill: nothing named",
+        "right where something is",
+        "false alarms",
+    ]
+    return markdown(heads, rows)
+
+
+def calibration(held: Labelled) -> str:
+    """Return how often a diagnosis of each confidence is right."""
+    found = [(said[0].confidence, said[0].code == truth) for row, truth in held if (said := said_of(row))]
+    rows = []
+    for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 0.97), (0.97, 1.01)):
+        part = [(p, hit) for p, hit in found if low <= p < high]
+        if part:
+            rows.append([f"{low:g} to {min(high, 1.0):g}", len(part), f"{np.mean([p for p, _ in part]):.2f}",
+                         f"{np.mean([hit for _, hit in part]):.2f}"])  # fmt: skip
+    return markdown(["confidence", "trainings", "mean confidence", "share right"], rows)
+
+
+def advice(held: Labelled, known: dict[str, dict[str, Any]]) -> tuple[str, list[Outcome]]:
+    """Return what the advice came to, by label and action; given for every training that is called ill."""
+    found = [one for row, _ in held if (said := said_of(row)[0]).label.ill for one in outcomes(row, said, known)]
+    groups: dict[tuple[str, str], list[Outcome]] = collections.defaultdict(list)
+    for one in found:
+        groups[one.label, one.action].append(one)
+    rows = []
+    for (label, action), part in sorted(groups.items()):
+        logs = [np.log(one.after / one.before) for one in part if np.isfinite(one.before) and np.isfinite(one.after)]
+        middle = f"x {np.exp(np.median(logs)):.2f}" if logs else "-"
+        rows.append([f"{label}: {action}", len(part), _share(sum(one.better for one in part), len(part)), middle])
+    return markdown(["diagnosis and advice", "given", "helped", "median loss"], rows), found
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else "-"
+
+
+def main() -> None:
+    """Measure and write the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.diagnosis", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="write to build/, and train nothing")
+    given = parser.parse_args()
+    known = recorded()
+    labelled = set_of(known)
+    held = [(row, label) for row, label in labelled if FAMILIES[run_of(row).family].held_out]
+    names = [name for name, family in FAMILIES.items() if family.held_out]
+    modules = ("tunewell", "torch", "numpy")
+    head = HEAD.format(
+        versions=", ".join(
+            [f"Python {platform.python_version()}", *(f"{m} {importlib.metadata.version(m)}" for m in modules)]
+        ),
+        n=sum(run_of(row).purpose != "advice" for row in known.values()),
+        reports=24,
+        labelled=len(labelled),
+        learnt=len(labelled) - len(held),
+        dev=len(FAMILIES) - len(names),
+        held=len(held),
+        out=len(names),
+        names=", ".join(names),
+    )
+    text, numbers = confusion(held)
+    parts = [head, text, "## By family", by_family(held), "## By what is reported", by_curves(held),
+             "## How early", early(held), "## Is the confidence what it says?", calibration(held)]  # fmt: skip
+    if not given.quick:
+        table, found = advice(held, known)
+        assemble(known.values())
+        helped = sum(one.better for one in found)
+        numbers |= {"advice": len(found), "advice_helped": helped}
+        parts += ["## What the advice does", ADVICE.format(share=_share(helped, len(found)), n=len(found)), table]
+    parts += ["## Ending trials early", live.page()]
+    folder = SCRATCH if given.quick else RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    page = "\n\n".join(part.strip() for part in parts) + "\n"
+    (folder / "diagnosis.md").write_text(page, encoding="utf-8")
+    (folder / "diagnosis.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    print(page)
+
+
+ADVICE = """Every held-out training that is called ill, rightly or not, gets what its diagnosis advises, and is
+trained again from scratch with the same seed. "Helped" means that it ends with at most 98 % of the test loss: {share}
+of {n} (target 80 % of each). Advice to
+*check* something is judged with the fault put right; stopping early by the test loss at that step; more validation
+rows by how far the
+validation loss jumps where the test loss does not."""
+
+
+if __name__ == "__main__":
+    main()

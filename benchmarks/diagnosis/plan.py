@@ -1,0 +1,73 @@
+"""Which trainings there are: a grid of learning rates first, then every fault at the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.diagnosis.families import FAMILIES
+from benchmarks.diagnosis.training import Run
+
+RATES = {"sgd": 10.0 ** np.arange(-3.5, 0.51, 0.5), "adamw": 10.0 ** np.arange(-4.5, -0.99, 0.5)}
+CHEAP = ("mlp", "bag", "regression")  # these are trained under both optimizers
+UNDER_SGD = ("cnn/mnist", "cnn_bn/cifar", "cnn_bn/mnist")
+
+
+def setups() -> list[tuple[str, str]]:
+    """Return family and optimizer of every set-up: first those that are learnt from, and of these the quick ones."""
+    both = [(name, o) for name in FAMILIES if name.startswith(CHEAP) for o in ("sgd", "adamw")]
+    one = [(name, "sgd" if name in UNDER_SGD else "adamw") for name in FAMILIES if not name.startswith(CHEAP)]
+    return sorted(both + one, key=lambda setup: FAMILIES[setup[0]].held_out)
+
+
+def usual(family: str, optimizer: str, rate: float) -> Run:
+    """Return a training without a fault."""
+    return Run(family, optimizer, float(rate), batch_size=FAMILIES[family].batch_size)
+
+
+def grid(family: str, optimizer: str) -> list[Run]:
+    """Return one training for each learning rate."""
+    return [usual(family, optimizer, rate) for rate in RATES[optimizer]]
+
+
+def ending(row: Mapping[str, Any]) -> float:
+    """Return the test loss that a training ended with, a mean of three; infinite where it diverged."""
+    losses = np.array(row["test_loss"][-3:], dtype=float)
+    return float(losses.mean()) if np.isfinite(losses).all() and len(row["test_loss"]) > 3 else np.inf
+
+
+def best_rate(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Return the rate of the grid that ended best."""
+    return float(min(rows, key=ending)["run"]["learning_rate"])
+
+
+def faults(family: str, optimizer: str, rate: float) -> Iterator[Run]:
+    """Yield the trainings at the best rate: without a fault, and with each."""
+    usually = usual(family, optimizer, rate)
+    decay = 0.1 if optimizer == "sgd" else 0.03 / rate
+    for seed in (1, 2):
+        yield replace(usually, seed=seed, purpose="healthy")
+    yield replace(usually, seed=3, cosine=True, purpose="healthy")
+    plain = replace(usually, dropout=0.0, weight_decay=0.0, width=2.0, purpose="overfitting")
+    for seed, rows in ((1, 0.04), (2, 0.1)):
+        yield replace(plain, rows=rows, seed=seed)
+        yield replace(plain, rows=rows, seed=seed, dropout=0.4, purpose="twin")
+    yield replace(usually, width=0.05, seed=1, purpose="underfitting")
+    yield replace(usually, width=0.05, seed=1, learning_rate=3.0 * rate, purpose="twin")
+    yield replace(usually, width=4.0 if family.startswith(CHEAP) else 2.0, seed=1, purpose="twin")
+    yield replace(usually, dropout=0.8, seed=2, purpose="underfitting")
+    yield replace(usually, weight_decay=decay, seed=3, purpose="underfitting")
+    for seed, share in ((1, 0.06), (2, 0.12)):
+        yield replace(usually, drop_at=share, seed=seed, purpose="plateau")
+    for seed in (1, 2):
+        yield replace(usually, kicks=True, seed=seed, purpose="unstable")
+    for seed, rows in ((1, 12), (2, 24)):
+        yield replace(usually, eval_rows=rows, seed=seed, purpose="noisy_evaluation")
+    yield replace(usually, noise=1.0, seed=1, purpose="data_problem")
+    yield replace(usually, noise=0.75, seed=2, purpose="data_problem")
+    yield replace(usually, mislabelled=True, seed=3, purpose="data_problem")
+    for seed, wiring in ((1, "frozen"), (2, "dead"), (3, "inputs")):
+        yield replace(usually, wiring=wiring, seed=seed, purpose="nothing_learnt")

@@ -1,0 +1,197 @@
+"""From curves to a diagnosis: a certain one where losses are no numbers, else the most probable label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tunewell.analysis.diagnosis.actions import Action
+from tunewell.analysis.diagnosis.curves import Curves
+from tunewell.analysis.diagnosis.explosion import exploded
+from tunewell.analysis.diagnosis.judge import model_of, told
+from tunewell.analysis.diagnosis.labels import MEANINGS, Label, advised
+from tunewell.analysis.diagnosis.words import best_place, evidence
+from tunewell.knowledge import find
+from tunewell.lint.finding import Finding
+from tunewell.records import TrialRecord
+
+FEWEST = 5
+"""Fewer finite reports say nothing."""
+SURE = 0.95
+"""How sure it is that a loss that has exploded will not come back: see :mod:`.explosion`."""
+ALSO = 0.25
+"""A label as probable as this is named beside the main one."""
+WHOLE = 0.8
+"""From this share of its steps on a training may be called healthy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What a training suffers from, or that it looks healthy, or that it is too early to say.
+
+    Attributes:
+        label: a :class:`Label`; compares equal to its name, such as ``"overfitting"``.
+        confidence: how probable it is, from 0 to 1, as measured on trainings of other networks and data.
+        evidence: what in the curves speaks for it, in words.
+        actions: what to do, the most useful first, as data; see :meth:`Action.apply`.
+        parameter: the hyperparameter it is about, by its name in ``params`` where they are known; None for none.
+    """
+
+    label: Label
+    confidence: float
+    evidence: tuple[str, ...]
+    actions: tuple[Action, ...]
+    parameter: str | None = None
+
+    @property
+    def code(self) -> str:
+        """The label, as a finding has it."""
+        return self.label.value
+
+    @property
+    def message(self) -> str:
+        """What is wrong and what speaks for it."""
+        said = "; ".join(self.evidence)
+        return f"{MEANINGS[self.label].words}{f': {said}' if said else ''}"
+
+    @property
+    def fix(self) -> str:
+        """What to do, the first of the actions; empty where there is nothing to do."""
+        return self.actions[0].words if self.actions else ""
+
+    @property
+    def finding(self) -> Finding:
+        """The same as a finding, as lint has them."""
+        return Finding(self.code, self.parameter, self.message, self.fix, "warning" if self.label.ill else "advice")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        actions = [{"kind": a.kind, "role": a.role, "amount": a.amount, "words": a.words} for a in self.actions]
+        return {
+            "code": self.code,
+            "confidence": round(self.confidence, 3),
+            "parameter": self.parameter,
+            "message": self.message,
+            "evidence": list(self.evidence),
+            "fix": self.fix,
+            "actions": actions,
+        }
+
+    def __str__(self) -> str:
+        sure = f" ({100 * self.confidence:.0f} % sure)" if self.label is not Label.TOO_EARLY else ""
+        return f"{self.code}{sure}: {self.message}{f'; {self.fix}' if self.fix else ''}"
+
+
+def diagnose(
+    train_loss: Any = None,
+    val_loss: Any = None,
+    *,
+    train_accuracy: Any = None,
+    val_accuracy: Any = None,
+    grad_norm: Any = None,
+    update_ratio: Any = None,
+    dead_units: Any = None,
+    steps: Any = None,
+    total: int | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> list[Diagnosis]:
+    """Return what a training suffers from, by its curves, the main diagnosis first; there is always one.
+
+    Any of the curves may be missing; the more are there, the surer the answer. All have one value for each report,
+    None where it lacks one; NaN and infinity are what was reported.
+
+    Args:
+        train_loss, val_loss: something that is minimised on the training and on the validation rows.
+        train_accuracy, val_accuracy: something that is maximised, such as the share of right answers.
+        grad_norm, update_ratio, dead_units: norm of the gradient, size of an update relative to the weights, share of
+            units that are always zero.
+        steps: the step of each report; 1, 2, 3, … where it is left out.
+        total: how many steps the training means to take; left out, it is taken to be over.
+        params: the hyperparameters, recognised by their names, such as ``{"lr": 0.1, "dropout": 0.2}``.
+
+    Raises:
+        ValueError: no curve, curves of several lengths, or no list of numbers.
+
+    >>> diagnose(val_loss=[2.3, 1.2, float("nan")])[0].code
+    'diverging'
+    """
+    curves = Curves.of(
+        total=total,
+        steps=steps,
+        train_loss=train_loss,
+        val_loss=val_loss,
+        train_accuracy=train_accuracy,
+        val_accuracy=val_accuracy,
+        grad_norm=grad_norm,
+        update_ratio=update_ratio,
+        dead_units=dead_units,
+    )
+    return diagnosed(curves, params or {})
+
+
+def diagnosed(curves: Curves, params: Mapping[str, Any] | None = None) -> list[Diagnosis]:
+    """Return what :func:`diagnose` does, of curves that are there already."""
+    params = params or {}
+    features = told(curves, _number_of("dropout", params))
+    labels = _labels(curves, features)
+    return [_made(label, confidence, curves, features, params) for label, confidence in labels]
+
+
+def diagnose_trial(
+    trial: TrialRecord, *, metrics: Mapping[str, str] | None = None, total: int | None = None
+) -> list[Diagnosis]:
+    """Return what a trial suffers from, as :func:`diagnose`; ``[]`` when it has reported no curve that is known.
+
+    Args:
+        metrics: which metric is which, such as ``{"train_loss": "objective"}``, where the names do not tell.
+        total: how many steps it means to train; None: what it has trained, if it is over.
+    """
+    curves = Curves.of_trial(trial, metrics, total=total)
+    return diagnosed(curves, trial.params) if curves.known else []
+
+
+def _labels(curves: Curves, features: Mapping[str, float]) -> list[tuple[Label, float]]:
+    """Return the labels that are named and how probable they are, the main one first."""
+    if _not_finite(curves):
+        return [(Label.DIVERGING, 1.0)]
+    model = model_of(curves)
+    if curves.train_loss is not None and exploded("loss", list(curves.train_loss[np.isfinite(curves.train_loss)])):
+        return [(Label.DIVERGING, SURE)]
+    main = next(iter(curves.known.values()))
+    if model is None or int(np.isfinite(main).sum()) < FEWEST:
+        return [(Label.TOO_EARLY, 1.0)]
+    probable = {Label(name): p for name, p in model.probabilities(features).items()}
+    ill = sorted(((label, p) for label, p in probable.items() if label.ill), key=lambda pair: -pair[1])
+    healthy = probable[Label.HEALTHY]
+    if healthy < model.threshold:
+        return [ill[0], *((label, p) for label, p in ill[1:] if p >= ALSO)]
+    over = not curves.total or float(curves.steps[-1]) >= WHOLE * curves.total
+    return [(Label.HEALTHY if over else Label.TOO_EARLY, healthy)]
+
+
+def _not_finite(curves: Curves) -> bool:
+    """Whether the newest loss that was reported is no finite number."""
+    losses = [values for values in (curves.train_loss, curves.val_loss) if values is not None]
+    told = [values[~np.isnan(values)] for values in losses]
+    return any(len(values) and not np.isfinite(values[-1]) for values in told)
+
+
+def _made(
+    label: Label, confidence: float, curves: Curves, features: Mapping[str, float], params: Mapping[str, Any]
+) -> Diagnosis:
+    place = best_place(curves)
+    step = None if place is None else int(curves.steps[place])
+    role = MEANINGS[label].role
+    named = next((name for name in params if find(name, ambiguous=True) == role), role or None)
+    return Diagnosis(label, confidence, evidence(label, curves, features), advised(label, features, step), named)
+
+
+def _number_of(role: str, params: Mapping[str, Any]) -> float | None:
+    """Return the value of a hyperparameter, None where there is none or it is no number."""
+    for name, value in params.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and find(name, ambiguous=True) == role:
+            return float(value)
+    return None

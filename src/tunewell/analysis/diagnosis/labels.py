@@ -1,0 +1,99 @@
+"""The labels: what a training may suffer from, and what is to be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tunewell.analysis.diagnosis.actions import Action
+from tunewell.analysis.diagnosis.features import either
+
+
+class Label(StrEnum):
+    """What a training suffers from, or that it does not."""
+
+    DIVERGING = "diverging"
+    RATE_TOO_HIGH = "rate-too-high"
+    RATE_TOO_LOW = "rate-too-low"
+    PLATEAU = "plateau"
+    OVERFITTING = "overfitting"
+    UNDERFITTING = "underfitting"
+    UNSTABLE = "unstable"
+    NOISY_EVALUATION = "noisy-evaluation"
+    DATA_PROBLEM = "data-problem"
+    NOTHING_LEARNT = "nothing-learnt"
+    HEALTHY = "healthy"
+    TOO_EARLY = "too-early"
+
+    @property
+    def ill(self) -> bool:
+        """Whether something is wrong."""
+        return self not in (Label.HEALTHY, Label.TOO_EARLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A label in words, the hyperparameter it is about, and what is to be done."""
+
+    words: str
+    role: str
+    actions: tuple[Action, ...]
+
+
+_LOWER = Action("multiply", "learning_rate", 0.1, "divide the learning rate by 10")
+_LOWER_SOME = Action("multiply", "learning_rate", 10.0**-0.5, "divide the learning rate by 3")
+_RAISE = Action("multiply", "learning_rate", 10.0**0.5, "raise the learning rate 3 times")
+_RAISE_MUCH = Action("multiply", "learning_rate", 10.0, "raise the learning rate 10 times")
+_DROPOUT = Action("at_least", "dropout", 0.4, "use a dropout of 0.4 or more")
+_DECAY = Action("multiply", "weight_decay", 10.0, "use ten times the weight decay")
+_CLIP = Action("at_most", "gradient_clipping", 1.0, "clip gradients at a norm of 1")
+_LARGER = Action("multiply", "hidden_units", 4.0, "make the model larger, say four times as wide")
+_LESS_DROPOUT = Action("at_most", "dropout", 0.1, "use a dropout of 0.1 or less")
+_LESS_DECAY = Action("multiply", "weight_decay", 0.01, "use a hundredth of the weight decay")
+
+MEANINGS: Mapping[Label, Meaning] = {
+    Label.DIVERGING: Meaning("the training diverges", "learning_rate", (_LOWER,)),
+    Label.RATE_TOO_HIGH: Meaning("the learning rate is too high", "learning_rate", (_LOWER,)),
+    Label.RATE_TOO_LOW: Meaning("the learning rate is too low", "learning_rate", (_RAISE,)),
+    Label.PLATEAU: Meaning(
+        "the training has come to a standstill early",
+        "schedule",
+        (Action("check", "schedule", 0.0, "hold the learning rate longer: let it decay later, or by a cosine"),),
+    ),
+    Label.OVERFITTING: Meaning("the network overfits", "dropout", (_DROPOUT, _DECAY)),
+    Label.UNDERFITTING: Meaning("the network underfits", "hidden_units", (_LARGER, _LESS_DROPOUT, _LESS_DECAY)),
+    Label.UNSTABLE: Meaning("the training is unstable", "learning_rate", (_LOWER_SOME, _CLIP)),
+    Label.NOISY_EVALUATION: Meaning(
+        "the evaluation is noisy",
+        "",
+        (Action("check", "", 0.0, "evaluate on more examples, or take the mean of several reports"),),
+    ),
+    Label.DATA_PROBLEM: Meaning(
+        "data or labels are suspect",
+        "",
+        (Action("check", "", 0.0, "look at some examples beside their labels, of training and validation alike"),),
+    ),
+    Label.NOTHING_LEARNT: Meaning(
+        "nothing is learnt",
+        "learning_rate",
+        (
+            Action(
+                "check", "", 0.0, "check that inputs differ, weights reach the optimizer, and units are not all dead"
+            ),
+        ),
+    ),
+    Label.HEALTHY: Meaning("the training looks healthy", "", ()),
+    Label.TOO_EARLY: Meaning("it is too early to say", "", ()),
+}
+"""What each label means. Some actions depend on the curves as well: see :func:`advised`."""
+
+
+def advised(label: Label, features: Mapping[str, float], best_step: int | None) -> tuple[Action, ...]:
+    """Return what is to be done, the most useful first."""
+    if label is Label.OVERFITTING and best_step is not None:
+        stop = Action("stop", "", float(best_step), f"stop at step {best_step}, where the validation was best")
+        return (stop, *MEANINGS[label].actions)
+    if label is Label.RATE_TOO_LOW and either(features, "fallen", "val_fallen") < 0.2:
+        return (_RAISE_MUCH,)
+    return MEANINGS[label].actions

@@ -1,0 +1,207 @@
+"""What curves say: names of metrics, features without units, actions as data, and sentences that are true."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tunewell as tw
+from tunewell.analysis.diagnosis import Action, Label, diagnose_study
+from tunewell.analysis.diagnosis.actions import Action as Same
+from tunewell.analysis.diagnosis.curves import Curves, role_of, roles_among
+from tunewell.analysis.diagnosis.features import measured
+from tunewell.analysis.diagnosis.judge import PATTERNS, STAGES, models
+from tunewell.analysis.diagnosis.labels import MEANINGS
+from tunewell.analysis.diagnosis.overview import proposed
+from tunewell.events import Goal
+from tunewell.parameters import Choice, Float, Int
+
+STEPS = np.arange(1.0, 25.0)
+OVERFITTED = {"train_loss": 2.3 * np.exp(-STEPS / 3), "val_loss": 2.2 * np.exp(-STEPS / 3) + 0.06 * STEPS + 0.4}
+FLAT = {"train_loss": 2.3 - 0.002 * STEPS, "val_loss": 2.31 - 0.002 * STEPS}
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("train_loss", "train_loss"), ("loss", "train_loss"), ("val_loss", "val_loss"), ("valid/loss", "val_loss"),
+        ("eval.loss", "val_loss"), ("trainLoss", "train_loss"), ("val/accuracy", "val_accuracy"),
+        ("acc", "val_accuracy"), ("train_acc", "train_accuracy"), ("test-nll", "val_loss"), ("dev_ppl", "val_loss"),
+        ("grad_norm", "grad_norm"), ("net/grad_norm", "grad_norm"), ("update_ratio", "update_ratio"),
+        ("dead_units", "dead_units"), ("seconds", None), ("parameters", None), ("glossary", None),
+    ],
+)  # fmt: skip
+def test_roles_are_recognised_by_name(name: str, role: str | None) -> None:
+    assert role_of(name) == role
+
+
+def test_the_studys_own_metric_is_the_validation_where_nothing_else_is() -> None:
+    assert roles_among(("loss",), (Goal("loss"),)) == {"val_loss": "loss"}
+    assert roles_among(("loss", "val_loss"), (Goal("val_loss"),)) == {"val_loss": "val_loss", "train_loss": "loss"}
+    assert roles_among(("score",), (Goal("score", "max"),)) == {"val_accuracy": "score"}
+
+
+def test_one_line_says_what_is_wrong_why_and_what_to_do() -> None:
+    found = tw.diagnose(**OVERFITTED)[0]
+    assert found.label == "overfitting"
+    best = int(np.argmin(OVERFITTED["val_loss"])) + 1
+    assert f"best at step {best}" in found.message
+    assert found.actions[0] == Action("stop", "", float(best), f"stop at step {best}, where the validation was best")
+    assert found.finding.code == "overfitting"
+    assert 0.0 < found.confidence <= 1.0
+    assert found.to_json()["actions"][0]["kind"] == "stop"
+
+
+def test_a_rate_that_is_too_low_is_raised_tenfold_and_named_as_the_user_names_it() -> None:
+    found = tw.diagnose(**FLAT, params={"opt.lr": 1e-6, "dropout": 0.1})[0]
+    assert found.label in ("rate-too-low", "nothing-learnt")
+    assert found.parameter == "opt.lr"
+
+
+def test_no_number_and_an_explosion_are_divergence() -> None:
+    assert tw.diagnose([2.3, 1.0, math.nan])[0].label == "diverging"
+    assert tw.diagnose([2.3, 1.0, math.inf], [2.3, 1.0, 2.0])[0].confidence == 1.0
+    exploded = tw.diagnose([2.0**k for k in range(10)])[0]
+    assert exploded.label == "diverging"
+    assert exploded.fix == "divide the learning rate by 10"
+
+
+def test_too_few_reports_are_too_early() -> None:
+    (found,) = tw.diagnose([2.3, 2.2, 2.1], total=24)
+    assert (found.label, found.actions) == (Label.TOO_EARLY, ())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "expected at least one curve, got none"),
+        ({"train_loss": [1.0], "val_loss": [1.0, 2.0]}, "train_loss has 1, val_loss has 2"),
+        ({"train_loss": "falling"}, "expected train_loss to be a list of numbers, got 'falling'"),
+        ({"train_loss": [[1.0]]}, "got an array of shape"),
+        ({"train_loss": [1.0, 2.0], "steps": [1]}, "expected 2 steps, one for each value, got 1"),
+    ],
+)
+def test_what_is_no_curve_is_told_in_a_sentence(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
+        tw.diagnose(**given)
+
+
+@given(st.floats(1e-6, 1e6), st.integers(0, 1000))
+def test_features_have_no_units(scale: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    train = np.exp(-STEPS / 6) + 0.2 + 0.02 * rng.normal(size=24)
+    val = train + 0.1 + 0.02 * rng.normal(size=24)
+    one, other = (measured(Curves.of(train_loss=k * train, val_loss=k * val)) for k in (1.0, scale))
+    for name, value in one.items():
+        assert math.isnan(value) or math.isclose(value, other[name], rel_tol=1e-6, abs_tol=1e-9), name
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=40), st.booleans())
+def test_any_numbers_get_an_answer(values: list[float], as_accuracy: bool) -> None:
+    found = tw.diagnose(**{"val_accuracy" if as_accuracy else "train_loss": values})
+    assert found
+    assert all(0.0 <= one.confidence <= 1.0 and str(one) for one in found)
+
+
+def test_there_is_a_model_for_every_set_of_curves_and_stage() -> None:
+    assert set(models()) == {(pattern, stage) for pattern in PATTERNS for stage in STAGES}
+    for model in models().values():
+        assert set(model.labels) < set(Label)
+        assert math.isclose(sum(model.probabilities({}).values()), 1.0)
+    assert set(MEANINGS) == set(Label)
+
+
+@pytest.mark.parametrize(
+    ("action", "params", "space", "changed"),
+    [
+        (Action("multiply", "learning_rate", 0.1, ""), {"lr": 0.1, "units": 8}, None, {"lr": 0.01, "units": 8}),
+        (Action("multiply", "learning_rate", 0.1, ""), {"lr": 0.1}, {"lr": Float(0.05, 1.0, "log")}, {"lr": 0.05}),
+        (Action("at_least", "dropout", 0.4, ""), {"dropout": 0.1}, None, {"dropout": 0.4}),
+        (Action("at_least", "dropout", 0.4, ""), {"dropout": 0.5}, None, {"dropout": 0.5}),
+        (Action("at_most", "gradient_clipping", 1.0, ""), {"max_grad_norm": 5.0}, None, {"max_grad_norm": 1.0}),
+        (Action("multiply", "hidden_units", 4.0, ""), {"units": 16}, {"units": Int(4, 32, "log")}, {"units": 32}),
+        (Action("multiply", "hidden_units", 4.0, ""), {"units": 8}, {"units": Choice([8, 16, 32], ordered=True)},
+         {"units": 32}),
+        (Action("at_least", "dropout", 0.4, ""), {"dropout": 0.0}, {"dropout": Float(0.0, 0.5, step=0.25)},
+         {"dropout": 0.5}),
+        (Action("multiply", "weight_decay", 10.0, ""), {"wd": 1e-4, "weight_decay_on": True}, None,
+         {"wd": 1e-3, "weight_decay_on": True}),
+        (Action("stop", "", 7.0, ""), {"lr": 0.1}, None, {"lr": 0.1}),
+        (Action("check", "schedule", 0.0, ""), {"schedule": "step"}, None, {"schedule": "step"}),
+    ],
+)  # fmt: skip
+def test_actions_change_values_within_the_space(
+    action: Same, params: dict[str, Any], space: dict[str, Any] | None, changed: dict[str, Any]
+) -> None:
+    found = action.apply(params, tw.Space(space) if space else None)
+    assert found == pytest.approx(changed)
+    if space:
+        tw.Space(space).check(found)
+
+
+def told(rates: dict[float, list[float]]) -> tw.Study:
+    """Return a study of trials with these learning rates and training losses."""
+    study = tw.Study(tw.Space(lr=tw.Float(1e-6, 1e3, scale="log")), "val_loss", sampler="random", seed=0)
+    for rate, losses in rates.items():
+        study.enqueue({"lr": rate})
+        trial = study.ask()
+        for _, loss in zip(trial.steps(len(losses)), losses, strict=False):
+            trial.report(train_loss=loss, val_loss=loss)
+        study.tell(trial, losses[-1])
+    return study
+
+
+def test_a_study_is_summed_up_and_says_where_its_range_should_move() -> None:
+    exploding, fine = [2.0**k for k in range(12)], list(2.0 / np.arange(1, 13))
+    study = told({1.0: exploding, 2.0: exploding, 5.0: exploding, 0.1: fine, 0.2: fine})
+    found = study.diagnose()
+    assert found.counts[Label.DIVERGING] == 3
+    assert "3 of 5 trials: the training diverges" in str(found)
+    assert found.shift is not None
+    assert (found.shift.parameter, found.shift.side, found.shift.bound) == ("lr", "below", 1.0)
+    assert found.shift.value == pytest.approx(math.sqrt(0.02))
+    assert study.diagnose(0)[0].label == "diverging"
+    assert found.to_json()["shift"]["parameter"] == "lr"
+
+
+def test_nothing_is_proposed_where_good_and_bad_rates_mix() -> None:
+    study = told({rate: [1.0, 0.5] for rate in (0.1, 0.2, 0.3, 0.4)})
+    mixed = {0: Label.DIVERGING, 1: Label.DIVERGING, 2: Label.DIVERGING, 3: Label.HEALTHY}
+    assert proposed(study.history, mixed) is None  # the largest rate did well
+    low = {0: Label.RATE_TOO_LOW, 1: Label.RATE_TOO_LOW, 2: Label.RATE_TOO_LOW, 3: Label.HEALTHY}
+    shift = proposed(study.history, low)
+    assert shift is not None
+    assert (shift.side, shift.bound, shift.value) == ("above", 0.3, pytest.approx(0.4))
+    assert proposed(study.history, {0: Label.DIVERGING}) is None
+
+
+def test_a_study_without_curves_has_nothing_to_say() -> None:
+    study = tw.Study(tw.Space(lr=tw.Float(0.1, 1.0)), "size", seed=0)
+    study.tell(study.ask(), 1.0)
+    assert str(diagnose_study(study.history)) == "no trial has reported a curve that is known"
+    assert study.diagnose(0) == []
+    with pytest.raises(ValueError, match="diagnose expected a trial of this study, got 7"):
+        study.diagnose(7)
+
+
+def test_a_metric_that_is_reported_now_and_then_is_no_divergence() -> None:
+    train = list(2.0 / STEPS)
+    val = [2.0 / step if step % 2 else None for step in STEPS]
+    assert tw.diagnose(train, val)[0].label != "diverging"
+    assert tw.diagnose([math.nan])[0].label == "diverging"
+    assert tw.diagnose([math.nan])[0].evidence == ("the training loss is no finite number at step 1",)
+
+
+def test_the_page_of_the_documentation_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs/diagnosis.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    exec("\n".join(blocks), {})
+    assert all(f"| `{label}` |" in page for label in Label if label.ill)
