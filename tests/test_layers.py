@@ -26,7 +26,7 @@ LAYERS = [
     ["fingerprinting", "retuning"],
     ["aims", "plans", "storages", "decisions", "deciders", "heartbeat", "ledger", "guards", "wishes", "granting"],
     ["console", "driver", "replay", "steering", "study"],
-    ["integrations", "demo", "starting", "testing", "torch"],
+    ["integrations", "demo", "starting", "testing", "torch", "watching"],
     ["cli", "server", "web", "__main__"],
 ]
 PUBLIC = {

@@ -11,7 +11,20 @@ from typing import Annotated
 
 import typer
 
-from tunewell.cli import again, check, demo, diagnosing, knowing, look, planning, remove, start, steering, take
+from tunewell.cli import (
+    again,
+    check,
+    demo,
+    diagnosing,
+    knowing,
+    look,
+    planning,
+    remove,
+    start,
+    steering,
+    take,
+    watch,
+)
 
 _EPILOG = (
     "Exit status: 0 all is well; 1 the answer is no (no best trial yet, a mismatch, nothing found, lint found "
@@ -37,6 +50,7 @@ app.command()(knowing.lint)
 app.command()(planning.plan)
 app.command()(start.init)
 app.command()(again.retune)
+app.command()(watch.watch)
 app.command()(steering.adjust)
 app.command()(steering.back)
 app.command()(steering.fork)

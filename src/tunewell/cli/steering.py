@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,6 +77,8 @@ def note(
 
 
 def _wish(wish: Wish, words: Sequence[str] | None, storage: str, **options: Any) -> None:
+    from tunewell.watching.typed import value_of
+
     with told_in_a_sentence():
         rest = [word for word in words or () if "=" not in word]
         pairs = [word.partition("=") for word in words or () if "=" in word]
@@ -86,7 +87,7 @@ def _wish(wish: Wish, words: Sequence[str] | None, storage: str, **options: Any)
         with _study(storage, name) as study:
             history = study.history
             trial = _only(history) if number is None else number
-            values = {key: _value(history, key, text) for key, _, text in pairs}
+            values = {key: value_of(history.space, key, text) for key, _, text in pairs}
             if wish in ("adjust", "back", "fork"):
                 options["values"] = values
             elif values:
@@ -132,20 +133,6 @@ def _only(history: History) -> int:
             raise Mistake(f"expected the number of a trial, for there are several: {', '.join(map(str, numbers))}")
     raise Mistake("expected the number of a trial, for none is in training")
 
-
-def _value(history: History, name: str, text: str) -> Any:
-    """Return what a text on the command line stands for: the choice that reads so, a Python literal, or the text."""
-    from tunewell.parameters import Choice
-
-    parameter = history.space.get(name)
-    if isinstance(parameter, Choice):
-        for choice in parameter.choices:
-            if str(choice) == text:
-                return choice
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _said(request: Requested, history: History) -> str:
