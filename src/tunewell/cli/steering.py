@@ -134,7 +134,6 @@ def _only(history: History) -> int:
     raise Mistake("expected the number of a trial, for none is in training")
 
 
-
 def _said(request: Requested, history: History) -> str:
     from tunewell.console.lines import sentence
 
