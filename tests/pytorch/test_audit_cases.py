@@ -168,6 +168,6 @@ def test_missing_pytorch_is_said_in_a_sentence():
 
 
 def test_the_package_is_imported_without_pytorch():
-    code = "import sys, tunewell.torch; assert 'torch' not in sys.modules; print(dir(tunewell.torch))"
+    code = "import sys, tunewell.torch; assert 'torch' not in sys.modules; print(*dir(tunewell.torch))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "'Watcher', 'audit', 'fix', 'recalibrate', 'watching'" in done.stdout
+    assert {"Watcher", "audit", "fix", "recalibrate", "watching"} <= {*done.stdout.split()}

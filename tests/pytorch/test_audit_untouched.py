@@ -104,6 +104,48 @@ def test_a_failing_step_leaves_no_trace(training, error):
     assert same(state(setup, loader), before)
 
 
+def test_hidden_layers_all_optimizers_and_a_data_sets_own_generator_are_left_as_they_were():
+    class Noisy(TensorDataset):
+        noise = None
+
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            return x + self.noise.normal(scale=0.01), y
+
+    class Hiding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shown, self.parts = nn.Linear(4, 4), [nn.BatchNorm1d(4)]
+            self.gain = torch.ones(4, requires_grad=True)
+
+        def forward(self, x):
+            return self.parts[0](self.shown(x)) * self.gain
+
+    model, data = Hiding(), Noisy(torch.randn(32, 4), torch.randint(4, (32,)))
+    data.noise = np.random.default_rng(0)
+    norm = model.parts[0]
+    optimizers = [
+        torch.optim.SGD(model.shown.parameters(), 0.1, momentum=0.9),
+        torch.optim.Adam([model.gain, *norm.parameters()]),
+    ]
+
+    def step(batch):
+        model.zero_grad()
+        classify(model, (batch[0].float(), batch[1])).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.noted = True
+
+    def kept():
+        hidden = norm.state_dict(), model.gain.detach(), norm.training, data.noise.bit_generator.state
+        return copy.deepcopy((model.state_dict(), *hidden, [optimizer.state_dict() for optimizer in optimizers]))
+
+    before, attributes = kept(), [sorted(vars(optimizer)) for optimizer in optimizers]
+    audit(model, optimizers, loader=DataLoader(data, 8), train_step=step)
+    assert same(kept(), before)
+    assert [sorted(vars(optimizer)) for optimizer in optimizers] == attributes
+
+
 def test_watching_changes_no_number_and_leaves_no_hook():
     def trained(watch):
         torch.manual_seed(0)

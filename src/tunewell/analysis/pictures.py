@@ -17,6 +17,7 @@ from tunewell.analysis.axes import Axis, number_axis
 from tunewell.analysis.words import escape
 
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 30, 40  # pixels around the plane
+LETTER, LINE = 6, 14  # pixels of a letter across and of a line of text down
 
 _STYLE = (
     ".p{--surface:#fcfcfb;--ink:#1b2127;--soft:#56606b;--grid:#e2e5e7;--main:#1f5e99;--faint:#9dbad6;--mark:#c25e00}"
@@ -32,12 +33,16 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through n places, or n dots; ``kind`` is ``"main"``, ``"faint"`` or ``"mark"``. NaN leaves a gap."""
+    """A line through n places, or n dots; ``kind`` is ``"main"``, ``"faint"`` or ``"mark"``. NaN leaves a gap.
+
+    A ``name`` stands at the line's end.
+    """
 
     x: Sequence[float]
     y: Sequence[float]
     kind: str = "main"
     dots: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,13 +84,15 @@ def picture(
     up = up[np.isfinite(up)]
     bottom = float(up.min()) if low is None else low
     top = float(up.max()) if high is None else high
+    longest = max(len(curve.name) for curve in curves)
+    margin = RIGHT + (LETTER * longest + LINE if longest else 0)
     plane = _Plane(
         number_axis(x, float(across.min()), float(across.max()), scale, count=6),
         number_axis(y, bottom, top, y_scale, pad=0.04, count=4),
-        width - LEFT - RIGHT,
+        width - LEFT - margin,
         height - TOP - BOTTOM,
     )
-    body = [*map(plane.upright, uprights), *map(plane.curve, curves)]
+    body = [*map(plane.upright, uprights), *map(plane.curve, curves), plane.names(curves)]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="p" role="img" aria-label="{escape(title)}" '
         f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"><style>{_STYLE}</style>'
@@ -147,6 +154,19 @@ class _Plane:
             d += f"{'L' if open_line else 'M'}{self._across(a)} {self._down(b)}" if known else ""
             open_line = known
         return f'<path class="c {kind}" d="{d}"/>' if d else ""
+
+    def names(self, curves: Sequence[Curve]) -> str:
+        """Return the names of curves, right of their ends and a line apart."""
+        named = [(curve, [place for place in self._places(self.y, curve.y) if place == place]) for curve in curves]
+        ends = [(self._down(places[-1]), curve) for curve, places in named if curve.name and places]
+        parts, at = "", -math.inf
+        for end, curve in sorted(ends, key=lambda pair: pair[0]):
+            at = max(end, at + LINE)
+            parts += (
+                f'<path class="c {escape(curve.kind)}" d="M{self.width + 5} {at}h10"/>'
+                f'<text x="{self.width + 19}" y="{at}" dy=".35em">{escape(curve.name)}</text>'
+            )
+        return parts
 
     def upright(self, upright: Upright) -> str:
         at = self._across(self._places(self.x, [upright.x])[0])

@@ -9,7 +9,6 @@ from dataclasses import astuple, dataclass, field
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from tunewell.analysis.words import short
 
@@ -125,12 +124,6 @@ def dead_units(samples: Sequence[Sample]) -> dict[str, tuple[int, int]]:
         off = torch.stack(masks).all(0)
         found[name] = int(off.sum()), off.numel()
     return found
-
-
-def skips(optimizer: Optimizer) -> bool:
-    """Whether a fused optimizer is about to skip a step, because a gradient scaler's factor was too large."""
-    found = getattr(optimizer, "found_inf", None)
-    return found is not None and bool(found)
 
 
 def table(layers: Sequence[Layer]) -> str:

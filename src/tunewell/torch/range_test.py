@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from tunewell.scales import Floats
 from tunewell.torch.found import FoundRate, Probe
+from tunewell.torch.optimizers import held_by
 from tunewell.torch.reading import RangeTestError, blown_up, bracket, read, vertex
 from tunewell.torch.untouched import Randomness, Snapshot, untouched
 from tunewell.values import to_float, whole
@@ -98,7 +99,7 @@ def find_learning_rate(
     _check(model, optimizer, batches, held_out, criterion, loss_of)
     modules = [model, criterion] if isinstance(criterion, nn.Module) else [model]
     loss = loss_of if loss_of is not None else _loss_by(criterion, model)
-    with untouched(modules, optimizer, [batches, held_out]) as (snapshot, randomness), torch.enable_grad():
+    with untouched(modules, [optimizer], [batches, held_out]) as (snapshot, randomness), torch.enable_grad():
         runner = _Runner(model, optimizer, batches, loss, limits, snapshot, randomness, seed, autocast, scaler)
         judges = None if held_out is None else list(islice(_again(held_out, "held_out"), limits.held_out_batches))
         return _walk(runner, judges)
@@ -195,7 +196,7 @@ class _Runner:
                 "since the other groups keep their ratios to it"
             )
         self.ratios = [rate / rates[0] for rate in rates]
-        self.weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        self.weights = [*held_by([self.optimizer]).values()]
 
     def ramp(self, rates: Floats, repeat: int) -> Floats:
         """Return the losses at rising rates, shape ``(n,)``; NaN after the loss blew up."""
@@ -319,7 +320,7 @@ def _check(model: Any, optimizer: Any, batches: Any, held_out: Any, criterion: A
         )
     if any(isinstance(weight, nn.parameter.UninitializedParameter) for weight in model.parameters()):
         raise ValueError("model expected weights, got a lazy layer that has none yet: run one batch through it first")
-    trained = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    trained = held_by([optimizer])
     if not any(id(weight) in trained and weight.requires_grad for weight in model.parameters()):
         raise ValueError(
             "optimizer expected weights of this model that require gradients, got none: "

@@ -1,97 +1,189 @@
-"""Leaves a model, its optimizer, the data's order and all random generators as they were, whatever happens in between.
+"""Leaves models, optimizers, the data's order and all random generators as they were, whatever happens in between.
 
-Memory: one more copy of the weights and buffers, and of the optimizer's state where it has one already.
+Memory: one more copy of weights and buffers, and of the optimizers' state where they have one already.
 """
 
 from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-Copied: TypeAlias = tuple[Any, Any]
-"""What something was, the object itself and a copy of what was in it."""
+
+@contextmanager
+def untouched(
+    things: Iterable[nn.Module | Tensor], optimizers: Iterable[Optimizer] = (), loaders: Iterable[object] = ()
+) -> Iterator[tuple[Snapshot, Randomness]]:
+    """Give the means to rewind and to seed; afterwards, and after any exception, all is as it was bit by bit.
+
+    There are no gradients at the beginning. What did not change is not written to.
+
+    Args:
+        things: models, and whatever layers and tensors they hold without registering them.
+        optimizers: with attributes, groups and state; what else they train is put back, too.
+        loaders: of batches, whose own generators are put back as the global ones are.
+    """
+    snapshot, randomness = Snapshot(things, optimizers), Randomness(loaders)
+    try:
+        snapshot.drop_gradients()
+        yield snapshot, randomness
+    finally:
+        try:
+            snapshot.restore()
+        finally:
+            randomness.restore()
 
 
 class Snapshot:
-    """Weights, gradients, buffers, modes and the optimizer's groups and state, to be put back as often as wanted.
+    """Weights, gradients, buffers, modes and the optimizers' groups and state, to be put back as often as wanted.
 
-    What is put back is the same object with the same bits in it, so whoever holds a reference to a tensor of the model
-    or the optimizer sees what was there before.
+    What is put back is the same object with the same bits in it, so whoever holds a reference to a tensor of a model or
+    an optimizer sees what was there before.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], optimizer: torch.optim.Optimizer) -> None:
-        parts = [part for module in modules for part in module.modules()]
-        trained = [weight for group in optimizer.param_groups for weight in group["params"]]
-        weights = {id(w): w for w in (*trained, *(w for module in modules for w in module.parameters()))}
-        self._weights = [
-            (weight, weight.detach().clone(), weight.grad, weight.requires_grad) for weight in weights.values()
+    def __init__(self, things: Iterable[nn.Module | Tensor], optimizers: Iterable[Optimizer] = ()) -> None:
+        self._tensors: dict[int, _Kept] = {}
+        self._modes: list[tuple[nn.Module, bool]] = []
+        self._slots: list[tuple[Any, dict[str, Tensor | None]]] = []
+        for thing in things:
+            if isinstance(thing, Tensor):
+                self._keep(thing)
+            else:
+                self._keep_layers(thing)
+        self._attributes = [(optimizer, dict(vars(optimizer))) for optimizer in optimizers]
+        self._containers = [
+            self._keep(container)
+            for optimizer, _ in self._attributes
+            for container in (optimizer.param_groups, optimizer.state)
         ]
-        self._modes = [(part, part.training) for part in parts]
-        self._buffers = [(part, name, _copied(value)) for part in parts for name, value in part._buffers.items()]
-        self._optimizer = optimizer
-        self._attributes = dict(vars(optimizer))
-        self._groups = [{key: _copied(value) for key, value in group.items()} for group in optimizer.param_groups]
-        self._state = {weight: _copied(state) for weight, state in optimizer.state.items()}
 
     def restore(self) -> None:
         """Put everything back, gradients included."""
-        self._put_back(keep_gradients=True)
+        self._put_back()
+        for kept in self._tensors.values():
+            if kept.is_leaf:
+                kept.tensor.grad = kept.gradient
 
     def rewind(self) -> None:
         """Put everything back for another run, with no gradients."""
-        self._put_back(keep_gradients=False)
+        self._put_back()
+        self.drop_gradients()
 
-    def _put_back(self, *, keep_gradients: bool) -> None:
-        with torch.no_grad():
-            for weight, values, gradient, required in self._weights:
-                weight.requires_grad_(required)
-                weight.copy_(values)
-                weight.grad = gradient if keep_gradients else None
-            for part, name, buffer in self._buffers:
-                part._buffers[name] = _original(buffer)
-            for part, mode in self._modes:
-                part.training = mode
-            for name in set(vars(self._optimizer)) - set(self._attributes):
-                del vars(self._optimizer)[name]
-            vars(self._optimizer).update(self._attributes)
-            for group, values in zip(self._optimizer.param_groups, self._groups, strict=True):
-                group.clear()
-                group.update({key: _original(value) for key, value in values.items()})
-            self._optimizer.state.clear()
-            self._optimizer.state.update({weight: _original(state) for weight, state in self._state.items()})
+    def drop_gradients(self) -> None:
+        """Leave no gradients."""
+        for kept in self._tensors.values():
+            if kept.is_leaf:
+                kept.tensor.grad = None
+
+    def _keep_layers(self, module: nn.Module) -> None:
+        for part in module.modules():
+            self._modes.append((part, part.training))
+            for store in (part._parameters, part._buffers):
+                self._slots.append((store, dict(store.items())))
+                for tensor in store.values():
+                    self._keep(tensor)
+
+    def _keep(self, value: Any) -> Callable[[], Any]:
+        """Return a function that gives an optimizer's value as it is now: the same tensors, dicts, lists and tuples."""
+        if isinstance(value, Tensor):
+            if id(value) not in self._tensors:
+                self._tensors[id(value)] = _Kept.of(value)
+            return lambda: value
+        if isinstance(value, dict):
+            items = {key: self._keep(part) for key, part in value.items()}
+            return lambda: _filled(value, {key: give() for key, give in items.items()})
+        if isinstance(value, list):
+            parts = [self._keep(part) for part in value]
+            return lambda: _refilled(value, [give() for give in parts])
+        if isinstance(value, tuple):
+            members = [self._keep(part) for part in value]
+            return lambda: _seen_to(value, members)
+        own = copy.deepcopy(value)
+        return lambda: copy.deepcopy(own)
+
+    def _put_back(self) -> None:
+        for part, mode in self._modes:
+            part.training = mode
+        for store, tensors in self._slots:
+            for name in set(store.keys()) - tensors.keys():
+                del store[name]
+            for name, tensor in tensors.items():
+                if name not in store or store[name] is not tensor:
+                    store[name] = tensor
+        for optimizer, attributes in self._attributes:
+            _filled(vars(optimizer), attributes)
+        for give in self._containers:
+            give()
+        for kept in self._tensors.values():
+            kept.put_back()
 
 
-def _copied(value: Any) -> Copied:
-    """Return a value with a copy of its contents; weights in groups are copied elsewhere, so lists stay as they are."""
-    if isinstance(value, Tensor):
-        return value, value.detach().clone()
-    if isinstance(value, Mapping):
-        return value, {key: _copied(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return value, list(value)
-    return value, copy.deepcopy(value)
+def _filled(held: dict[Any, Any], items: dict[Any, Any]) -> dict[Any, Any]:
+    """Return a dict with these items and no others."""
+    held.clear()
+    held.update(items)
+    return held
 
 
-def _original(copied: Copied) -> Any:
-    """Return the object itself with its contents put back; must not record gradients."""
-    value, contents = copied
-    if isinstance(value, Tensor):
-        value.copy_(contents)
-    elif isinstance(value, dict):
-        value.clear()
-        value.update({key: _original(part) for key, part in contents.items()})
-    elif isinstance(value, list):
-        value[:] = contents
-    else:
-        return copy.deepcopy(contents)
-    return value
+def _refilled(held: list[Any], items: list[Any]) -> list[Any]:
+    """Return a list with these items and no others."""
+    held[:] = items
+    return held
+
+
+def _seen_to(held: tuple[Any, ...], members: Iterable[Callable[[], Any]]) -> tuple[Any, ...]:
+    """Return a tuple after what its members hold was put back."""
+    for give in members:
+        give()
+    return held
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Kept:
+    """A tensor and what it was."""
+
+    tensor: Tensor
+    values: Tensor
+    requires_grad: bool
+    is_leaf: bool
+    gradient: Tensor | None
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> _Kept:
+        gradient = tensor.grad if tensor.is_leaf else None
+        return cls(tensor, tensor.detach().clone(), tensor.requires_grad, tensor.is_leaf, gradient)
+
+    def put_back(self) -> None:
+        """Put values and flags back, where they changed."""
+        if self.is_leaf and not self.tensor.is_leaf:
+            self.tensor.detach_()
+        if self.tensor.requires_grad != self.requires_grad:
+            self.tensor.requires_grad_(self.requires_grad)
+        if not _same_bits(self.tensor.detach(), self.values):
+            with torch.no_grad():
+                self.tensor.copy_(self.values)
+
+
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Whole numbers by their size in bytes."""
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    """Whether tensors are the same bit by bit; unlike for numbers, -0.0 is not 0.0, and NaN is NaN."""
+    bits = _BITS.get(one.element_size())
+    if bits is None or one.layout is not torch.strided or one.is_quantized:  # cannot be told
+        return False
+    if one.dtype is not other.dtype or one.device != other.device:
+        return False
+    return torch.equal(one.view(bits), other.view(bits))
 
 
 # --- random numbers ---------------------------------------------------------------------------------------------------
@@ -175,16 +267,3 @@ def _seed(generator: Any, seed: int) -> None:
         generator.bit_generator.state = kind(seed).state
     else:
         generator.seed(seed % 2**32)
-
-
-@contextmanager
-def untouched(
-    modules: Iterable[nn.Module], optimizer: torch.optim.Optimizer, loaders: Iterable[object]
-) -> Iterator[tuple[Snapshot, Randomness]]:
-    """Give the means to rewind and to seed; afterwards, and after any exception, all is as it was."""
-    snapshot, randomness = Snapshot(list(modules), optimizer), Randomness(loaders)
-    try:
-        yield snapshot, randomness
-    finally:
-        snapshot.restore()
-        randomness.restore()

@@ -20,7 +20,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
-from tunewell.torch.layers import Layer, Sample, dead_units, skips, table
+from tunewell.torch.layers import Layer, Sample, dead_units, table
+from tunewell.torch.optimizers import held_by, skips
 
 RECENT = 5
 """Samples over which a unit has to be zero throughout to count as dead."""
@@ -49,7 +50,7 @@ class Watcher:
             )
         if not isinstance(every, int) or every < 1:
             raise ValueError(f"every expected a number of steps of at least 1, got {every!r}")
-        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        held = held_by([optimizer])
         compiled = isinstance(getattr(model, "_orig_mod", None), nn.Module)
         self.model: nn.Module = getattr(model, "_orig_mod", model)
         self.every, self.steps = every, 0

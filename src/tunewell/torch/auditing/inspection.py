@@ -14,11 +14,11 @@ from torch.optim import Optimizer
 from tunewell.lint.finding import Finding
 from tunewell.torch.auditing import loops, membership, norms
 from tunewell.torch.auditing.evidence import Evidence, last_batch
-from tunewell.torch.auditing.parts import WRAPPERS, several, tensors_in, unwrapped
+from tunewell.torch.auditing.parts import WRAPPERS, hidden, several, tensors_in, unwrapped
 from tunewell.torch.auditing.record import Record
-from tunewell.torch.auditing.snapshot import untouched
-from tunewell.torch.auditing.statistics import feed, staleness
+from tunewell.torch.auditing.statistics import evaluation_mode, feed, staleness
 from tunewell.torch.auditing.watching import Watch
+from tunewell.torch.untouched import untouched
 
 RULES = (*membership.RULES, *loops.RULES, *norms.RULES)
 
@@ -72,7 +72,8 @@ def audit(
         raise ValueError(f"{what} expected a batch to work on, got none: pass batch= or loader=")
     record = Record()
     runs = not (batch is None and loader is None and evaluate is None)
-    with untouched(network, optimizers, loader) if runs else nullcontext():
+    everything = [network, *hidden(network).values()]
+    with untouched(everything, optimizers, [loader]) if runs else nullcontext():
         batches = _whole_batches(loader)
         measured = staleness(network, batches, loss_of)
         given = [batch, batch] if batch is not None else batches[:2]
@@ -169,13 +170,9 @@ def _tried(
             with watch.evaluating():
                 evaluate()
         for batch in batches[:1]:
-            before = [(part, part.training) for part in model.modules()]
-            model.eval()
             if evaluate is None:
-                with watch.evaluating(), torch.no_grad():
+                with evaluation_mode(model), watch.evaluating(), torch.no_grad():
                     (loss_of or feed)(model, batch)
-            for part, training in before:
-                part.training = training
             _to_training(model)
             with torch.enable_grad():
                 _one_value(watch.record, lambda batch: _backward(model, batch, loss_of), batch)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from tunewell.lint.finding import Finding
 from tunewell.torch.auditing.evidence import Evidence
-from tunewell.torch.auditing.parts import batch_norms, held_by, joined, listed
+from tunewell.torch.auditing.parts import batch_norms, joined, listed
 from tunewell.torch.auditing.record import Call
 from tunewell.torch.auditing.watching import STEPS
+from tunewell.torch.optimizers import held_by
 
 
 def modes_in_evaluation(given: Evidence) -> Iterator[Finding]:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tunewell.lint.finding import Finding
 from tunewell.torch.auditing.evidence import Evidence
-from tunewell.torch.auditing.parts import held_by, hidden, joined, listed
+from tunewell.torch.auditing.parts import hidden, joined, listed
+from tunewell.torch.optimizers import held_by
 
 
 def unregistered(given: Evidence) -> Iterator[Finding]:

@@ -49,11 +49,6 @@ def several(optimizer: object) -> tuple[Optimizer, ...]:
     return tuple(given)
 
 
-def held_by(optimizers: Iterable[Optimizer]) -> dict[int, Tensor]:
-    """Return the parameters of optimizers by identity."""
-    return {id(p): p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
-
-
 def batch_norms(model: nn.Module) -> dict[str, BatchNorm]:
     """Return the batch normalising layers of a model by name."""
     return {name: part for name, part in model.named_modules() if isinstance(part, _BatchNorm)}

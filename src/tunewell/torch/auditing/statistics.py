@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tunewell.torch.auditing.parts import BatchNorm, batch_norms, unwrapped
-from tunewell.torch.auditing.snapshot import untouched
+from tunewell.torch.auditing.parts import BatchNorm, batch_norms, hidden, unwrapped
+from tunewell.torch.untouched import untouched
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Any], call: Callable[[nn.Mod
             "recalibrate expected a model with batch norm that tracks statistics, found none: leave it out"
         )
     momenta = [norm.momentum for norm in norms]
-    with _modes(inner, norms), torch.no_grad():
+    with evaluation_mode(inner, norms), torch.no_grad():
         n = 0
         try:
             for batch in batches:
@@ -82,12 +82,12 @@ def recalibrate(model: nn.Module, batches: Iterable[Any], call: Callable[[nn.Mod
 
 
 @contextmanager
-def _modes(model: nn.Module, norms: Sequence[BatchNorm]) -> Iterator[None]:
-    """Put everything in evaluation mode but these layers."""
+def evaluation_mode(model: nn.Module, but: Sequence[nn.Module] = ()) -> Iterator[None]:
+    """Put everything in evaluation mode but some layers, which train; all modes are as before afterwards."""
     before = [(part, part.training) for part in model.modules()]
     model.eval()
-    for norm in norms:
-        norm.training = True
+    for part in but:
+        part.training = True
     try:
         yield
     finally:
@@ -109,7 +109,7 @@ def staleness(
     }
     if not norms or not batches:
         return None
-    with untouched(model):
+    with untouched([model, *hidden(model).values()]):
         kept = {name: _moments(norm) for name, norm in norms.items()}
         before = _loss(model, batches, loss_of)
         recalibrate(model, batches, loss_of or feed)

@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from tunewell.torch.auditing.flow import Flow, feeders, names_of, useless_biases
-from tunewell.torch.auditing.parts import BatchNorm, Dropout, held_by, several, tensors_in, unwrapped
+from tunewell.torch.auditing.parts import BatchNorm, Dropout, several, tensors_in, unwrapped
 from tunewell.torch.auditing.record import Call, NormUse, Record, Step
-from tunewell.torch.layers import skips
+from tunewell.torch.optimizers import held_by, skips
 
 STEPS = 8
 """Gradients are looked at during so many steps, calls are followed in detail as often."""
