@@ -29,6 +29,7 @@ from tunewell.analysis.diagnosis.diagnosing import diagnosed
 from tunewell.analysis.diagnosis.judge import PATTERNS
 from tunewell.analysis.diagnosis.labels import Label
 
+SILENT = tuple(label.value for label in Label if not label.ill)
 SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 Labelled = Sequence[tuple[Row, str]]
 
@@ -50,9 +51,9 @@ def said_of(row: Row, share: float = 1.0, pattern: str = "all") -> list[Diagnosi
 
 def confusion(held: Labelled) -> tuple[str, dict[str, Any]]:
     """Return the table of true against named labels, and per label how often it is right."""
-    labels = [label.value for label in Label if label is not Label.TOO_EARLY]
+    labels = [label.value for label in Label if label not in (Label.TOO_EARLY, Label.UNCERTAIN)]
     table = collections.Counter((truth, said_of(row)[0].code) for row, truth in held)
-    named = [*labels, "too-early"]
+    named = [*labels, "too-early", "uncertain"]
     rows = [[truth, *(table[truth, code] or "" for code in named)] for truth in labels]
     per = []
     for label in labels:
@@ -62,7 +63,7 @@ def confusion(held: Labelled) -> tuple[str, dict[str, Any]]:
         per.append([label, true, said, hit, _share(hit, true), _share(hit, said)])
     right = sum(table[label, label] for label in labels)
     healthy = sum(n for (t, _), n in table.items() if t == "healthy")
-    false = healthy - table["healthy", "healthy"] - table["healthy", "too-early"]
+    false = healthy - sum(table["healthy", code] for code in SILENT)
     numbers = {"n": len(held), "right": right, "healthy": healthy, "false_alarms": false,
                "right_or_second": sum(truth in [d.code for d in said_of(row)] for row, truth in held)}  # fmt: skip
     text = "\n\n".join(
@@ -94,7 +95,7 @@ def by_curves(held: Labelled) -> str:
         able = [(row, truth) for row, truth in held if any(not np.isnan(row[role]).all() for role in roles)]
         codes = [(said_of(row, 1.0, pattern)[0].code, truth) for row, truth in able]
         well = [code for code, truth in codes if truth == "healthy"]
-        false = sum(code not in ("healthy", "too-early") for code in well)
+        false = sum(code not in SILENT for code in well)
         hit = sum(code == truth for code, truth in codes)
         rows.append([", ".join(roles), len(able), _share(hit, len(able)), _share(false, len(well))])
     return markdown(["what is reported", "trainings", "right", "false alarms"], rows)
@@ -107,7 +108,7 @@ def early(held: Labelled) -> str:
     rows = []
     for share in SHARES:
         codes = [(said_of(row, share)[0].code, truth) for row, truth in ill]
-        hit, silent = sum(c == t for c, t in codes), sum(c in ("too-early", "healthy") for c, _ in codes)
+        hit, silent = sum(c == t for c, t in codes), sum(c in SILENT for c, _ in codes)
         false = sum(said_of(row, share)[0].label.ill for row, _ in well)
         rows.append([f"{share:.1%}", _share(hit, len(ill)), _share(silent, len(ill)),
                      _share(hit, len(ill) - silent), _share(false, len(well))])  # fmt: skip
@@ -122,8 +123,9 @@ def early(held: Labelled) -> str:
 
 
 def calibration(held: Labelled) -> str:
-    """Return how often a diagnosis of each confidence is right."""
-    found = [(said[0].confidence, said[0].code == truth) for row, truth in held if (said := said_of(row))]
+    """Return how often a diagnosis of each confidence is right; "uncertain" claims nothing."""
+    firsts = [(said_of(row)[0], truth) for row, truth in held]
+    found = [(one.confidence, one.code == truth) for one, truth in firsts if one.label is not Label.UNCERTAIN]
     rows = []
     for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 0.97), (0.97, 1.01)):
         part = [(p, hit) for p, hit in found if low <= p < high]

@@ -532,7 +532,7 @@ class Study(Steering):
             metrics: which metric is which, such as ``{"train_loss": "objective"}``, where their names do not tell.
 
         Raises:
-            ValueError: there is no such trial.
+            ValueError: there is no such trial; or ``metrics`` has an unknown role or a metric that nothing reported.
         """
         if trial is None:
             return diagnose_study(self.refresh(), metrics)

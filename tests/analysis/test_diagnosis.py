@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from tunewell.analysis.diagnosis import Action, Label, diagnose_study
 from tunewell.analysis.diagnosis.actions import Action as Same
 from tunewell.analysis.diagnosis.curves import Curves, role_of, roles_among
 from tunewell.analysis.diagnosis.features import measured
-from tunewell.analysis.diagnosis.judge import PATTERNS, STAGES, models
+from tunewell.analysis.diagnosis.judge import PATTERNS, STAGES, models, stage_of
 from tunewell.analysis.diagnosis.labels import MEANINGS
 from tunewell.analysis.diagnosis.overview import proposed
+from tunewell.analysis.diagnosis.thinning import thinned
 from tunewell.events import Goal
 from tunewell.parameters import Choice, Float, Int
 
@@ -197,6 +199,109 @@ def test_a_metric_that_is_reported_now_and_then_is_no_divergence() -> None:
     assert tw.diagnose(train, val)[0].label != "diverging"
     assert tw.diagnose([math.nan])[0].label == "diverging"
     assert tw.diagnose([math.nan])[0].evidence == ("the training loss is no finite number at step 1",)
+
+
+@cache
+def trained() -> tuple[Any, Any]:
+    """Return the losses of a healthy perceptron on digits at each of 600 steps: of the batch, and on held-out rows."""
+    x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(x))
+    x, targets = x[order] / 16.0, np.eye(10)[y[order]]
+    weights = [rng.normal(size=shape) * math.sqrt(2.0 / shape[0]) for shape in ((65, 64), (65, 10))]
+    speeds = [np.zeros_like(w) for w in weights]
+
+    def forward(rows: Any) -> tuple[Any, Any, Any]:
+        inputs = np.c_[x[rows], np.ones(len(rows))]
+        hidden = np.c_[np.maximum(inputs @ weights[0], 0.0), np.ones(len(rows))]
+        scores = hidden @ weights[1]
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return inputs, hidden, shares / shares.sum(axis=1, keepdims=True)
+
+    def loss(rows: Any, shares: Any) -> float:
+        return float(-np.log((shares * targets[rows]).sum(axis=1)).mean())
+
+    train, val, held = [], [], np.arange(1300, 1797)
+    for step in range(600):
+        rows = rng.integers(1300, size=64)
+        inputs, hidden, shares = forward(rows)
+        train.append(loss(rows, shares))
+        wrong = (shares - targets[rows]) / 64
+        back = (wrong @ weights[1][:-1].T) * (hidden[:, :-1] > 0.0)
+        for k, gradient in enumerate((inputs.T @ back, hidden.T @ wrong)):
+            speeds[k] = 0.9 * speeds[k] + gradient
+            weights[k] = weights[k] - 0.025 * (1.0 + math.cos(math.pi * step / 600)) * speeds[k]
+        val.append(loss(held, forward(held)[2]))
+    return np.array(train), np.array(val)
+
+
+def reported(times: int) -> dict[str, Any]:
+    """Return that training with so many reports: the mean loss of the batches since the last, the loss held out."""
+    (train, val), every = trained(), 600 // times
+    n = times * every
+    return {"train_loss": train[:n].reshape(times, every).mean(axis=1), "val_loss": val[every - 1 : n : every]}
+
+
+@pytest.mark.parametrize("total", [None, 600])
+def test_a_training_is_judged_alike_however_often_it_reports(total: int | None) -> None:
+    def judged(times: int) -> str:
+        steps = np.arange(1, times + 1) * (600 // times)
+        return tw.diagnose(**reported(times), steps=steps, total=total)[0].code
+
+    assert [judged(times) for times in (24, 100, 300)] == ["healthy"] * 3
+
+
+def test_a_long_curve_is_thinned_by_means_and_by_last_values_and_keeps_its_place() -> None:
+    values = np.arange(100.0)
+    curves = Curves.of(train_loss=values, val_loss=values, grad_norm=values, steps=values + 1, total=200)
+    fewer = thinned(curves)
+    assert len(fewer.steps) == 12  # half of the training
+    assert fewer.val_loss is not None
+    assert fewer.train_loss is not None
+    assert (fewer.steps[-1], fewer.val_loss[-1], fewer.total) == (100.0, 99.0, 200)
+    assert fewer.train_loss[0] == pytest.approx(values[:8].mean())
+    assert stage_of(fewer) == stage_of(curves) == 0.5
+    short = Curves.of(train_loss=values[:32])
+    assert thinned(short) is short
+
+
+def test_what_is_missing_in_a_long_curve_stays_missing() -> None:
+    values = [None] * 25 + [math.inf] * 25 + [1.0, None] * 25
+    fewer = thinned(Curves.of(val_loss=values)).val_loss
+    assert fewer is not None
+    assert np.isnan(fewer[0])
+    assert np.isinf(fewer[8])
+    assert fewer[-1] == 1.0
+
+
+def test_evidence_names_values_and_steps_of_the_curve_as_it_was_reported() -> None:
+    steps = np.arange(1.0, 241.0)
+    train, val = 2.3 * np.exp(-steps / 30), 2.2 * np.exp(-steps / 30) + 0.006 * steps + 0.4
+    found = tw.diagnose(train, val)[0]
+    best = int(np.argmin(val))
+    assert found.label == "overfitting"
+    assert f"best at step {best + 1} with {val[best]:.4g} and is {val[-1]:.4g} now" in found.message
+    assert found.actions[0].amount == best + 1
+    assert f"the training loss went from {train[0]:.4g} to" in found.message
+
+
+def test_where_nothing_is_certain_the_candidates_are_named() -> None:
+    rng = np.random.default_rng(0)
+    curves = [rng.uniform(0.2, 3.0, size=12) for _ in range(400)]
+    (found, *_) = [one for train in curves if (one := tw.diagnose(train)[0]).label == "uncertain"]
+    assert str(found).startswith("uncertain: nothing is certain: it may be ")
+    assert re.search(r"it may be [a-z-]+ \d+ %", str(found))
+    assert not found.label.ill
+    assert found.fix == ""
+
+
+def test_a_metric_that_is_said_has_to_be_one() -> None:
+    study = told({0.1: [1.0, 0.5]})
+    for trial in (0, None):
+        with pytest.raises(ValueError, match="with a role of train_loss, .*, got 'foo'"):
+            study.diagnose(trial, metrics={"foo": "val_loss"})
+        with pytest.raises(ValueError, match="that were reported, got val_loss='nothing'; there are train_loss, val_"):
+            study.diagnose(trial, metrics={"val_loss": "nothing"})
 
 
 def test_the_page_of_the_documentation_runs() -> None:

@@ -56,6 +56,8 @@ def test_trials_without_a_diagnosis_are_no_fault(tunewell: Tunewell) -> None:
     [
         (["digits", "99"], "has no trial 99"),
         (["digits", "-m", "loss=x"], "expected --metric ROLE=NAME with a role of train_loss"),
+        (["digits", "-m", "val_loss=nothing"], "expected metrics that were reported, got val_loss='nothing'"),
+        (["digits", "0", "-m", "val_loss=nothing"], "expected metrics that were reported, got val_loss='nothing'"),
     ],
 )
 def test_what_cannot_be_diagnosed_is_told_in_a_sentence(tunewell: Tunewell, given: list[str], words: str) -> None:

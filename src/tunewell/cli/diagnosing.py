@@ -75,7 +75,7 @@ def _print_trial(trial: int, said: list[Diagnosis]) -> None:
     if not said:
         typer.echo(f"trial {trial} has reported no curve that is known")
     for one in said:
-        typer.echo(f"trial {trial}: {one.code} ({100 * one.confidence:.0f} % sure)")
+        typer.echo(f"trial {trial}: {one.headline}")
         for sentence in one.evidence:
             typer.echo(f"  {sentence}")
         for action in one.actions:

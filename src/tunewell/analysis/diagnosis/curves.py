@@ -144,6 +144,25 @@ def role_of(name: str) -> Role | None:
     return None
 
 
+def check_metrics(metrics: Mapping[str, str] | None, trials: Iterable[TrialRecord]) -> None:
+    """Check what a user says about which metric is which; trials without a report agree with everything.
+
+    Raises:
+        ValueError: a role that there is none of, or a metric that no report of the trials has.
+    """
+    for role in metrics or {}:
+        if role not in ROLES:
+            raise ValueError(
+                f"diagnose expected metrics={{role: name}} with a role of {', '.join(ROLES)}, got {role!r}"
+            )
+    reported = dict.fromkeys(name for t in trials for report in t.reports for name in report.metrics) if metrics else {}
+    for role, name in (metrics or {}).items():
+        if reported and name not in reported:
+            raise ValueError(
+                f"diagnose expected metrics that were reported, got {role}={name!r}; there are {', '.join(reported)}"
+            )
+
+
 def recognised(trial: TrialRecord) -> dict[str, str]:
     """Return the metric of each role, ``{role: name}``: the first reported of several of one role."""
     names = dict.fromkeys(name for report in trial.reports for name in report.metrics)

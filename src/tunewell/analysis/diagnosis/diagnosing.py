@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tunewell.analysis.diagnosis.actions import Action
-from tunewell.analysis.diagnosis.curves import Curves
+from tunewell.analysis.diagnosis.curves import Curves, check_metrics
 from tunewell.analysis.diagnosis.explosion import exploded
+from tunewell.analysis.diagnosis.features import measured
 from tunewell.analysis.diagnosis.judge import model_of, told
 from tunewell.analysis.diagnosis.labels import MEANINGS, Label, advised
+from tunewell.analysis.diagnosis.thinning import share_of, thinned
 from tunewell.analysis.diagnosis.words import best_place, evidence
 from tunewell.knowledge import find
 from tunewell.lint.finding import Finding
@@ -24,17 +26,20 @@ SURE = 0.95
 """How sure it is that a loss that has exploded will not come back: see :mod:`.explosion`."""
 ALSO = 0.25
 """A label as probable as this is named beside the main one."""
+CANDIDATES, WORTH_NAMING = 3, 0.1
+"""Where nothing is certain, so many labels are named at most, each as probable as this at least."""
 WHOLE = 0.8
 """From this share of its steps on a training may be called healthy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a training suffers from, or that it looks healthy, or that it is too early to say.
+    """What a training suffers from, or that it looks healthy, that it is too early to say or that nothing is certain.
 
     Attributes:
         label: a :class:`Label`; compares equal to its name, such as ``"overfitting"``.
-        confidence: how probable it is, from 0 to 1, as measured on trainings of other networks and data.
+        confidence: how probable it is, from 0 to 1, as measured on trainings of other networks and data; of
+            ``"uncertain"``, how probable the most probable label is.
         evidence: what in the curves speaks for it, in words.
         actions: what to do, the most useful first, as data; see :meth:`Action.apply`.
         parameter: the hyperparameter it is about, by its name in ``params`` where they are known; None for none.
@@ -80,9 +85,15 @@ class Diagnosis:
             "actions": actions,
         }
 
+    @property
+    def headline(self) -> str:
+        """The label and how sure it is, such as ``overfitting (98 % sure)``; the label alone where none is sure."""
+        if self.label in (Label.TOO_EARLY, Label.UNCERTAIN):
+            return self.code
+        return f"{self.code} ({100 * self.confidence:.0f} % sure)"
+
     def __str__(self) -> str:
-        sure = f" ({100 * self.confidence:.0f} % sure)" if self.label is not Label.TOO_EARLY else ""
-        return f"{self.code}{sure}: {self.message}{f'; {self.fix}' if self.fix else ''}"
+        return f"{self.headline}: {self.message}{f'; {self.fix}' if self.fix else ''}"
 
 
 def diagnose(
@@ -136,8 +147,10 @@ def diagnosed(curves: Curves, params: Mapping[str, Any] | None = None) -> list[D
     """Return what :func:`diagnose` does, of curves that are there already."""
     params = params or {}
     features = told(curves, _number_of("dropout", params))
-    labels = _labels(curves, features)
-    return [_made(label, confidence, curves, features, params) for label, confidence in labels]
+    named = _labels(curves, features)
+    if named[0][0] is Label.UNCERTAIN:
+        return [_undecided(named, curves)]
+    return [_made(label, confidence, curves, features, params) for label, confidence in named]
 
 
 def diagnose_trial(
@@ -148,13 +161,25 @@ def diagnose_trial(
     Args:
         metrics: which metric is which, such as ``{"train_loss": "objective"}``, where the names do not tell.
         total: how many steps it means to train; None: what it has trained, if it is over.
+
+    Raises:
+        ValueError: ``metrics`` has an unknown role, or a metric that the trial has not reported.
     """
+    check_metrics(metrics, [trial])
+    return of_trial(trial, metrics, total)
+
+
+def of_trial(trial: TrialRecord, metrics: Mapping[str, str] | None, total: int | None) -> list[Diagnosis]:
+    """Return what :func:`diagnose_trial` does, of metrics that are checked already."""
     curves = Curves.of_trial(trial, metrics, total=total)
     return diagnosed(curves, trial.params) if curves.known else []
 
 
 def _labels(curves: Curves, features: Mapping[str, float]) -> list[tuple[Label, float]]:
-    """Return the labels that are named and how probable they are, the main one first."""
+    """Return the labels that are named and how probable they are, the main one first.
+
+    After "uncertain" come the candidates, the most probable first.
+    """
     if _not_finite(curves):
         return [(Label.DIVERGING, 1.0)]
     model = model_of(curves)
@@ -168,8 +193,12 @@ def _labels(curves: Curves, features: Mapping[str, float]) -> list[tuple[Label, 
     healthy = probable[Label.HEALTHY]
     if healthy < model.threshold:
         return [ill[0], *((label, p) for label, p in ill[1:] if p >= ALSO)]
-    over = not curves.total or float(curves.steps[-1]) >= WHOLE * curves.total
-    return [(Label.HEALTHY if over else Label.TOO_EARLY, healthy)]
+    if share_of(curves) < WHOLE:
+        return [(Label.TOO_EARLY, healthy)]
+    if healthy >= ill[0][1]:
+        return [(Label.HEALTHY, healthy)]
+    candidates = sorted(probable.items(), key=lambda pair: -pair[1])[:CANDIDATES]
+    return [(Label.UNCERTAIN, ill[0][1]), *((label, p) for label, p in candidates if p >= WORTH_NAMING)]
 
 
 def _not_finite(curves: Curves) -> bool:
@@ -186,7 +215,16 @@ def _made(
     step = None if place is None else int(curves.steps[place])
     role = MEANINGS[label].role
     named = next((name for name in params if find(name, ambiguous=True) == role), role or None)
-    return Diagnosis(label, confidence, evidence(label, curves, features), advised(label, features, step), named)
+    # Features are those of fewer reports; sentences are about the curves as they were reported.
+    seen = features if thinned(curves) is curves else measured(curves)
+    return Diagnosis(label, confidence, evidence(label, curves, seen), advised(label, features, step), named)
+
+
+def _undecided(named: Sequence[tuple[Label, float]], curves: Curves) -> Diagnosis:
+    """Return a diagnosis that names the candidates, which come after "uncertain"."""
+    (label, confidence), *candidates = named
+    shares = ", ".join(f"{candidate} {100 * p:.0f} %" for candidate, p in candidates)
+    return Diagnosis(label, confidence, (f"it may be {shares}", *evidence(label, curves, {})), ())
 
 
 def _number_of(role: str, params: Mapping[str, Any]) -> float | None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from tunewell.analysis.diagnosis.curves import Curves, Role
 from tunewell.analysis.diagnosis.features import measured
+from tunewell.analysis.diagnosis.thinning import share_of, thinned
 from tunewell.scales import Floats
 
 STAGES = (0.25, 0.5, 1.0)
@@ -91,9 +92,7 @@ def pattern_of(curves: Curves) -> str:
 
 def stage_of(curves: Curves) -> float:
     """Return at which stage a training is; one whose length nobody knows is taken to be over."""
-    if not curves.total or not len(curves.steps):
-        return STAGES[-1]
-    share = float(curves.steps[-1]) / curves.total
+    share = share_of(curves)
     return min(STAGES, key=lambda stage: abs(stage - share))
 
 
@@ -104,8 +103,13 @@ def model_of(curves: Curves) -> Model | None:
 
 
 def told(curves: Curves, dropout: float | None = None) -> dict[str, float]:
-    """Return the features of a training, with the share of units dropped beyond a usual one where that is known."""
-    return measured(curves) | {"dropout": float("nan") if dropout is None else max(0.0, dropout - USUAL_DROPOUT)}
+    """Return the features of a training at the judge's number of reports, see :mod:`.thinning`.
+
+    With them goes the share of units dropped beyond a usual one, where that is known.
+    """
+    return measured(thinned(curves)) | {
+        "dropout": float("nan") if dropout is None else max(0.0, dropout - USUAL_DROPOUT)
+    }
 
 
 @cache

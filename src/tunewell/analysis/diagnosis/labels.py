@@ -25,11 +25,12 @@ class Label(StrEnum):
     NOTHING_LEARNT = "nothing-learnt"
     HEALTHY = "healthy"
     TOO_EARLY = "too-early"
+    UNCERTAIN = "uncertain"
 
     @property
     def ill(self) -> bool:
         """Whether something is wrong."""
-        return self not in (Label.HEALTHY, Label.TOO_EARLY)
+        return self not in (Label.HEALTHY, Label.TOO_EARLY, Label.UNCERTAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ MEANINGS: Mapping[Label, Meaning] = {
     ),
     Label.HEALTHY: Meaning("the training looks healthy", "", ()),
     Label.TOO_EARLY: Meaning("it is too early to say", "", ()),
+    Label.UNCERTAIN: Meaning("nothing is certain", "", ()),
 }
 """What each label means. Some actions depend on the curves as well: see :func:`advised`."""
 

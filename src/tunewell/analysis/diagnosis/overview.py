@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tunewell.analysis.diagnosis.diagnosing import Diagnosis, diagnose_trial
+from tunewell.analysis.diagnosis.curves import check_metrics
+from tunewell.analysis.diagnosis.diagnosing import Diagnosis, diagnose_trial, of_trial
 from tunewell.analysis.diagnosis.labels import MEANINGS, Label
 from tunewell.analysis.words import short
 from tunewell.events import Status
@@ -84,13 +85,17 @@ class StudyDiagnosis:
 def diagnose_study(
     history: History, metrics: Mapping[str, str] | None = None, newest: int | None = None
 ) -> StudyDiagnosis:
-    """Return the diagnoses of all trials that have curves, and what they say together; about 1 ms a trial.
+    """Return the diagnoses of all trials that have curves, and what they say together; 1 to 2 ms a trial.
 
     ``newest`` leaves it at so many of the newest trials.
+
+    Raises:
+        ValueError: ``metrics`` has an unknown role, or a metric that no trial has reported.
     """
+    check_metrics(metrics, history.trials)
     found: dict[int, tuple[Diagnosis, ...]] = {}
     for trial in history.trials[-newest if newest else 0 :]:
-        diagnoses = diagnose_trial(trial, metrics=metrics, total=planned(history, trial))
+        diagnoses = of_trial(trial, metrics, planned(history, trial))
         if diagnoses:
             found[trial.number] = tuple(diagnoses)
         elif trial.status is Status.DIVERGED:

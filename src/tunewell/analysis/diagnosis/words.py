@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from tunewell.analysis.diagnosis.curves import Curves
-from tunewell.analysis.diagnosis.features import either, late
+from tunewell.analysis.diagnosis.features import either
 from tunewell.analysis.diagnosis.labels import Label
 from tunewell.analysis.words import percent, short, tidy_exponent
 from tunewell.scales import Floats
@@ -36,7 +36,7 @@ def _level(name: str, values: Floats | None) -> Sentences:
     """Where a loss began and where it is."""
     known = values[np.isfinite(values)] if values is not None else np.empty(0)
     if len(known) >= 2:
-        yield f"the {name} loss went from {short(float(known[0]))} to {short(late(known))}"
+        yield f"the {name} loss went from {short(float(known[0]))} to {short(float(known[-1]))}"
 
 
 def _main(curves: Curves) -> Sentences:
@@ -54,8 +54,8 @@ def _diverging(curves: Curves, features: Mapping[str, float]) -> Sentences:
         odd = np.flatnonzero(np.isinf(values))
         if len(odd):
             yield f"the {name} loss is no finite number at step {curves.steps[odd[0]]:g}"
-        elif (now := late(values[np.isfinite(values)])) > values[0]:
-            yield f"the {name} loss has risen from {short(float(values[0]))} to {short(now)}"
+        elif len(known := values[np.isfinite(values)]) and known[-1] > known[0]:
+            yield f"the {name} loss has risen from {short(float(known[0]))} to {short(float(known[-1]))}"
     if features["grad_peak"] > 1.0:
         yield f"the gradient's norm reached {10 ** features['grad_peak']:.0f} times its median"
     if curves.train_loss is None and curves.val_loss is None:
@@ -105,7 +105,7 @@ def _plateau(curves: Curves, features: Mapping[str, float]) -> Sentences:
 def _overfitting(curves: Curves, features: Mapping[str, float]) -> Sentences:
     place = best_place(curves)
     if curves.val_loss is not None and place is not None:
-        best, now = float(curves.val_loss[place]), late(curves.val_loss[np.isfinite(curves.val_loss)])
+        best, now = float(curves.val_loss[place]), float(curves.val_loss[np.isfinite(curves.val_loss)][-1])
         yield f"the validation loss was best at step {curves.steps[place]:g} with {short(best)} and is {short(now)} now"
     yield from _level("training", curves.train_loss)
     if features["accuracy_gap"] > 0.05:
@@ -182,4 +182,5 @@ _SAYING = {
     Label.NOTHING_LEARNT: _nothing,
     Label.HEALTHY: _healthy,
     Label.TOO_EARLY: _too_early,
+    Label.UNCERTAIN: _healthy,
 }
