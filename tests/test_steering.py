@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 import tunewell as tw
 from tunewell.events import Adjusted, Fork, Reported, Requested
 from tunewell.replay import replay
+from tunewell.steering import fitting
 
 SPACE = tw.Space(
     lr=tw.Float(1e-4, 1.0, scale="log", default=0.1),
@@ -89,6 +91,10 @@ def resting() -> Iterator[tw.Study]:
         (lambda s: s.adjust(0, lrr=0.1), "unknown parameter 'lrr': did you mean 'lr'?"),
         (lambda s: s.adjust(0, lr="fast"), "parameter 'lr': expected a number from 0.0001 to 1.0, got 'fast'"),
         (lambda s: s.adjust(0, lr=float("nan")), "parameter 'lr': expected a finite number, got nan"),
+        (
+            lambda s: s.adjust(0, lr=-1),
+            "parameter 'lr': expected a number above 0, which is all that the scale 'log' holds, got -1.0",
+        ),
         (lambda s: s.adjust(0, layers=2.5), "parameter 'layers': expected a whole number from 1 to 4, got 2.5"),
         (lambda s: s.adjust(0, nesterov=2), "parameter 'nesterov': expected one of False, True, got 2"),
         (
@@ -134,6 +140,43 @@ def test_a_number_outside_its_range_is_taken_and_said():
     study.resume(0)
     study.run(training, trials=1, executor="inline", progress=False)
     assert study.trials[0].metric("lr") == 3.0
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value", "said"),
+    [
+        ("x", tw.Float(1e-4, 1.0, scale="log"), 0, "above 0, which is all that the scale 'log' holds, got 0.0"),
+        ("x", tw.Int(1, 64, scale="log"), -3, "above 0, which is all that the scale 'log' holds, got -3"),
+        ("x", tw.Float(0.0, 0.9, scale="reverse_log"), 1.0, "below 1, which is all that the scale 'reverse_log' holds"),
+        ("x", tw.Float(0.1, 0.9, scale="logit"), 1, "above 0 and below 1, which is all that the scale 'logit' holds"),
+        ("dropout", tw.Float(0.0, 0.5), 1.5, "from 0 to 1, got 1.5"),
+        ("lr", tw.Float(0.1, 0.5), -0.1, "from 0 on, got -0.1"),
+        ("momentum", tw.Float(0.1, 0.9), 1.0, "from 0 to 1, without 1, got 1.0"),
+        ("batch_size", tw.Int(8, 64), 0, "from 1 on, got 0"),
+    ],
+)
+def test_a_number_that_the_parameter_cannot_be_is_refused(
+    name: str, parameter: tw.space.Parameter, value: Any, said: str
+):
+    with pytest.raises(ValueError, match=f"^parameter '{name}': expected a number {re.escape(said)}"):
+        fitting(name, parameter, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"),
+    [
+        ("x", tw.Float(1e-4, 1.0, scale="log"), 1e-9),
+        ("x", tw.Float(0.1, 1.0), -5.0),
+        ("x", tw.Float(0.5, 0.9, scale="reverse_log"), -1.0),
+        ("dropout", tw.Float(0.1, 0.5), 0.0),
+        ("weight_decay", tw.Float(0.1, 0.5), 0.0),
+        ("layers", tw.Int(1, 4), 0),
+    ],
+)
+def test_a_number_that_is_merely_outside_is_taken(name: str, parameter: tw.space.Parameter, value: Any):
+    found, outside = fitting(name, parameter, value)
+    assert found == value
+    assert "lies outside" in outside
 
 
 def test_keep_checkpoints_is_a_whole_number():

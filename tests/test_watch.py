@@ -18,7 +18,7 @@ import pytest
 
 import tunewell as tw
 from full_screen import CTRL_C, PAGE_UP, TAB, UP, FullScreen
-from tunewell.events import Adjusted, Answered, Ended, Paused, Requested, TrialResumed, TrialStarted
+from tunewell.events import Adjusted, Answered, Ended, Noted, Paused, Requested, TrialResumed, TrialStarted
 from tunewell.protocols import JournalError
 
 PAGE = """
@@ -359,3 +359,19 @@ def test_an_absent_extra_is_told_in_a_sentence(finished: Path, watch: Watch) -> 
     assert page.end() == 2
     expected = "tunewell: watch expected prompt_toolkit to be installed: pip install 'tunewell[watch]', or say --once"
     assert expected in page.raw.replace("\r\n", "")
+
+
+def test_a_line_goes_to_the_trial_that_was_shown_when_it_was_begun(watch: Watch, finished: Path) -> None:
+    page = watch()
+    page.until("trial 2 completed")
+    page.type("note goo")
+    page.until("> note goo")
+    with tw.open(str(finished / "watched.db")) as study:
+        study.go_back(2, 20, lr=0.5)
+        study.run(lambda trial: next(trial.steps(20), None), trials=3, executor="inline", progress=False)
+    page.until("trial 3 cancelled", "digits  trial 2 completed")
+    page.type("d so far\r")
+    page.until("digits  trial 3 cancelled")
+    assert [event.trial for event in events_of(finished, Noted)] == [2]  # type: ignore[attr-defined]
+    page.enter("quit")
+    assert page.end() == 0

@@ -51,7 +51,7 @@ class Diary:
         for step in trial.steps(STEPS):
             self.steps.append((trial.number, step, trial.params["lr"], trial.changed.get("lr")))  # type: ignore[arg-type]
             x *= 1.0 - trial.params["lr"]  # type: ignore[operator]
-            trial.report(loss=x)
+            trial.report(loss=abs(x))
             if step % self.every == 0:
                 trial.save(lambda folder, x=x: (folder / "x").write_text(repr(x)))
 
@@ -408,6 +408,39 @@ def test_requests_of_a_trial_are_carried_out_in_order_and_forks_hold_nobody_up()
     (_, start) = next_events(history, Place(11.0, worker=2, driver="e"))
     assert isinstance(start, TrialStarted)
     assert (start.worker, start.driver, start.fork, start.config["lr"]) == (2, "e", Fork(0, 3), 0.2)
+
+
+@pytest.mark.parametrize(
+    ("rate", "wish"),
+    [
+        (0.25, lambda tuned: tuned.go_back(0, 4)),
+        (0.25, lambda tuned: tuned.undo(0)),
+        (5.0, lambda tuned: None),  # the guard
+    ],
+    ids=["back", "undo", "guard"],
+)
+def test_what_takes_the_place_of_a_trial_gets_a_worker_before_older_forks(rate: float, wish: Any):
+    tuned, diary = study(), Diary()
+
+    def fork_and_wish() -> None:
+        tuned.fork(0, 5, reason="an older wish")
+        wish(tuned)
+
+    run(tuned, diary, {(0, 4): lambda: tuned.adjust(0, lr=rate), (0, 6): fork_and_wish}, keep_checkpoints=6)
+    assert [trial.fork for trial in tuned.trials] == [None, Fork(0, 4), Fork(0, 5)]
+    assert tuned.trials[0].held
+    assert [request.wish for request in tuned.history.requests][1] == "fork"
+    checked(tuned)
+
+
+def test_a_trial_that_is_resumed_gets_a_worker_before_an_older_fork():
+    history = history_of(Paused(8.0, 0, 3, "a person paused it", "hold"))
+    history.apply(Requested(9.0, 0, "fork"))
+    history.apply(Requested(9.1, 0, "resume"))
+    answered, resumed = next_events(history, Place(11.0, worker=0, driver="d"))
+    assert isinstance(answered, Answered)
+    assert answered.request == 1
+    assert isinstance(resumed, TrialResumed)
 
 
 def test_a_trial_that_was_asked_for_and_one_that_is_not_there_are_refused():

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from tunewell import knowledge
 from tunewell.events import Event, Requested, Status, Wish
 from tunewell.history import History, TrialRecord
-from tunewell.parameters import Choice, Int, Parameter
+from tunewell.parameters import Float, Int, Parameter
+from tunewell.scales import SCALES
 from tunewell.space import Config
 from tunewell.trial import Trial
 from tunewell.values import plain
@@ -22,6 +25,9 @@ from tunewell.wishes import Refused, completed, point_of
 
 AnyTrial: TypeAlias = Trial | TrialRecord | int
 """A trial by its number, its record, or the handle of its objective."""
+
+_SHARES = {"attention_dropout", "dropout", "label_smoothing", "stochastic_depth", "warmup_ratio"}
+_FROM_ZERO = {"layers", "warmup_steps"}  # whole numbers that may be 0
 
 
 class Steering:
@@ -42,8 +48,8 @@ class Steering:
         """Change values of a trial that trains or rests, from its next step on.
 
         The objective finds them in ``trial.params`` and, at that one step, in ``trial.changed``. A number may lie
-        outside its range; the reason then says so. From here on no scheduler decides on the trial any more, and
-        samplers learn from what it reported before.
+        outside its range, though not beyond what its scale holds or what the parameter can be; the reason then says
+        so. From here on no scheduler decides on the trial any more, and samplers learn from what it reported before.
 
         Args:
             trial: which.
@@ -242,19 +248,50 @@ def fitting(name: str, parameter: Parameter, value: Any) -> tuple[Any, str]:
     """Return a value as the parameter has them, and in words if it is a number outside its range.
 
     Raises:
-        ValueError: it is of another kind, or none of the choices.
+        ValueError: it is of another kind, or none of the choices, or a number that the parameter's scale cannot hold
+            or that is beyond what the parameter can be, such as a dropout of 1.5.
     """
     try:
         return parameter.check(value), ""
     except ValueError as error:
         number = plain(value)
         kinds = int if isinstance(parameter, Int) else int | float
-        if isinstance(parameter, Choice) or isinstance(number, bool) or not isinstance(number, kinds):
+        if not isinstance(parameter, Float | Int) or isinstance(number, bool) or not isinstance(number, kinds):
             raise ValueError(f"parameter {name!r}: {error}") from None
-        if not math.isfinite(number):
+        if not abs(number) <= sys.float_info.max:
             raise ValueError(f"parameter {name!r}: expected a finite number, got {value!r}") from None
         number = number if isinstance(parameter, Int) else float(number)
+        possible = _possible(name, parameter, number)
+        if possible:
+            raise ValueError(f"parameter {name!r}: expected a number {possible}, got {number!r}") from None
         return number, f"{name}={number!r} lies outside {parameter!r}"
+
+
+def _possible(name: str, parameter: Float | Int, number: float) -> str:
+    """Return in words what the parameter can be by its scale or its meaning where the number is not, or nothing."""
+    law = SCALES[parameter.scale]
+    if not law.above < number < law.below:
+        ends = [f"above {law.above:g}"] if law.above > -math.inf else []
+        ends += [f"below {law.below:g}"] if law.below < math.inf else []
+        return f"{' and '.join(ends)}, which is all that the scale {parameter.scale!r} holds"
+    least, most, excluded = _meaning(name)
+    if least <= number <= most and number != excluded:
+        return ""
+    ends = [f"from {least:g} on"] if most == math.inf else [f"from {least:g} to {most:g}"]
+    return ", ".join([*ends, f"without {excluded:g}"] if excluded is not None else ends)
+
+
+def _meaning(name: str) -> tuple[float, float, float | None]:
+    """Return the least and the most that a hyperparameter can be by definition, and an end that it cannot be."""
+    known = knowledge.find(name)
+    about = knowledge.explain(known) if known is not None else None
+    if about is None or about.scale.value == "unordered":
+        return -math.inf, math.inf, None
+    if about.scale.value == "reverse_log":  # an average that forgets
+        return 0.0, 1.0, 1.0
+    if known in _SHARES:
+        return 0.0, 1.0, None
+    return (0.0 if about.kind == "Float" or known in _FROM_ZERO else 1.0), math.inf, None
 
 
 def _joined(reason: Any, said: str, who: str) -> str:

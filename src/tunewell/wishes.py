@@ -2,7 +2,8 @@
 
 A request waits in the list until its trial is where it can be carried out: at a step boundary for a trial in training,
 at once for one that rests, with a free worker for whatever has to train. The requests of a trial are carried out in
-their order, but for forks, which let the trial be and wait for nothing but a worker. What cannot be carried out is
+their order, but for forks, which let the trial be and wait for nothing but a worker; whatever takes or keeps the place
+of a trial gets a worker before them. What cannot be carried out is
 answered with the reason in words.
 
 An answer and the events that carry the request out stand side by side in the list, the answer first. Going back takes
@@ -53,9 +54,12 @@ class Refused(Exception):
 
 
 def next_events(history: History, place: Place) -> Sequence[Event]:
-    """Return what carries out the oldest request that can be, or answers it; nothing where all have to wait."""
+    """Return what carries out the oldest request that can be, or answers it; nothing where all have to wait.
+
+    Forks come last: a trial that goes on, or what takes its place, does not wait for one more.
+    """
     waiting: set[int] = set()
-    for number, request in history.pending.items():
+    for number, request in sorted(history.pending.items(), key=lambda item: item[1].wish == "fork"):
         if request.trial in waiting or place.boundary not in (None, request.trial):
             continue
         events = carried_out(history, number, place)

@@ -107,6 +107,20 @@ def test_a_step_without_a_batch_is_refused():
         audit(torch.nn.Linear(2, 2), train_step=lambda batch: None)
 
 
+@pytest.mark.parametrize(
+    ("loss_of", "got"),
+    [
+        (lambda model, batch: model(batch).mean().item(), "float"),
+        (lambda model, batch: model(batch), r"a tensor of shape \(4, 2\)"),
+    ],
+)
+def test_a_loss_that_is_no_tensor_of_one_element_is_refused(loss_of, got):
+    sentence = f"loss_of expected to return a tensor of one element, got {got}: return the mean, without .item()"
+    for given in ({"batch": torch.randn(4, 3)}, {"loader": [torch.randn(4, 3)] * 3}):
+        with pytest.raises(TypeError, match=sentence):
+            audit(torch.nn.Linear(3, 2), loss_of=loss_of, **given)
+
+
 def test_a_compiled_model_is_refused():
     with pytest.raises(TypeError, match=r"model expected a model that is not compiled, got one: pass it as it was"):
         audit(torch.compile(torch.nn.Linear(2, 2), backend="eager"))

@@ -6,6 +6,7 @@ import pickle
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -247,6 +248,24 @@ def test_what_is_found_is_a_parameter_a_belief_and_a_rate_for_the_optimizer():
     )
 
 
+def test_a_first_group_without_a_rate_takes_the_suggestion_alone_and_has_no_ratios():
+    found = found_on(**SHORT)
+    weights = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    alone = torch.optim.SGD(weights, lr=0.0)
+    found.apply(alone)
+    assert alone.param_groups[0]["lr"] == found.suggestion
+    several = torch.optim.SGD([{"params": weights[:1], "lr": 0.0}, {"params": weights[1:], "lr": 0.02}])
+    with pytest.raises(ValueError, match="above 0 in the optimizer's first group, got 0, to which the other groups"):
+        found.apply(several)
+    assert [group["lr"] for group in several.param_groups] == [0.0, 0.02]
+
+
+def test_a_suggestion_at_the_upper_end_is_said():
+    found = replace(found_on(**SHORT), suggestion=0.1, high=1.0)
+    assert "upper end" not in str(found)
+    assert str(replace(found, high=0.1)).endswith("the suggestion lies at the upper end, so try a smaller rate too")
+
+
 def test_the_picture_is_one_svg_with_the_suggestion(tmp_path):
     found = found_on(**SHORT)
     drawn = found.plot(tmp_path / "test.svg").read_text()
@@ -381,7 +400,7 @@ def test_a_loss_that_does_not_move():
 
 
 def test_a_loss_that_rises_at_once():
-    refused(RangeTestError, "rises at once", lowest=30.0, highest=1e6)
+    refused(RangeTestError, "rises at once.*nothing to learn in this data", lowest=30.0, highest=1e6)
 
 
 def test_a_model_that_is_at_its_best_already():

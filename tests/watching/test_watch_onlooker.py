@@ -95,6 +95,47 @@ def test_trials_are_turned_over_as_far_as_there_are_any(onlooker: Onlooker) -> N
     assert onlooker.view == View(0, chosen=True)
 
 
+def test_a_line_that_is_typed_is_for_the_trial_it_was_begun_on() -> None:
+    with tw.Study(SPACE, metric="val_loss", name="digits", seed=0) as study:
+        journal = MemoryJournal()
+        onlooker = Onlooker(journal, lambda: study)
+        seen = []
+
+        def look() -> None:
+            journal.append(study.events[len(onlooker.history) :], after=None)
+            onlooker.look()
+
+        def saving(trial: tw.Trial) -> None:
+            for step in trial.steps(4):
+                trial.report(val_loss=1 / step)
+                trial.save(lambda folder: None)
+                look()
+                if (trial.number, step) == (0, 2):
+                    onlooker.typing = True
+                    study.go_back(0, 1)
+                if (trial.number, step) == (1, 3):
+                    seen.append(onlooker.view.trial)
+                    onlooker.hear("note it is too fast")
+                    onlooker.typing = False
+
+        study.run(saving, trials=1, executor="inline", progress=False, keep_checkpoints=3)
+        assert seen == [0], "the page stays while somebody types"
+        assert [note.trial for note in study.history.notes] == [0]
+        look()
+        assert onlooker.view.trial == 1, "and follows afterwards"
+
+
+def test_a_trial_that_is_not_there_is_told_in_the_right_number(onlooker: Onlooker) -> None:
+    onlooker.hear("watch 7")
+    assert onlooker.answer.endswith("got 7: there are 2 trials")
+    with tw.Study(SPACE, metric="val_loss", name="digits", seed=0) as study:
+        study.run(objective, trials=1, executor="inline", progress=False)
+        one = Onlooker(Flaky(study.events), lambda: study)
+        one.look()
+        one.hear("compare 7")
+        assert one.answer.endswith("got 7: there is 1 trial")
+
+
 def test_a_study_without_a_trial_takes_notes_and_nothing_else() -> None:
     with tw.Study(SPACE, metric="val_loss", name="digits", seed=0) as study:
         onlooker = Onlooker(Flaky(study.events), lambda: study)

@@ -83,6 +83,11 @@ def test_commands(text: str, meant: Typed) -> None:
     [
         ("", "type help"),
         ("lr 5", "lies outside .* put force before it"),
+        (
+            "force lr -1",
+            "parameter 'learning_rate': expected a number above 0, which is all that the scale 'log' holds",
+        ),
+        ("force momentum 1", "parameter 'momentum': expected a number from 0 to 1, without 1, got 1.0"),
         ("lr nan", "expected"),
         ("lr fast", "learning_rate"),
         ("lr", "set expected a parameter and its value, got 'lr'"),

@@ -30,6 +30,7 @@ def diagnose(
     with told_in_a_sentence():
         from tunewell.analysis.diagnosis import diagnose_study, diagnose_trial
         from tunewell.analysis.diagnosis.overview import planned
+        from tunewell.analysis.words import counted
 
         roles = _roles(metric or [])
         history = stored.history
@@ -39,7 +40,9 @@ def diagnose(
             as_json(found.to_json()) if json else _print_study(found)
         else:
             if not 0 <= trial < len(history.trials):
-                raise Mistake(f"study {stored.name!r} has no trial {trial}: it has {len(history.trials)} trials")
+                raise Mistake(
+                    f"study {stored.name!r} has no trial {trial}: it has {counted(len(history.trials), 'trial')}"
+                )
             record = history.trials[trial]
             said = diagnose_trial(record, metrics=roles, total=planned(history, record))
             ill = any(one.label.ill for one in said)

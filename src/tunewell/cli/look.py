@@ -66,6 +66,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a study and its trials, or one trial in full."""
+    from tunewell.analysis.words import counted
     from tunewell.cli import describe
 
     with opened(storage) as database:
@@ -77,7 +78,9 @@ def show(
     if trial is not None:
         with told_in_a_sentence():
             if not 0 <= trial < len(history.trials):
-                raise Mistake(f"study {stored.name!r} has no trial {trial}: it has {len(history.trials)} trials")
+                raise Mistake(
+                    f"study {stored.name!r} has no trial {trial}: it has {counted(len(history.trials), 'trial')}"
+                )
         record = history.trials[trial]
         if json:
             as_json(describe.trial_data(history, record))

@@ -65,6 +65,7 @@ def schedule(
 
     Exit status 1 when there is no best trial yet.
     """
+    from tunewell.analysis.words import counted
     from tunewell.schedules import schedule_of
     from tunewell.surrogate.incumbent import incumbent
 
@@ -74,7 +75,7 @@ def schedule(
         if trial is None and len(history.goals) != 1:
             raise Mistake(f"study {stored.name!r} has {len(history.goals)} goals and no single best trial: say which")
         if trial is not None and not 0 <= trial < len(history.trials):
-            raise Mistake(f"study {stored.name!r} has no trial {trial}: it has {len(history.trials)} trials")
+            raise Mistake(f"study {stored.name!r} has no trial {trial}: it has {counted(len(history.trials), 'trial')}")
     best = incumbent(history) if trial is None else history.trials[trial]
     if best is None:
         typer.echo(f"study {stored.name!r} has no trial with a value yet", err=True)

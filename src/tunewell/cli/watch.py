@@ -33,6 +33,7 @@ def watch(
             study, trial = names[0], int(study)
         name = chosen(names, study, storage)
 
+        from tunewell.analysis.words import counted
         from tunewell.study import open as open_study
         from tunewell.watching.onlooker import Onlooker
         from tunewell.watching.view import View
@@ -42,7 +43,7 @@ def watch(
         if trial is not None:
             known = len(onlooker.history.trials)
             if not 0 <= trial < known:
-                raise Mistake(f"study {name!r} has no trial {trial}: it has {known} trials")
+                raise Mistake(f"study {name!r} has no trial {trial}: it has {counted(known, 'trial')}")
             onlooker.view = View(trial, chosen=True)
             onlooker.look()
         try:

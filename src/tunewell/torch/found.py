@@ -74,10 +74,20 @@ class FoundRate:
         """Set the optimizer's learning rates to the suggestion, the ratios between its groups kept.
 
         Make a scheduler afterwards: one that is there already remembers the rates it began with.
+
+        Raises:
+            ValueError: there are several groups and the first has a rate of 0, to which the others have no ratio.
         """
-        first = float(optimizer.param_groups[0]["lr"])
-        for group in optimizer.param_groups:
-            group["lr"] = float(group["lr"]) / first * self.suggestion
+        first, *others = optimizer.param_groups
+        rate = float(first["lr"])
+        if others and not rate > 0.0:
+            raise ValueError(
+                f"expected a learning rate above 0 in the optimizer's first group, got {rate:g}, to which the other "
+                "groups have no ratio: set the rates of all groups, or make the scheduler that lowers them afterwards"
+            )
+        for group in others:
+            group["lr"] = float(group["lr"]) / rate * self.suggestion
+        first["lr"] = self.suggestion
 
     def picture(self, *, width: int = 640, height: int = 340) -> str:
         """Return ramps, interval, suggestion and the longest probes as a drawing, an SVG text of so many pixels."""
@@ -111,9 +121,11 @@ class FoundRate:
         return write(self.picture(), path)
 
     def __str__(self) -> str:
+        at_end = "; the suggestion lies at the upper end, so try a smaller rate too"
         return (
             f"learning rate: start with {self.suggestion:.2g}; useful from {self.low:.2g} to {self.high:.2g} "
             f"({self.steps} steps, judged by {self.judged_by})"
+            f"{at_end if self.suggestion >= self.high else ''}"
         )
 
     def __repr__(self) -> str:

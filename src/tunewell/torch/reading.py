@@ -133,7 +133,8 @@ def _start(losses: Floats) -> tuple[float, float]:
 def _rises(rates: Floats) -> RangeTestError:
     return RangeTestError(
         f"expected the loss to fall before it rises, it rises at once from a rate of {rates[0]:.2g} on: set lowest= "
-        "lower, scale the inputs, or begin with weights that are not yet trained"
+        "lower, scale the inputs, or begin with weights that are not yet trained; or there is nothing to learn in this "
+        "data"
     )
 
 

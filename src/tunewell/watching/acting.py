@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tunewell.analysis.words import counted
 from tunewell.history import History
 from tunewell.watching.curves import in_force
 from tunewell.watching.typed import Mistyped, Typed, understood
@@ -27,7 +28,8 @@ def meant(text: str, history: History, view: View, advice: Advice | None) -> Typ
     if typed.verb in ("quit", "help", "note"):
         return typed
     if typed.number is not None and typed.number >= len(history.trials):
-        raise Mistyped(f"expected the number of a trial, got {typed.number}: there are {len(history.trials)} trials")
+        there = f"there {'is' if len(history.trials) == 1 else 'are'} {counted(len(history.trials), 'trial')}"
+        raise Mistyped(f"expected the number of a trial, got {typed.number}: {there}")
     if record is None:
         raise Mistyped(f"{typed.verb} expected a trial to look at, and none has started yet")
     if typed.verb != "accept":

@@ -35,6 +35,7 @@ class Onlooker:
         opened: opens the study to write into it, called when something is first to be written.
         plain: the terminal shows ASCII only.
         answer: what there is to say about the newest command, in a sentence.
+        typing: a person is typing a command, which is meant for the trial on the screen: the view stays with it.
     """
 
     journal: Journal
@@ -45,8 +46,10 @@ class Onlooker:
     history: History = field(default_factory=History)
     advice: Advice | None = None
     trained: bool = False
+    typing: bool = False
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _study: Study | None = None
+    _unfollowed: list[Event] = field(default_factory=list)  # what came while somebody typed
     _asked: tuple[str, int] | None = None  # what was typed, and the number of the request
     _refusal: str = ""  # what the storage said when it did not answer
     _drawn: tuple[object, str] = (None, "")  # what the newest frame shows, and the frame
@@ -63,7 +66,10 @@ class Onlooker:
         for event in new:
             self.history.apply(event)
         self.events.extend(new)
-        self.view = moved_on(self.view, self.history, new)
+        self._unfollowed.extend(new)
+        if not self.typing:
+            self.view = moved_on(self.view, self.history, self._unfollowed)
+            self._unfollowed.clear()
         self.trained = trained(self.history)
         self._judge()
         if self._asked is not None:

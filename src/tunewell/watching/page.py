@@ -53,6 +53,7 @@ class Page:
             history=InMemoryHistory(),
             accept_handler=lambda buffer: self._do(lambda text=buffer.text: self._hear(text)),  # type: ignore[misc]
         )
+        self._line.buffer.on_text_changed += lambda buffer: self._stay(bool(buffer.text))
         answer = Window(FormattedTextControl(self._answer), height=self._answer_rows, always_hide_cursor=True)
         rows = HSplit([Window(FormattedTextControl(self._shown)), answer, self._line])
         menu = Float(CompletionsMenu(max_height=8), xcursor=True, ycursor=True)
@@ -101,7 +102,12 @@ class Page:
             except queue.Empty:
                 job = self._onlooker.look
 
+    def _stay(self, typing: bool) -> None:
+        """Keep the view at its trial from the first letter of a line on."""
+        self._onlooker.typing = typing
+
     def _hear(self, text: str) -> bool:
+        self._stay(bool(self._line.text))  # only now: what was typed is for the trial that was on the screen
         return self._onlooker.hear(text) if text.strip() else False
 
     def _do(self, job: Callable[[], object]) -> bool:

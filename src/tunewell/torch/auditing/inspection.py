@@ -59,7 +59,7 @@ def audit(
 
     Raises:
         TypeError: ``model`` is no model, or a compiled or scripted one; ``optimizer`` is none; ``loader`` can be read
-            only once.
+            only once; ``loss_of`` returns no tensor of one element.
         ValueError: ``model`` has lazy layers that never ran, or there is no batch for ``loss_of`` or ``train_step``.
     """
     network, optimizers = unwrapped(model), several(optimizer)
@@ -70,6 +70,7 @@ def audit(
     if batch is None and loader is None and (train_step is not None or loss_of is not None):
         what = "train_step" if train_step is not None else "loss_of"
         raise ValueError(f"{what} expected a batch to work on, got none: pass batch= or loader=")
+    loss_of = None if loss_of is None else _checked(loss_of)
     record = Record()
     runs = not (batch is None and loader is None and evaluate is None)
     everything = [network, *hidden(network).values()]
@@ -177,6 +178,21 @@ def _tried(
             with torch.enable_grad():
                 _one_value(watch.record, lambda batch: _backward(model, batch, loss_of), batch)
     return watch.record
+
+
+def _checked(loss_of: Callable[[nn.Module, Any], Any]) -> Callable[[nn.Module, Any], Tensor]:
+    """Return a loss that refuses to be anything but a tensor of one element."""
+
+    def checked(model: nn.Module, batch: Any) -> Tensor:
+        loss = loss_of(model, batch)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise TypeError(
+                f"loss_of expected to return a tensor of one element, got {got}: return the mean, without .item()"
+            )
+        return loss
+
+    return checked
 
 
 def _backward(model: nn.Module, batch: Any, loss_of: Callable[[nn.Module, Any], Tensor] | None) -> None:
