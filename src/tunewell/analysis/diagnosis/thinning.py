@@ -21,7 +21,7 @@ REPORTS = 24
 """How many reports the trainings had that the judge was learnt on."""
 MOST = 32
 """Up to so many reports a training, curves are left as they are."""
-LEAST = 5
+LEAST = 12
 """A curve is never cut into fewer blocks, however early it is."""
 
 _AT_ONE_STEP: frozenset[Role] = frozenset({"val_loss", "val_accuracy", "dead_units"})
