@@ -105,7 +105,10 @@ def test_scikit_learn(tmp_path):
     assert 0.9 < default <= best <= 1.0
 
 
-@pytest.mark.parametrize(("task", "needs"), [("image", "torch"), ("tabular", "sklearn"), ("text", "sklearn")])
+@pytest.mark.parametrize(
+    ("task", "needs"),
+    [pytest.param("image", "torch", marks=pytest.mark.slow), ("tabular", "sklearn"), ("text", "sklearn")],
+)
 def test_the_everyday_path(task, needs, tmp_path):
     """In a short version: every stage says what it found, and the report is written."""
     pytest.importorskip(needs)

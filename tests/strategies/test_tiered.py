@@ -303,18 +303,19 @@ def test_goes_with_a_scheduler_of_several_fidelities():
     assert replay(study.events).mismatch is None
 
 
-@pytest.mark.parametrize("limits", [{"steps": 600}, {"seconds": 300.0}])
-@pytest.mark.parametrize("scheduler", ["auto", tw.schedulers.Asha(reduction=2)])
-def test_trials_that_rest_early_end_no_tier_early(limits, scheduler):
+@pytest.mark.parametrize(
+    ("scheduler", "limits"), [("auto", {"steps": 240}), (tw.schedulers.Asha(reduction=2), {"seconds": 150.0})]
+)
+def test_trials_that_rest_early_end_no_tier_early(scheduler, limits):
     def evaluate(params, step):
-        return {"loss": valley(params) + 2.0 * math.exp(-step / 6)}, 1.0
+        return {"loss": valley(params) + 2.0 * math.exp(-step / 3)}, 1.0
 
     study = tw.Study(NETWORK, sampler="tiered", scheduler=scheduler, seed=0)
     executor = tw.executors.Simulated(evaluate, workers=2)
-    study.run(**limits, max_steps=20, executor=executor, progress=False)
+    study.run(**limits, max_steps=10, executor=executor, progress=False)
     tiers = tiers_of(NETWORK)
     at = standing(tiers, study.history)
-    training = 20.0 if "steps" in limits else 10.0  # seconds of both workers
+    training = 10.0 if "steps" in limits else 5.0  # seconds of both workers
     assert at.now.tier >= 2
     for tier, passage in zip(tiers, at.passages[:-1], strict=False):
         patience = min((1 + len(tier.parameters)) * training, 0.6 * passage.allotted)
