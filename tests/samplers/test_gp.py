@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-import time
+import tracemalloc
 from dataclasses import replace
 from typing import get_args
 
@@ -313,29 +313,27 @@ def test_parallel_trials_still_close_in():
     assert len({tuple(config.values()) for config in configs(history)}) == 48
 
 
-def test_ten_thousand_categories_are_not_slow():
-    """A tenth of a second each would be plenty; two seconds tell a table of 10,000² from one of 10,000 x 64."""
+def test_ten_thousand_categories():
+    """Few of them are known; a table of all pairs would take 800 megabytes."""
     space = tw.Space(c=tw.Choice([f"c{k}" for k in range(10_000)]), x=tw.Float(0.0, 1.0))
     history, rng = History([created(space)]), np.random.default_rng(1)
     for _ in range(25):
         config = space.sample(rng)
         tell(history, begin(history, config), config["x"])
     suggest(GP(), history)  # what is made once for a space
-    start = time.process_time()
-    for _ in range(3):
-        number = ask(GP(), history)
-        tell(history, number, history.trials[number].params["x"])
-    assert time.process_time() - start < 2.0
+    tracemalloc.start()
+    number = ask(GP(), history)
+    tell(history, number, history.trials[number].params["x"])
+    suggest(GP(), history)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100e6
 
 
 def test_twenty_thousand_trials():
     history = History(random_events(mixed_space(), 20_000, steps=1, pending=2))
-    start = time.process_time()
     found = suggest(GP(), history)
     assert dict(found.config) == history.space.check(found.config)
-    start = time.process_time()
-    suggest(GP(), history)
-    assert time.process_time() - start < 2.0
 
 
 def test_trials_of_an_earlier_space_are_learnt_from():

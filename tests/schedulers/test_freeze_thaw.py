@@ -62,6 +62,21 @@ def test_it_reaches_the_good_region_with_less_compute_than_random_search(objecti
     assert sum(a < b for a, b in zip(found, random, strict=True)) >= 4
 
 
+def test_what_repeats_another_training_is_not_trained_on():
+    """Where a table answers, many configurations have the same curve."""
+    trained = Counter()
+
+    def table(config, step):
+        row = tuple(round(4.0 * config[name]) for name in "abc")
+        trained[row, step] += 1
+        value, seconds = plain({name: place / 4.0 for name, place in zip("abc", row, strict=True)}, step)
+        return {"loss": value["loss"] + 1e-3 * math.sin(sum(row) * step + row[0])}, seconds
+
+    study(table)
+    again = sum(count - 1 for (_, step), count in trained.items() if step > 1)
+    assert again < 0.1 * trained.total()
+
+
 def test_its_decisions_follow_from_the_events_and_all_have_reasons():
     made, _ = study(workers=4)
     assert replay(made.events).ok

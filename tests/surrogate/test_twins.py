@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
 import tunewell as tw
 from tunewell.events import Ended, Fork, Reported, Status, TrialStarted
 from tunewell.history import History
-from tunewell.surrogate.twins import nearest, novelty
-from tunewell.testing.histories import created
+from tunewell.surrogate.partial import points
+from tunewell.surrogate.twins import doubles, nearest, novelty
+from tunewell.testing.histories import created, run_at_once
 
 SPACE = tw.Space(x=tw.Float(0.0, 1.0), y=tw.Float(0.0, 1.0))
 
@@ -116,10 +115,39 @@ def test_after_a_change_of_the_space_it_begins_anew():
     assert term is None or term.tried.shape[1] == 2
 
 
-def test_a_thousand_trials_cost_little():
-    history = History(events_of(table, 1000))
-    novelty(SPACE, history)
-    began = time.process_time()
-    for _ in range(20):
-        novelty(SPACE, history)
-    assert (time.process_time() - began) / 20 < 0.02
+RUNGS = [1, 2, 4, 8]
+
+
+def doubles_of(*curves):
+    """Return the probability of each curve, in order, to go on as another one does, rounded to two places."""
+    history = History([created(SPACE)])
+    for number, losses in enumerate(curves):
+        run_at_once(history, {"x": number / 100.0, "y": 0.5}, losses)
+    return np.round(doubles(points(SPACE, history, RUNGS), RUNGS), 2).tolist()
+
+
+def test_curves_that_differ_are_no_doubles():
+    assert doubles_of([5.0, 4.0, 3.0, 2.0], [5.1, 4.0], [4.9], []) == [0.0] * 4
+    assert doubles_of() == []
+
+
+def test_of_two_that_are_alike_the_one_behind_is_the_double():
+    assert doubles_of([5.0], [5.0, 4.0]) == [0.5, 0.0]
+    assert doubles_of([5.0, 4.0], [5.0, 4.0]) == [0.0, 0.67]
+    assert doubles_of([5.0, 4.0], [5.0, 3.0]) == [0.0, 0.0]
+
+
+def test_equal_beginnings_that_stayed_equal_make_the_next_likely_to():
+    pairs = [curve for loss in range(6) for curve in ([float(loss), loss / 2.0], [float(loss), loss / 2.0])]
+    assert doubles_of(*pairs, [9.0], [9.0])[-2:] == [0.0, round(7 / 8, 2)]
+
+
+def test_equal_beginnings_by_chance_are_not_believed_in():
+    """All begin at the same loss and go on apart, as the accuracies of untrained networks do."""
+    begun = [[0.1, 0.1 + number / 100.0] for number in range(9)]
+    assert doubles_of(*begun, [0.1])[-1] == 0.1
+
+
+def test_trials_without_losses_and_between_rungs_are_no_doubles():
+    nan = float("nan")
+    assert doubles_of([5.0, nan], [5.0, 4.0, 3.0], [nan, nan]) == [0.0, 0.0, 0.0]

@@ -17,6 +17,8 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 * a share of the decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
 * a step that takes one configuration longer than others costs as much more;
+* a training that goes as another one went, to the last digit, counts with the probability that it will not go on so
+  (:func:`tunewell.surrogate.twins.doubles`);
 * a paused trial counts with its probability to keep the constraints.
 
 Trials in training are believed to reach their next rung as expected, so several workers keep apart. A trial that cannot

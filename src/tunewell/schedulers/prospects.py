@@ -19,6 +19,7 @@ from tunewell.surrogate import processes
 from tunewell.surrogate.beliefs import belief, components
 from tunewell.surrogate.observations import observe
 from tunewell.surrogate.outlook import Outlook
+from tunewell.surrogate.twins import REPEATS
 
 _CANDIDATES = 160
 _PRICED = (30, 10)  # of the new ones found: those with the largest promise, and those with the best mean
@@ -93,14 +94,20 @@ def log_prices(history: History, outlook: Outlook, trials: Sequence[int]) -> Flo
     steps = [history.trials[number].step for number in trials]
     prices = log_price(*outlook.stages(outlook.seen.units[trials], trials, steps), outlook.expected)
     total: Floats = prices + log_kept(history, outlook, trials) - outlook.speeds[trials]
-    return total
+    return total + log_news(outlook, trials)
 
 
 def front_runner(history: History, outlook: Outlook, trials: Sequence[int]) -> int:
     """Return the trial with the largest expected improvement on the best loss so far, were it trained to its end."""
     means, stds = outlook.ahead(trials, [outlook.steps] * len(trials))
     gains, _, _ = acquisition.log_expected_improvement(means, stds, outlook.best)
-    return trials[int(np.argmax(gains + log_kept(history, outlook, trials)))]
+    return trials[int(np.argmax(gains + log_kept(history, outlook, trials) + log_news(outlook, trials)))]
+
+
+def log_news(outlook: Outlook, trials: Sequence[int]) -> Floats:
+    """Return the log of the probability that trials do not just repeat others, shape ``(m,)``."""
+    twice = outlook.doubles[trials]
+    return np.where(twice < REPEATS, np.log1p(-twice), -np.inf)
 
 
 def log_kept(history: History, outlook: Outlook, trials: Sequence[int]) -> Floats:

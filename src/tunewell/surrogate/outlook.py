@@ -24,6 +24,7 @@ from tunewell.space import Space
 from tunewell.surrogate import processes
 from tunewell.surrogate.cube import Cube, cube_of
 from tunewell.surrogate.partial import Points, points
+from tunewell.surrogate.twins import REPEATS, doubles
 
 _MOST_POINTS = 192  # that the process is given, and those since then
 _MOST_OFF = 64  # points between rungs, the best
@@ -42,6 +43,7 @@ class Outlook:
         rungs: steps at which curves are looked at; the last one is the end.
         shown: trials that are worth a look, the best expected end first, shape ``(m,)``.
         ends: the scores that these are expected to end with, shape ``(m,)``.
+        doubles: the probability of each trial to go on as another one does, shape ``(N,)``; see :mod:`.twins`.
         speeds: of all trials, the log of the seconds a step takes, relative to the median, shape ``(N,)``.
     """
 
@@ -52,6 +54,7 @@ class Outlook:
     rungs: tuple[int, ...]
     shown: Indices
     ends: Floats
+    doubles: Floats
     speeds: Floats
 
     @property
@@ -139,12 +142,13 @@ def look(
     if running:
         after = [next((rung for rung in rungs if rung > history.trials[n].step), horizon) for n in running]
         model = model.grown(seen.units[running][:, cube.free], time(after, horizon), np.array(running, dtype=np.int64))
-    shown = _shown(seen, scores, current)
+    twice = doubles(seen, rungs)
+    shown = _shown(seen, scores, twice >= REPEATS, current)
     ends, _ = model.ahead(seen.units[shown][:, cube.free], shown, np.ones(len(shown)))
     order = np.argsort(ends, kind="stable")
     allowed = ~_broken(history)[seen.trials]
     best = scores[allowed].min() if allowed.any() else scores.min()
-    return Outlook(cube, seen, model, float(best), tuple(rungs), shown[order], ends[order], _speeds(seen.paces))
+    return Outlook(cube, seen, model, float(best), tuple(rungs), shown[order], ends[order], twice, _speeds(seen.paces))
 
 
 def _waits(history: History, number: int, steps: int) -> bool:
@@ -218,13 +222,14 @@ def _headed(columns: Columns, theta: bytes, units: bytes, times: bytes, trials: 
     return curves.Curves.of(columns, np.frombuffer(theta), x, t, i, np.zeros(len(t)))
 
 
-def _shown(seen: Points, scores: Floats, current: int | None) -> Indices:
+def _shown(seen: Points, scores: Floats, repeats: np.ndarray, current: int | None) -> Indices:
     """Return the trials that are worth a look: all, or of many those with the best scores and an even sample.
 
     The best are taken from each step at which trials stand in turn. What neighbours came to is not asked here, and
     where early scores mislead, the best are the wrong ones: hence the sample.
     """
     last = np.flatnonzero(np.append(seen.trials[1:] != seen.trials[:-1], True))
+    last = last[~repeats[seen.trials[last]]]
     if len(last) > _SHOWN:
         steps, y = seen.steps[last], scores[last]
         order = np.lexsort((y, steps))

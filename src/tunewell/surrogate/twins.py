@@ -5,11 +5,14 @@ same numbers to the last digit. Trying many of them is a waste that a process of
 it expects news. So for every trial we note how far its nearest predecessor was and whether it repeated what some
 predecessor had measured first; a logistic regression on the log of the distance says how likely a new configuration is
 to do so. Nothing is said while fewer than one in ten trials is a repetition: equal accuracies happen by chance.
+
+Of trainings that are compared at rungs there is a second question, of each: does it repeat another one that is further,
+so that nothing is learnt where it goes on (:func:`doubles`)?
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -19,7 +22,9 @@ from tunewell.history import History, TrialRecord
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate.observations import encoded
+from tunewell.surrogate.partial import Points
 
+REPEATS = 0.9  # from this probability on a trial is taken to repeat another one
 _NEWEST = 256  # trials that a distance is taken to
 _FEWEST = 4  # repetitions, before anything is said
 _SHARE = 0.1
@@ -64,6 +69,51 @@ def novelty(space: Space, history: History) -> Novelty | None:
         return None
     weights = _regression(np.log(distances), repeated)
     return Novelty(table.units[-_NEWEST:], table.categorical, weights)
+
+
+def doubles(seen: Points, rungs: Sequence[int]) -> Floats:
+    """Return how likely each trial is to go on as another one that is further or came first, shape ``(N,)``.
+
+    It is 0 where no other trial has had the same losses at all rungs so far, to the last digit. After k equal rungs it
+    is the share of trials that were equal at the next one as well, as if k more had been so and one had not, and no
+    less than after fewer. Where few data are judged, losses are equal by chance, and then the next ones differ.
+    """
+    losses = _at_rungs(seen, rungs)
+    found, numbers = np.zeros(len(losses)), _numbered(losses[:, 0])
+    several = np.flatnonzero(np.bincount(numbers)[numbers] > 1)
+    if not len(several):
+        return found
+    losses, same = losses[several], numbers[several]  # the same number for all that were alike so far
+    there = np.asarray(~np.isnan(losses).any(axis=2))
+    passed, likely = there[:, 0], 0.0
+    for k in range(1, len(rungs)):
+        further = passed & there[:, k]
+        alike = _numbered(np.column_stack([same, losses[:, k]]))
+        groups, kinds = (len(np.unique(numbers[further])) for numbers in (same, alike))
+        stands = np.flatnonzero(passed & ~further)
+        second = np.isin(same[stands], same[further])
+        second |= ~np.isin(np.arange(len(stands)), np.unique(same[stands], return_index=True)[1])
+        likely = max(likely, (further.sum() - kinds + k) / (further.sum() - groups + k + 1))
+        found[several[stands[second]]] = likely
+        same, passed = alike, further
+    return found
+
+
+def _at_rungs(seen: Points, rungs: Sequence[int]) -> Floats:
+    """Return the losses of N trials at K rungs, shape ``(N, K, g)``, NaN where there are none."""
+    at = np.flatnonzero(seen.lasting)
+    losses = np.full((len(seen.placed), len(rungs), seen.losses.shape[1]), np.nan)
+    losses[seen.trials[at], np.searchsorted(rungs, seen.steps[at])] = seen.losses[at]
+    return losses
+
+
+def _numbered(rows: Floats) -> np.ndarray:
+    """Return a number for each row that equal rows share, shape ``(n,)``."""
+    order = np.lexsort(rows.T)
+    new = np.append(True, (rows[order[1:]] != rows[order[:-1]]).any(axis=1))[: len(rows)]
+    numbers = np.empty(len(rows), dtype=np.int64)
+    numbers[order] = np.cumsum(new)
+    return numbers
 
 
 def nearest(units: Floats, tried: Floats, categorical: np.ndarray) -> Floats:
