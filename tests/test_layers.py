@@ -25,7 +25,7 @@ LAYERS = [
     ["strategies"],
     ["fingerprinting", "retuning"],
     ["aims", "plans", "storages", "decisions", "deciders", "heartbeat", "ledger", "guards", "wishes", "granting"],
-    ["console", "driver", "replay", "steering", "study"],
+    ["console", "driver", "reading", "replay", "steering", "study"],
     ["integrations", "demo", "starting", "testing", "torch", "watching"],
     ["cli", "server", "web", "__main__"],
 ]

@@ -11,26 +11,23 @@ import operator
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from tunewell import knowledge
-from tunewell.events import Event, Requested, Status, Wish
+from tunewell.events import Requested, Status, Wish
 from tunewell.history import History, TrialRecord
 from tunewell.parameters import Float, Int, Parameter
+from tunewell.reading import AnyTrial, Reading
 from tunewell.scales import SCALES
 from tunewell.space import Config
-from tunewell.trial import Trial
 from tunewell.values import plain
 from tunewell.wishes import Refused, completed, point_of
-
-AnyTrial: TypeAlias = Trial | TrialRecord | int
-"""A trial by its number, its record, or the handle of its objective."""
 
 _SHARES = {"attention_dropout", "dropout", "label_smoothing", "stochastic_depth", "warmup_ratio"}
 _FROM_ZERO = {"layers", "warmup_steps"}  # whole numbers that may be 0
 
 
-class Steering:
+class Steering(Reading):
     """The methods of a study by which a person works on a trial.
 
     Each returns the request as it was written; what became of it stands in ``study.history.answers``.
@@ -149,23 +146,6 @@ class Steering:
             ValueError: there is no such trial.
         """
         return self._wish(self._steered(trial, "undo"), "undo", reason=_joined(reason, "", "undo"))
-
-    # --- what a study provides ----------------------------------------------------------------------------------------
-
-    @property
-    def history(self) -> History:
-        """The fold of all events known here."""
-        raise NotImplementedError
-
-    def refresh(self) -> History:
-        """Take in what other processes have added, and return the history."""
-        raise NotImplementedError
-
-    def _number(self, trial: Any, who: str) -> int:
-        raise NotImplementedError
-
-    def _add(self, event: Event) -> None:
-        raise NotImplementedError
 
     # --- shared steps -------------------------------------------------------------------------------------------------
 

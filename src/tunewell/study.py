@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import secrets
 import shutil
 import tempfile
@@ -12,18 +11,14 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal
 
 from tunewell.aims import check_same, constraints_of, goals_of
-from tunewell.analysis.diagnosis import Diagnosis, StudyDiagnosis, diagnose_study, diagnose_trial
-from tunewell.analysis.diagnosis.overview import planned
-from tunewell.analysis.standing import why_none_is_best
 from tunewell.deciders import Deciders, plain
 from tunewell.decisions import Budget, StartsOnly, choose
 from tunewell.driver import Driver
 from tunewell.events import (
     Believed,
-    Constraint,
     Ended,
     Enqueued,
     Event,
@@ -41,9 +36,7 @@ from tunewell.fingerprints import Fingerprint
 from tunewell.history import History, TrialRecord
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import Ledger
-from tunewell.lint import Finding, lint
 from tunewell.parameters import Confidence, Prior
-from tunewell.plans import plan_of
 from tunewell.protocols import (
     Continue,
     Done,
@@ -57,20 +50,12 @@ from tunewell.protocols import (
     Verdict,
     Wait,
 )
-from tunewell.retuning import Advice, advise
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
-from tunewell.schedules import Schedule, schedule_of
 from tunewell.space import Space
 from tunewell.steering import Steering
 from tunewell.storages import directory_of, no_such_study, only_name
-from tunewell.strategies.plan import TieredPlan, only_total
-from tunewell.strategies.plan import plan_of as plan_of_tiers
-from tunewell.surrogate.incumbent import incumbent
 from tunewell.trial import Trial, returned_metrics
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Mode = Literal["min", "max"]
 
@@ -384,22 +369,6 @@ class Study(Steering):
         """
         self._add(Noted(time.time(), _text(text, "note"), None if trial is None else self._number(trial, "note")))
 
-    def _number(self, trial: Any, who: str) -> int:
-        """Return the number of a trial, given as such, by its handle or record; raise ValueError if there is none."""
-        number = trial.number if isinstance(trial, Trial | TrialRecord) else trial
-        known = len(self.history.trials)
-        try:
-            if isinstance(number, bool) or not 0 <= operator.index(number) < known:
-                raise TypeError
-        except TypeError:
-            raise ValueError(f"{who} expected a trial of this study, got {number!r}: it has {known}") from None
-        return operator.index(number)
-
-    def _add(self, event: Event) -> None:
-        """Write a person's word; a run in another thread or process takes it in as any other driver's."""
-        self._ledger.journal.append([event], after=None)
-        self.refresh()
-
     def _heard(self, number: int, events: Sequence[Event]) -> Verdict:
         """Take in what an asked trial reports."""
         with self._lock:
@@ -408,205 +377,6 @@ class Study(Steering):
             reports = [event for event in events if isinstance(event, Reported)]
             _, scheduler = self._deciders(self.history)
             return scheduler.decide(self.history, reports[-1]) if reports else Continue()
-
-    # --- reading ------------------------------------------------------------------------------------------------------
-
-    @property
-    def history(self) -> History:
-        """The fold of all events known here; see :meth:`refresh`."""
-        return self._ledger.history
-
-    def refresh(self) -> History:
-        """Take in what other processes have added, and return the history.
-
-        While another thread runs this study, the history is up to date as far as that run is.
-        """
-        if self._lock.acquire(blocking=False):
-            try:
-                self._ledger.catch_up()
-            finally:
-                self._lock.release()
-        return self._ledger.history
-
-    @property
-    def events(self) -> list[Event]:
-        """All events, oldest first."""
-        self.refresh()
-        return list(self._ledger.journal.read())
-
-    @property
-    def storage(self) -> str | None:
-        """The storage's URL, without a password; None for a study in memory."""
-        return None if self._storage is None else str(self._storage.shown_url)
-
-    @property
-    def space(self) -> Space:
-        """The space that configurations come from now."""
-        return self.history.space
-
-    @property
-    def goals(self) -> tuple[Goal, ...]:
-        """What is minimised or maximised."""
-        return self.history.goals
-
-    @property
-    def constraints(self) -> tuple[Constraint, ...]:
-        """The bounds that the metrics of an acceptable trial keep."""
-        return self.history.constraints
-
-    @property
-    def trials(self) -> tuple[TrialRecord, ...]:
-        """All trials, by number."""
-        return tuple(self.refresh().trials)
-
-    @property
-    def best(self) -> TrialRecord:
-        """The trial with the best value among those that ended or rest in order and keep the constraints.
-
-        Where repeats of a configuration have shown that the losses are noisy, best is what a model of all trials
-        expects to be best, not the luckiest observation; see :func:`tunewell.surrogate.incumbent.incumbent`.
-
-        Raises:
-            ValueError: there is none yet, or the study has several goals.
-        """
-        history = self.refresh()
-        if len(history.goals) != 1:
-            raise ValueError(f"a study with {len(history.goals)} goals has no single best trial: use study.pareto")
-        best = incumbent(history)
-        if best is None:
-            raise ValueError(why_none_is_best(history))
-        return best
-
-    @property
-    def pareto(self) -> tuple[TrialRecord, ...]:
-        """The trials that no other beats in every goal, by number; with one goal, the best ones.
-
-        Raises:
-            ValueError: there are trials with values, and none of them keeps the constraints.
-        """
-        history = self.refresh()
-        front = history.pareto
-        if not front and any(trial.observed for trial in history.trials):
-            raise ValueError(why_none_is_best(history))
-        return tuple(front)
-
-    def lint(
-        self,
-        domain: str | None = None,
-        *,
-        optimizer: str | None = None,
-        trials: int | None = None,
-        samples: int | None = None,
-        held_out: int | None = None,
-        seeds: int | None = None,
-    ) -> tuple[Finding, ...]:
-        """Return what a careful reader would point out about the study, warnings first; often nothing.
-
-        Args:
-            domain, optimizer, trials, samples: as for :meth:`tunewell.Space.lint`; ``trials`` is known after a run.
-            held_out: how many examples the search never sees.
-            seeds: with how many seeds the winner was trained.
-
-        Raises:
-            TypeError: a count that is no whole number.
-            ValueError: an unknown domain or optimizer.
-        """
-        history = self.refresh()
-        given = {"trials": trials, "samples": samples, "held_out": held_out, "seeds": seeds}
-        return lint(plan_of(history, domain, optimizer=optimizer, **given))
-
-    @overload
-    def diagnose(self, trial: None = None, *, metrics: Mapping[str, str] | None = None) -> StudyDiagnosis: ...
-
-    @overload
-    def diagnose(self, trial: Trial | int, *, metrics: Mapping[str, str] | None = None) -> list[Diagnosis]: ...
-
-    def diagnose(
-        self, trial: Trial | int | None = None, *, metrics: Mapping[str, str] | None = None
-    ) -> StudyDiagnosis | list[Diagnosis]:
-        """Return what a trial suffers from by its curves, the main diagnosis first; without a trial, the study as a
-        whole.
-
-        Args:
-            trial: its number or handle; None: all that have reported curves.
-            metrics: which metric is which, such as ``{"train_loss": "objective"}``, where their names do not tell.
-
-        Raises:
-            ValueError: there is no such trial; or ``metrics`` has an unknown role or a metric that nothing reported.
-        """
-        if trial is None:
-            return diagnose_study(self.refresh(), metrics)
-        self.refresh()
-        record = self.history.trials[self._number(trial, "diagnose")]
-        return diagnose_trial(record, metrics=metrics, total=planned(self.history, record))
-
-    def retune(self, now: Fingerprint | None = None) -> Advice:
-        """Return whether what was found still holds, and what to tune again where it does not; it prints well.
-
-        Args:
-            now: data, model and training as they are now, from :func:`tunewell.fingerprint`; None: only this machine
-                and its libraries are compared.
-
-        Raises:
-            TypeError: ``now`` is no fingerprint.
-        """
-        return advise(self.refresh(), take_fingerprint() if now is None else now)
-
-    def plan(
-        self,
-        *,
-        trials: int | None = None,
-        steps: int | None = None,
-        seconds: float | None = None,
-        training: float | None = None,
-        workers: int | None = None,
-        domain: str | None = None,
-        optimizer: str | None = None,
-    ) -> TieredPlan:
-        """Return how a tiered search would spend a budget on the space; print it, or change it and keep to it.
-
-        ``tw.strategies.Tiered(plan=plan)`` is the sampler that does.
-
-        Args:
-            trials, steps, seconds: one total, as for :meth:`run`; none of them: those of the newest run.
-            training: what one full training costs in that unit; None: what those of the study took.
-            workers: how many trainings side by side a total of seconds has; None: one, or as many as the newest run.
-            domain: where it is tuned, a key of :data:`tunewell.knowledge.DOMAINS`; None: as the sampler says, generic.
-            optimizer: under which, a key of :data:`tunewell.knowledge.OPTIMIZERS`; None: as the sampler says, any.
-
-        Raises:
-            ValueError: several totals, one that is not above 0, an unknown domain or optimizer.
-        """
-        Budget(trials, seconds, steps)
-        given = {"trials": trials, "steps": steps, "seconds": seconds}
-        return plan_of_tiers(self.refresh(), only_total(given), training, domain, optimizer, workers)
-
-    def schedule(self, trial: Trial | TrialRecord | int | None = None) -> Schedule:
-        """Return the values that a trial lived through, step by step: its own, and before its fork its ancestors'.
-
-        None means the best trial. Save it, and train it again with ``scheduler=tw.schedulers.Replay("schedule.json")``.
-
-        Raises:
-            ValueError: there is no such trial, or no best one yet.
-        """
-        number = self.best.number if trial is None else self._number(trial, "schedule")
-        return schedule_of(self.refresh(), number)
-
-    def dataframe(self) -> pd.DataFrame:
-        """Return one row per trial: number, status, one column per goal, step, seconds, one column per parameter.
-
-        A study with constraints has a column for each of their metrics, and ``feasible``.
-
-        Raises:
-            ModuleNotFoundError: pandas is not installed.
-        """
-        try:
-            import pandas
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError(
-                "study.dataframe() expected pandas to be installed: pip install 'tunewell[pandas]'"
-            ) from None
-        return pandas.DataFrame(rows(self.refresh()))
 
     def close(self) -> None:
         """Write what is waiting and close the storage; the study can still be read."""
@@ -636,24 +406,6 @@ def open(storage: str | Path, name: str | None = None, *, directory: str | Path 
         KeyError: there is no such study; the nearest name is suggested.
     """
     return Study._opened(storage, name, directory)
-
-
-def rows(history: History) -> list[dict[str, Any]]:
-    """Return one plain dict per trial: the table that ``dataframe``, export and ``--json`` show."""
-    table = []
-    goals = [goal.metric for goal in history.goals]
-    metrics = dict.fromkeys([*goals, *(rule.metric for rule in history.constraints)])
-    names = dict.fromkeys([*history.space, *(name for trial in history.trials for name in trial.params)])
-    for trial in history.trials:
-        row: dict[str, Any] = {"number": trial.number, "status": trial.status.value}
-        row.update({name: trial.metric(name) for name in metrics})
-        if history.constraints:
-            row.update(feasible=trial.feasible)
-        row.update(step=trial.step, seconds=round(trial.seconds, 3), origin=trial.origin)
-        row.update(why=trial.why, reason=trial.reason)
-        row.update({f"params.{name}": trial.params.get(name) for name in names})
-        table.append(row)
-    return table
 
 
 def _told(value: Any, status: str, reason: str, goals: Sequence[str]) -> Ended:

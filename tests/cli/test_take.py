@@ -18,7 +18,7 @@ from typer.testing import Result
 
 import tunewell as tw
 from tunewell.journals.codec import decode
-from tunewell.study import rows
+from tunewell.reading import rows
 
 Tunewell = Callable[..., Result]
 

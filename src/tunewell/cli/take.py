@@ -48,7 +48,7 @@ def export(
     """Write one row per trial, or the raw events."""
     stored = read(storage, study)
     with told_in_a_sentence(), _target(output) as target:
-        from tunewell.study import rows
+        from tunewell.reading import rows
 
         _write(_event_rows(stored.events, form) if events else rows(stored.history), form, target)
 
