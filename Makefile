@@ -23,7 +23,7 @@ demo: .venv/.ready  ## tune a real network on real data, about two minutes
 	@$(PY) -m tunewell.cli demo
 
 test: .venv/.ready  ## all tests but the slow proofs
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto --maxprocesses 4
 
 storm: .venv/.ready  ## the slow proofs: kills at random moments, many drivers at once
 	$(PY) -m pytest -m slow --timeout 1800

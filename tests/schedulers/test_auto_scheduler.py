@@ -110,7 +110,7 @@ def test_it_says_which_scheduler_it_chose_where_it_compares_and_why():
         "The default scheduler chose whole trainings, first in first out: "
         "a total of trials asks for so many whole trainings."
     )
-    many = in_words(study_of(workers=64, steps=60 * 27).history)
+    many = in_words(study_of(workers=64, steps=6 * 27).history)
     assert "chose ASHA, comparing at steps 1, 3 and 9: 64 workers" in many
 
 
@@ -153,7 +153,7 @@ def test_report_and_console_say_it():
 
 def test_the_rungs_that_are_told_are_those_of_the_scheduler_in_charge():
     for workers in (1, 64):
-        history = study_of(workers=workers, steps=60 * 27).history
+        history = study_of(workers=workers, steps=6 * 27).history
         chosen, _ = Auto().chosen(history)
         assert isinstance(chosen, Asha | FreezeThaw)
         assert [step for step in chosen.rungs(27) if step < 27] == list(spending(history).rungs)

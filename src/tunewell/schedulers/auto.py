@@ -8,7 +8,7 @@
   known, and where trainings report fewer than four steps, every trial trains to its end.
 * Early losses count only as far as they have told late ones (:mod:`tunewell.surrogate.spending`, which the report and
   the console read, too, to say which scheduler is in charge and why).
-* Trials that are not saved cannot be frozen: the model then only ends those with little chance (see there).
+* Trials that are not saved cannot be frozen: the model then ends those that promise less than new ones (see there).
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 * a paused trial counts with its probability to keep the constraints.
 
 Trials in training are believed to reach their next rung as expected, so several workers keep apart. A trial that cannot
-be saved cannot be frozen: it trains on while its chance of becoming the best is at least 5 %.
+be saved cannot be frozen: it trains on while nothing new promises more for its cost and its chance of becoming the best
+is at least 5 %, or where it is time to finish one and it is more likely than not to become the best; otherwise it is
+stopped for good.
 """
 
 from __future__ import annotations
@@ -39,14 +41,14 @@ from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume,
 from tunewell.samplers.acquiring import anything_new, drawn, first
 from tunewell.schedulers.choosing import chooses
 from tunewell.schedulers.options import whole
-from tunewell.schedulers.prospects import front_runner, log_kept, log_prices, most_promising
+from tunewell.schedulers.prospects import front_runner, log_kept, log_news, log_prices, most_promising
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
 from tunewell.surrogate.observations import tried, values_of
 from tunewell.surrogate.outlook import Outlook, look
 
-_HOPELESS = 0.05
+_HOPELESS, _LIKELY = 0.05, 0.5
 _DEEP = 4  # a trial in training is under way to its end from this part of it on
 _FINISHED = "looks best, and it is time to finish one"
 
@@ -175,11 +177,17 @@ class FreezeThaw:
 
     def _unsaved(self, history: History, steps: int, trial: int) -> Verdict:
         view = self._look(history, steps, trial)
-        if view is None:
+        if view is None or not view.seen.placed[trial]:
             return Continue()
-        chance = float(np.exp(_log_chances(view, [trial])[0]))
+        chance = float(np.exp(_log_chances(view, [trial])[0] + log_news(view, [trial])[0]))
         words = f"a chance of {100.0 * chance:.2g} % to become the best"
-        return Continue(words) if chance >= _HOPELESS else Stop(f"{words}, and without a checkpoint it cannot wait")
+        if chance < _HOPELESS:
+            return Stop(f"{words}, and without a checkpoint it cannot wait")
+        if not _full(history) and not (chance >= _LIKELY and self._to_finish(history, steps, trial)):
+            _, price = most_promising(history.space, history, view, _Draw.of(history, self.explore).rng)
+            if price > log_prices(history, view, [trial])[0]:
+                return Stop("a new training promises more for its cost, and without a checkpoint this one cannot wait")
+        return Continue(words)
 
     def _look(
         self, history: History, steps: int, current: int | None = None, space: Space | None = None
