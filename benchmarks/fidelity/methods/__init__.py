@@ -38,8 +38,8 @@ class Method:
         return found
 
 
-def _ours(sampler: str, scheduler: str, **settings: Any) -> Method:
-    return Method("ours", options={"sampler": sampler, "scheduler": scheduler, "settings": settings})
+def _ours(sampler: str, scheduler: str, saves: bool = True, **settings: Any) -> Method:
+    return Method("ours", options={"sampler": sampler, "scheduler": scheduler, "saves": saves, "settings": settings})
 
 
 def _optuna(sampler: str, pruner: str) -> Method:
@@ -57,6 +57,7 @@ def _neps(algorithm: str) -> Method:
 RANDOM = "tunewell-random"
 METHODS: Mapping[str, Method] = {
     "tunewell-freeze-thaw": _ours("auto", "FreezeThaw"),
+    "tunewell-freeze-thaw-stopping": _ours("auto", "FreezeThaw", saves=False),
     "tunewell-asha-auto": _ours("auto", "Asha"),
     "tunewell-asha": _ours("random", "Asha"),
     "tunewell-asha-stopping": _ours("random", "Asha", promote=False),
