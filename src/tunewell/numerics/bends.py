@@ -49,24 +49,21 @@ class Bend:
 
     def slopes(self, units: Floats) -> Floats:
         """Return dw/du, shape ``(n, d)``; 0 where inactive."""
-        found, _, _ = self._slopes(units)
-        return np.where((self.log_p != 0.0) | (self.log_q != 0.0), found, 1.0)
+        u, _, by_log = self._parts(units)
+        moved = (self.log_p != 0.0) | (self.log_q != 0.0)
+        return np.where(moved, np.where(np.isnan(units), 0.0, by_log / u), 1.0)
 
     def slopes_of_logs(self, units: Floats) -> tuple[Floats, Floats]:
         """Return dw/d log p and dw/d log q, both ``(n, d)``; 0 where inactive."""
-        _, by_p, by_q = self._slopes(units)
-        return by_p, by_q
+        u, left, by_log = self._parts(units)
+        q, inactive = np.exp(self.log_q), np.isnan(units)
+        by_q = -q * left ** (q - 1.0) * left * np.log(left)
+        return np.where(inactive, 0.0, by_log * np.log(u)), np.where(inactive, 0.0, by_q)
 
-    def _slopes(self, units: Floats) -> tuple[Floats, Floats, Floats]:
+    def _parts(self, units: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return u, 1 - u^p and dw/d log u, all of shape ``(n, d)``."""
         u = np.clip(units, _END, 1.0 - _END)
         p, q = np.exp(self.log_p), np.exp(self.log_q)
         power = u**p
         left = 1.0 - power
-        rest = left ** (q - 1.0)
-        by_power = q * rest * power * p  # dw/du u = dw/d log p / log u
-        logs = np.log(u)
-        return (
-            np.nan_to_num(by_power / u),
-            np.nan_to_num(by_power * logs),
-            np.nan_to_num(-q * rest * left * np.log(left)),
-        )
+        return u, left, q * left ** (q - 1.0) * power * p

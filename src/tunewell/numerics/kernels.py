@@ -112,7 +112,8 @@ class Columns:
         """
         found = np.empty((len(units), len(self.owner)))
         columns, places = self.plain
-        found[:, places] = np.nan_to_num(units[:, columns], nan=0.5)
+        plain = units[:, columns]
+        found[:, places] = np.where(np.isnan(plain), 0.5, plain)
         columns, places = self._arcs
         if len(columns):
             angle = _ARC * units[:, columns]

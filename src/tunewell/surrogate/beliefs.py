@@ -58,7 +58,8 @@ class Belief:
 
     def _logs(self, units: Floats) -> tuple[Floats, Floats]:
         """Return the components' log densities up to a constant, ``(m, b)``, and their gradients, ``(m, b, d)``."""
-        away = np.nan_to_num((units[:, None, :] - self.centers) / self.stds)
+        away = (units[:, None, :] - self.centers) / self.stds
+        away[np.isnan(away)] = 0.0
         slopes = np.where(self.cube.categorical, 0.0, -away / self.stds)
         elsewhere = np.where(np.abs(away) > 1e-9, 1.0 / (3.0 * self.stds), 0.0)  # another category: a third away
         away = np.where(self.cube.categorical, elsewhere, away)
