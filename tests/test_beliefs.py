@@ -40,7 +40,8 @@ def test_a_belief_is_an_event(tmp_path):
     ("values", "confidence", "error", "words"),
     [
         ({"learning_rat": 0.1}, "medium", ValueError, "unknown parameter .learning_rat.: did you mean .learning_rate"),
-        ({"learning_rate": 1.0}, "medium", ValueError, "parameter .learning_rate.: expected a number from 1e-05"),
+        ({"learning_rate": 0.0}, "medium", ValueError, "parameter .learning_rate.: expected a number above 0"),
+        ({"learning_rate": "1"}, "medium", ValueError, "parameter .learning_rate.: expected a number from 1e-05"),
         ({"optimizer": "adam", "nesterov": True}, "medium", ValueError, "active only when .optimizer. is"),
         ({}, "medium", ValueError, "believe expected the value of at least one parameter"),
         ({"batch_size": 64}, "sure", ValueError, "confidence must be 'low', 'medium' or 'high', got 'sure'"),
@@ -53,6 +54,17 @@ def test_what_cannot_be_believed_is_told_in_a_sentence(values, confidence, error
         study.believe(values, confidence)
     assert "\n" not in str(raised.value)
     assert len(study.events) == 1
+
+
+def test_a_belief_beyond_a_range_is_one_in_its_end_and_said():
+    study = tw.Study(tw.Space(lr=tw.Float(1e-4, 0.1, scale="log"), width=tw.Int(8, 64, step=8)), seed=0)
+    with pytest.warns(RuntimeWarning, match=r"believe: lr=0.5 lies outside .*, so 0.1 stands for it: study.change_spa"):
+        study.believe({"lr": 0.5})
+    with pytest.warns(RuntimeWarning, match=r"lr=1e-06 lies outside .* 0.0001 stands for it; width=99 .* 64 stands"):
+        study.believe({"lr": 1e-6, "width": 99})
+    assert [belief.config for belief in study.history.beliefs] == [{"lr": 0.1}, {"lr": 1e-4, "width": 64}]
+    with pytest.raises(ValueError, match="the nearest is 32"):
+        study.believe({"width": 30})
 
 
 def test_a_condition_may_be_left_open():

@@ -80,6 +80,15 @@ def test_what_helps_or_does_no_harm_is_left_alone(what: str, after: list[float])
     assert not any(said), what
 
 
+def test_a_curve_that_rose_before_is_expected_to_rise_on():
+    overfits = [*falling(12), *(0.21 + 0.02 * k + 0.005 * (-1) ** k for k in range(10))]
+    rises_on = [0.41 + 0.02 * k for k in range(10)]
+    _, said = changed_after(overfits, rises_on)
+    assert not any(said)
+    _, said = changed_after(overfits, [loss + 0.6 for loss in rises_on])
+    assert any(said)
+
+
 def test_what_happens_after_ten_reports_is_no_fault_of_the_change():
     _, said = changed_after(falling(12), [*[0.2] * 10, *[9.0] * 5])
     assert not any(said)

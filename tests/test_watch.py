@@ -37,14 +37,17 @@ sys.argv = [word for word in sys.argv if word not in ("--broken", "--without")]
 from tunewell.cli import main
 main()
 """
-TRAIN = """
+PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
+TRAIN = (
+    f"""
 import sys, time
 from pathlib import Path
 import numpy as np
-import torch
 import tunewell as tw
-from torch.nn import functional
-
+sys.path.insert(0, {str(PICTURES)!r})
+import watched
+"""
+    + """
 HERE = Path(__file__).parent
 
 def until(name):
@@ -52,33 +55,14 @@ def until(name):
         time.sleep(0.01)
 
 def train(trial, held_at=None, seconds=0.0):
-    torch.set_num_threads(1)
-    torch.manual_seed(3)
-    digits = np.load(HERE / "digits.npz")
-    pixels, labels = torch.tensor(digits["pixels"] / 16, dtype=torch.float32), torch.tensor(digits["labels"])
-    net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
-    values = {"lr": trial.params["learning_rate"], "momentum": trial.params["momentum"]}
-    optimizer = torch.optim.SGD(net.parameters(), **values)
-    if trial.checkpoint:
-        weights, state = torch.load(trial.checkpoint / "state.pt")
-        net.load_state_dict(weights)
-        optimizer.load_state_dict(state)
-    for step in trial.steps():
-        tw.torch.follow(optimizer, trial)
-        losses = []
-        for rows in torch.randperm(600).split(128):
-            loss = functional.cross_entropy(net(pixels[rows]), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        with torch.no_grad():
-            val_loss = functional.cross_entropy(net(pixels[1000:]), labels[1000:]).item()
-        trial.report(val_loss=val_loss, train_loss=sum(losses) / len(losses), rate=optimizer.param_groups[0]["lr"])
-        trial.save(lambda folder: torch.save((net.state_dict(), optimizer.state_dict()), folder / "state.pt"))
+    def after(step):
         if step == held_at and trial.number == 0:
             until("go")
         time.sleep(seconds)
+
+    digits = np.load(HERE / "digits.npz")
+    rate = lambda optimizer, scores, labels: {"rate": optimizer.param_groups[0]["lr"]}
+    watched.train(trial, digits["pixels"], digits["labels"], rate, after)
 
 def study_of(rate, **more):
     space = tw.Space(
@@ -103,6 +87,7 @@ if __name__ == "__main__":
         twin.run(train, trials=1, max_steps=int(steps), executor="inline", progress=False)
         (HERE / "twin").write_text(str(twin.best.value))
 """
+)
 SPACE = tw.Space(lr=tw.Float(1e-4, 10.0, scale="log"), momentum=tw.Float(0.0, 0.99))
 Watch = Callable[..., FullScreen]
 

@@ -27,6 +27,7 @@ from tunewell.events import (
 )
 from tunewell.history import History
 from tunewell.replay import replay
+from tunewell.schedulers import SCHEDULERS
 from tunewell.testing.histories import created
 from tunewell.wishes import Place, completed, next_events
 
@@ -536,9 +537,33 @@ def rest_of(seed: int, scheduler: Any, workers: int, faults: float = 0.0) -> tw.
     return tuned
 
 
+POPULATION: dict[str, Any] = {"population": 4, "interval": 3, "fixed": ["layers"]}
+EVERY_SCHEDULER: dict[str, Any] = {
+    **{name: name for name in SCHEDULERS.names() if name != "replay"},  # which trains one schedule
+    "asha that stops": tw.schedulers.Asha(promote=False),
+    "pbt": tw.schedulers.PBT(**POPULATION),
+    "pb2": tw.schedulers.PB2(**POPULATION),
+    "mf_pbt": tw.schedulers.MFPBT(**POPULATION | {"population": 12}),
+    "ipbt": tw.schedulers.IPBT(**POPULATION),
+}
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("scheduler", ["fifo", "asha", "successive_halving"])
 def test_whatever_is_wished_follows_from_itself(seed: int, scheduler: str):
+    follows_from_itself(seed, scheduler)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("scheduler", EVERY_SCHEDULER)
+def test_whatever_is_wished_follows_from_itself_under_every_scheduler(scheduler: str):
+    for seed in range(100, 130):
+        follows_from_itself(seed, EVERY_SCHEDULER[scheduler])
+
+
+def follows_from_itself(seed: int, scheduler: Any) -> None:
+    """Run a study of random wishes, and make every decision of it again from its events."""
     tuned = rest_of(seed, scheduler, workers=1 + seed % 3, faults=0.02 * (seed % 2))
     events = tuned.events
     result = replay(events)

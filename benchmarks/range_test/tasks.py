@@ -242,6 +242,15 @@ CHOSEN_ON = (
         "satimage mlp-tanh momentum", table("satimage"), partial(mlp, width=64, depth=2, activation="tanh"), "momentum"
     ),
     Task("magic mlp Adam", table("magic"), partial(mlp, width=32, depth=3), "Adam"),
+    Task(
+        "optdigits mlp-tanh RMSprop", table("optdigits"), partial(mlp, width=64, depth=2, activation="tanh"), "RMSprop"
+    ),
+    Task("digits mlp-bn AdamW", DIGITS, partial(mlp, width=64, depth=2, batch_norm=True), "AdamW"),
+    Task("satimage mlp-bn SGD", table("satimage"), partial(mlp, width=64, depth=2, batch_norm=True), "SGD"),
+    Task("digits cnn-bn momentum", DIGITS, partial(cnn, width=8), "momentum"),
+    Task("spambase mlp-bn momentum", table("spambase"), partial(mlp, width=32, depth=2, batch_norm=True), "momentum"),
+    Task("mnist cnn-bn RMSprop", MNIST, partial(cnn, width=6), "RMSprop"),
+    Task("phoneme mlp Adam", table("phoneme"), partial(mlp, width=32, depth=2), "Adam"),
 )
 CONFIRMED_ON = (
     Task("phoneme linear Adam", table("phoneme"), linear, "Adam"),

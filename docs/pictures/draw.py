@@ -40,6 +40,9 @@ def schedules(steps: int = 200) -> None:
         ratio = 0.0 if name == "one_cycle" else 0.1
         schedule = tw.lr_schedules.from_params({"schedule": name, "warmup_ratio": ratio}, steps=steps)
         write(schedule.picture(type(schedule).__name__, width=230, height=150), HERE / f"schedule_{name}.svg")
+    losses = [max(0.9**epoch, 0.35, 0.5 - 0.004 * epoch) for epoch in range(60)]
+    plateau = tw.lr_schedules.Plateau(patience=5)
+    write(plateau.picture(losses, "Plateau", width=230, height=150), HERE / "schedule_plateau.svg")
 
 
 def stale_statistics() -> None:
@@ -151,5 +154,7 @@ def held_out_loss(net: nn.Module, x: Tensor, y: Tensor) -> float:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     drawings = {draw.__name__: draw for draw in (range_test, schedules, stale_statistics, update_ratio)}
-    for name in sys.argv[1:] or drawings:
+    names = sys.argv[1:] or list(drawings)
+    del sys.argv[1:]  # which the example reads, too
+    for name in names:
         drawings[name]()

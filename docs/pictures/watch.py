@@ -16,7 +16,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import watched
 from rich.console import Console
 from rich.text import Text
 
@@ -34,42 +36,19 @@ SPACE = tw.Space(
 
 
 def train(trial: tw.Trial) -> None:
-    """Train a perceptron on 600 digits; the first trial waits at two steps to be looked at."""
-    import torch
+    """Train on digits; the first trial waits at two steps to be looked at."""
     from sklearn.datasets import load_digits
-    from torch.nn import functional
 
-    torch.set_num_threads(1)
-    torch.manual_seed(3)
-    digits = load_digits()
-    pixels, labels = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
-    net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
-    optimizer = torch.optim.SGD(net.parameters(), lr=trial.params["learning_rate"], momentum=trial.params["momentum"])
-    if trial.checkpoint:
-        weights, state = torch.load(trial.checkpoint / "state.pt")
-        net.load_state_dict(weights)
-        optimizer.load_state_dict(state)
-    for step in trial.steps():
-        tw.torch.follow(optimizer, trial)
-        losses = []
-        for rows in torch.randperm(600).split(128):
-            loss = functional.cross_entropy(net(pixels[rows]), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        with torch.no_grad():
-            scores = net(pixels[1000:])
-        right = (scores.argmax(1) == labels[1000:]).double().mean().item()
-        trial.report(
-            val_loss=functional.cross_entropy(scores, labels[1000:]).item(),
-            train_loss=sum(losses) / len(losses),
-            val_accuracy=right,
-        )
-        trial.save(lambda folder: torch.save((net.state_dict(), optimizer.state_dict()), folder / "state.pt"))
+    def after(step: int) -> None:
         time.sleep(0.05)
         while trial.number == 0 and step in (5, 12) and not Path(f"after {step}").exists():
             time.sleep(0.02)
+
+    def accuracy(optimizer: Any, scores: Any, labels: Any) -> dict[str, float]:
+        return {"val_accuracy": (scores.argmax(1) == labels).double().mean().item()}
+
+    digits = load_digits()
+    watched.train(trial, digits.data, digits.target, accuracy, after)
 
 
 def run() -> None:

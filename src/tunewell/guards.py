@@ -4,16 +4,18 @@ A change of values in mid-training is an experiment, and some fail: the loss exp
 look bad for a moment and are right, as a larger learning rate that leaves a plateau. So the guard is conservative. It
 takes a change back when the trial diverged after it, or when
 
-* the newest five losses are all *clearly worse* than where the curve stood before the change, or the newest three are
-  worse than where the whole training began, and
+* the newest five losses are all *clearly worse* than where the curve was heading before the change, or the newest three
+  are so and worse than where the whole training began, and
 * they are not on their way back: what the later half of them is worse by, in the middle, is at least 85 % of what the
   earlier half was.
 
 Clearly worse is by more than four standard deviations of the noise, and by more than a twentieth of all that training
 had gained. Level and noise are read off a smooth curve through the newest reports before the change, at least four
 (:mod:`tunewell.numerics.smoothing`), whose mean lags behind a falling curve, which is on the careful side. Where
-neighbours differ by more than what is left beside that curve, it follows the noise, and their differences count. After
-ten reports a change is there to stay. With several goals the guard looks at the first.
+neighbours differ by more than what is left beside that curve, it follows the noise, and their differences count. A
+curve that rose before the change, as that of a network that overfits, is expected to rise on: by the median of the
+slopes between its newest ten reports (Theil 1950, Sen 1968). After ten reports a change is there to stay. With several
+goals the guard looks at the first. What the numbers are worth is measured by ``benchmarks/panda``.
 """
 
 from __future__ import annotations
@@ -35,16 +37,21 @@ _WORSE = 5
 _LOST = 3
 _NOISE = 4.0
 _GAIN = 0.05
+_TREND = 10  # reports before the change whose slope counts
 _RECOVERING = 0.85
 _NORMAL = 1.4826  # a median absolute deviation times this is the standard deviation of a normal law
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A curve before a change: the loss it began with, where it stood, and what is clearly worse than that."""
+    """A curve before a change: the loss it began with, where it stood and was heading.
+
+    ``rise`` is by how much it rose from one report to the next, 0 where it fell; ``margin`` what is clearly worse.
+    """
 
     first: float
     level: float
+    rise: float
     margin: float
 
 
@@ -73,13 +80,15 @@ def objection(history: History, trial: int) -> str:
     before = before_change(history, record, change)
     if before is None:
         return ""
-    limit = before.level + before.margin
-    lost = _stay_above(after, max(limit, before.first), _LOST)
-    stays = _stay_above(after, limit, _WORSE)
-    if (lost and not _comes_back(after[-_LOST:], before)) or (stays and not _comes_back(after[-_WORSE:], before)):
-        worse, was = _value(after[-1], goal), _value(before.level, goal)
+    worse = [loss > before.level + before.rise * k + before.margin for k, loss in enumerate(after, 1)]
+    lost = [bad and loss > before.first for bad, loss in zip(worse, after, strict=True)]
+    if any(
+        len(bad) >= count and all(bad[-count:]) and not _comes_back(after[-count:], before)
+        for bad, count in ((lost, _LOST), (worse, _WORSE))
+    ):
+        now, was = _value(after[-1], goal), _value(before.level, goal)
         return (
-            f"{_said(change)} took {goal.metric} from {was:.4g} to {worse:.4g} in {len(after)} reports, "
+            f"{_said(change)} took {goal.metric} from {was:.4g} to {now:.4g} in {len(after)} reports, "
             f"where {before.margin:.2g} is noise"
         )
     return ""
@@ -91,11 +100,8 @@ def before_change(history: History, record: TrialRecord, change: Adjusted) -> Be
     if len(curve) < _FEWEST:
         return None
     level, noise = _level_and_noise(curve[-_BEFORE:])
-    return Before(curve[0], level, max(_NOISE * noise, _GAIN * (curve[0] - min(curve))))
-
-
-def _stay_above(losses: Sequence[float], limit: float, count: int) -> bool:
-    return len(losses) >= count and min(losses[-count:]) > limit
+    margin = max(_NOISE * noise, _GAIN * (curve[0] - min(curve)))
+    return Before(curve[0], level, max(0.0, _slope(curve[-_TREND:])), margin)
 
 
 def _comes_back(losses: Sequence[float], before: Before) -> bool:
@@ -103,6 +109,11 @@ def _comes_back(losses: Sequence[float], before: Before) -> bool:
     count = (len(losses) + 1) // 2
     earlier, later = median(losses[:count]), median(losses[-count:])
     return later - before.level < _RECOVERING * (earlier - before.level)
+
+
+def _slope(losses: Sequence[float]) -> float:
+    """Return the median of the slopes between all pairs of losses, one a report."""
+    return median((losses[j] - losses[i]) / (j - i) for j in range(len(losses)) for i in range(j))
 
 
 def _level_and_noise(losses: Sequence[float]) -> tuple[float, float]:

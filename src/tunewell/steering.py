@@ -19,7 +19,7 @@ from tunewell.history import History, TrialRecord
 from tunewell.parameters import Float, Int, Parameter
 from tunewell.reading import AnyTrial, Reading
 from tunewell.scales import SCALES
-from tunewell.space import Config
+from tunewell.space import Config, Space
 from tunewell.values import plain
 from tunewell.wishes import Refused, completed, point_of
 
@@ -245,6 +245,26 @@ def fitting(name: str, parameter: Parameter, value: Any) -> tuple[Any, str]:
         if possible:
             raise ValueError(f"parameter {name!r}: expected a number {possible}, got {number!r}") from None
         return number, f"{name}={number!r} lies outside {parameter!r}"
+
+
+def nearest_values(space: Space, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return values of some parameters, for numbers outside a range its nearer end, and in words which.
+
+    Raises:
+        TypeError: ``values`` is no mapping.
+        ValueError: unknown names, values that a parameter cannot have, or one that rules the parameter of another out.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"expected a mapping from names to values, got {values!r}")
+    space.check_names(values)
+    found, said = {}, []
+    for name, value in values.items():
+        parameter = space[name]
+        found[name], outside = fitting(name, parameter, value)
+        if outside and isinstance(parameter, Float | Int) and not parameter.low <= found[name] <= parameter.high:
+            found[name] = parameter.low if found[name] < parameter.low else parameter.high
+            said.append(f"{outside}, so {found[name]!r} stands for it")
+    return space.check_part(found), said
 
 
 def _possible(name: str, parameter: Float | Int, number: float) -> str:

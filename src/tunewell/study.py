@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ from tunewell.protocols import (
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
 from tunewell.space import Space
-from tunewell.steering import Steering
+from tunewell.steering import Steering, nearest_values
 from tunewell.storages import directory_of, no_such_study, only_name
 from tunewell.trial import Trial, returned_metrics
 
@@ -341,17 +342,23 @@ class Study(Steering):
         one costs some of them. What must be tried is enqueued.
 
         Args:
-            values: parameters with their values, e.g. ``{"learning_rate": 3e-4, "batch_size": 64}``.
+            values: parameters with their values, e.g. ``{"learning_rate": 3e-4, "batch_size": 64}``. For a number
+                outside its range, where no sampler looks, its nearer end stands, with a warning.
             confidence: ``"low"``, ``"medium"`` or ``"high"``, as in :class:`~tunewell.Prior`.
 
         Raises:
             TypeError: ``values`` is no mapping.
-            ValueError: it is empty, has unknown names or values out of range, or the confidence is another.
+            ValueError: it is empty, has unknown names or values that a parameter cannot have, or the confidence is
+                another.
         """
-        believed = self.refresh().space.check_part(values)
+        believed, outside = nearest_values(self.refresh().space, values)
         if not believed:
             raise ValueError("believe expected the value of at least one parameter, got none")
         Prior(None, confidence)  # says what is wrong with a confidence
+        if outside:
+            warnings.warn(
+                f"believe: {'; '.join(outside)}: study.change_space widens a range", RuntimeWarning, stacklevel=2
+            )
         self._add(Believed(time.time(), believed, confidence))
 
     def change_space(self, space: Space, reason: str = "") -> None:

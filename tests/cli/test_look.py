@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,23 @@ def test_show_a_study_for_programs(tunewell: Tunewell) -> None:
     assert data["settings"]["sampler"] == {"name": "random"}
     assert len(data["trials"]) == 7
     assert json.loads(tunewell("show", "digits", "--json", "-q").stdout)["trials"] == []
+
+
+def test_a_trial_that_diverged_shows_its_best_beside_its_last_as_the_log_does(
+    tunewell: Tunewell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = [2.0, 0.5, 0.7, 40.0, math.inf]
+
+    def train(trial: tw.Trial) -> None:
+        for step in trial.steps(len(losses)):
+            trial.report(val_loss=losses[step - 1])
+
+    with tw.Study(tw.Space(lr=tw.Float(0.0, 1.0)), "val_loss", name="high", storage=tmp_path / "high.db", seed=0) as s:
+        s.run(train, trials=1, executor="inline")
+    assert "trial 0 diverged at step 5, val_loss inf (best 0.5 at step 2)" in capsys.readouterr().out
+    out = tunewell("show", "high", "0", "-s", str(tmp_path / "high.db")).stdout
+    assert out.startswith("trial        0 diverged, val_loss inf (best 0.5 at step 2)\n")
+    assert re.search(r"val_loss     \S+  2 at step 1, best 0.5 at 2, inf at 5\n", out)
 
 
 def test_show_a_trial(tunewell: Tunewell, storage: Path) -> None:

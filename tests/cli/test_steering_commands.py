@@ -55,6 +55,26 @@ def test_going_back_and_forking_take_a_step_and_values(tunewell: Command, storag
     assert (fork.wish, fork.step, fork.values) == ("fork", None, {})
 
 
+def test_a_parameter_goes_by_what_it_is(tunewell: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TUNEWELL_STORAGE")
+    space = tw.Space(
+        optimizer=tw.Choice(["sgd", "adam"]),
+        learning_rate=tw.Float(1e-4, 1.0, scale="log"),
+        momentum=tw.Float(0.5, 0.99, when={"optimizer": "sgd"}),
+    )
+    with tw.Study(space, storage="sqlite:///tunewell.db", seed=0) as study:
+        study.enqueue({"optimizer": "adam", "learning_rate": 0.1})
+        study.run(rest_at_once(study), trials=1, executor="inline", progress=False)
+    assert "adjust trial 0 with learning_rate=0.01" in tunewell("adjust", "0", "lr=0.01").output
+    assert tunewell("fork", "0", "opt=sgd", "mom=0.9").exit_code == 0
+    assert "unknown parameter 'rate'" in tunewell("adjust", "0", "rate=0.01").output
+    assert [dict(request.values) for request in written(tmp_path / "tunewell.db", "study")][1:] == [
+        {"learning_rate": 0.01},
+        {"optimizer": "sgd", "momentum": 0.9},
+    ]
+
+
 def test_study_and_trial_may_be_left_out_where_there_is_one(
     tunewell: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -196,6 +196,15 @@ def test_a_space_has_what_its_schedules_need_and_no_more():
         lr_schedules.from_params({"learning_rate": 0.1}, steps=10)
 
 
+def test_all_schedules_may_be_chosen_by_their_names():
+    space = lr_schedules.space(lr_schedules.NAMES)
+    assert space["schedule"].choices == lr_schedules.NAMES
+    assert set(lr_schedules.space()["schedule"].choices) < set(lr_schedules.NAMES)
+    for name in lr_schedules.NAMES:
+        shape = lr_schedules.from_params({"schedule": name}, steps=60)
+        assert shape in ALL
+
+
 @pytest.mark.parametrize("module", [shapes, tuning, plateau])
 def test_the_examples_in_the_docstrings_are_right(module):
     assert doctest.testmod(module).failed == 0
@@ -210,3 +219,13 @@ def test_a_schedule_is_drawn(tmp_path):
         assert "nan" not in drawn
     with pytest.raises(ValueError, match=r"ends in \.svg"):
         ALL[0].plot(tmp_path / "schedule.pdf")
+
+
+def test_a_plateau_is_drawn_from_metrics(tmp_path):
+    plateau, losses = Plateau(factor=0.5, patience=1), [1.0, 0.8, 0.8, 0.8, 0.8]
+    drawn = plateau.plot(tmp_path / "plateau.svg", losses).read_text()
+    assert drawn == plateau.picture(losses)
+    assert drawn.startswith("<svg ")
+    assert drawn != plateau.picture([1.0, 0.8, 0.7, 0.6, 0.5]), "which is not reduced"
+    with pytest.raises(ValueError, match="the metric of at least one epoch, got none"):
+        plateau.picture([])

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tunewell.torch.reading import RangeTestError, blown_up, bracket, read, smoothed, vertex
+from tunewell.torch.reading import RangeTestError, blown_up, bracket, middle, read, smoothed
 
 RATES = np.geomspace(1e-7, 100.0, 100)
 
@@ -85,7 +85,7 @@ def test_a_bracket_grows_until_the_least_loss_has_neighbours():
         assert len(asked) == len(losses)
         least = min(losses, key=losses.get)
         assert min(losses) < least < max(losses)
-        assert vertex(losses, 1e9) == pytest.approx(best, rel=0.01)
+        assert middle(losses, 9.0, 0.03) == pytest.approx(best, rel=0.1)
 
 
 def test_a_bracket_keeps_to_its_budget():
@@ -97,13 +97,19 @@ def test_rates_that_diverge_are_left_downwards():
     assert min(losses) == 0.125
 
 
-def test_the_lowest_point_is_not_moved_by_the_noise_of_one_of_several_good_rates():
-    even = {0.25: 1.1, 0.5: 1.0, 1.0: 1.0, 2.0: 1.1}
-    lucky = {**even, 0.5: 0.99}
-    assert vertex(even, 9.0) == pytest.approx(math.sqrt(0.5), rel=0.01)
-    assert vertex(lucky, 9.0) == pytest.approx(vertex(even, 9.0), rel=0.15)
+def test_the_middle_is_that_of_the_good_rates_and_hardly_moved_by_the_noise_of_one():
+    even = {0.01: 2.0, 0.03: 0.1, 0.1: 0.1, 0.3: 0.1, 1.0: 2.0}
+    assert middle(even, 2.3, 0.03) == pytest.approx(0.1, rel=0.1)
+    for lucky in (0.03, 0.1, 0.3):
+        assert middle({**even, lucky: 0.08}, 2.3, 0.03) == pytest.approx(0.1, rel=0.3), "the least loss: by a factor 3"
+
+
+def test_rates_that_diverge_or_learn_nothing_have_no_weight():
+    losses = {0.001: 2.3, 0.01: 0.5, 0.1: 0.1, 1.0: math.inf, 10.0: math.inf}
+    assert 0.05 < middle(losses, 2.3, 0.03) < 0.2
+    assert middle({0.1: 2.4, 1.0: 2.5}, 2.3, 0.03) == 0.1, "none is better than no training"
 
 
 def test_all_diverged_is_refused():
     with pytest.raises(RangeTestError, match="all diverged"):
-        vertex({1.0: math.inf, 2.0: math.inf, 4.0: math.inf}, 2.0)
+        middle({1.0: math.inf, 2.0: math.inf, 4.0: math.inf}, 2.0, 0.03)

@@ -11,6 +11,7 @@ from tunewell.analysis.standing import constrained, feasible, why_none_is_best
 from tunewell.cli.output import table
 from tunewell.console.lines import wished
 from tunewell.console.text import (
+    best_report,
     counts,
     duration,
     goal,
@@ -102,7 +103,7 @@ def print_trial(history: History, trial: TrialRecord, *, brief: bool) -> None:
     _line("origin", f"{trial.origin}, seed {trial.seed}{fork}")
     _line("trained", f"{plural(trial.step, 'step')} in {duration(trial.seconds)}")
     for each in history.goals:
-        _curve(trial, each.metric)
+        _curve(trial, each.metric, best_report(each, trial))
     for name in sorted({name for report in trial.reports for name in report.metrics}):
         if all(name != each.metric for each in history.goals):
             _curve(trial, name)
@@ -156,14 +157,13 @@ def kept(trial: TrialRecord) -> list[dict[str, Any]]:
     ]
 
 
-def _curve(trial: TrialRecord, metric: str) -> None:
+def _curve(trial: TrialRecord, metric: str, best: tuple[int, float] | None = None) -> None:
     curve = trial.curve(metric)
     if curve:
+        drawn = sparkline([value for _, value in curve])
         (first, begin), (last, end) = curve[0], curve[-1]
-        _line(
-            one_line(metric, 20),
-            f"{sparkline([v for _, v in curve])}  {begin:.5g} at step {first}, {end:.5g} at {last}",
-        )
+        between = f", best {best[1]:.5g} at {best[0]}" if best is not None and best[0] not in (first, last) else ""
+        _line(one_line(metric, 20), f"{drawn}  {begin:.5g} at step {first}{between}, {end:.5g} at {last}")
 
 
 def _gone(path: Any) -> str:

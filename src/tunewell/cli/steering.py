@@ -77,7 +77,6 @@ def note(
 
 
 def _wish(wish: Wish, words: Sequence[str] | None, storage: str, **options: Any) -> None:
-    from tunewell.watching.typed import value_of
 
     with told_in_a_sentence():
         rest = [word for word in words or () if "=" not in word]
@@ -87,13 +86,22 @@ def _wish(wish: Wish, words: Sequence[str] | None, storage: str, **options: Any)
         with _study(storage, name) as study:
             history = study.history
             trial = _only(history) if number is None else number
-            values = {key: value_of(history.space, key, text) for key, _, text in pairs}
+            values = dict(_value(history, trial, name, text) for name, _, text in pairs)
             if wish in ("adjust", "back", "fork"):
                 options["values"] = values
             elif values:
                 raise Mistake(f"{wish} expected no values, got {', '.join(values)}")
             method = getattr(study, "go_back" if wish == "back" else wish)
             typer.echo(_said(method(trial, **options), history))
+
+
+def _value(history: History, trial: int, word: str, text: str) -> tuple[str, Any]:
+    """Return the parameter that a word means, first of those in force in a trial, and the value of a text for it."""
+    from tunewell.watching.typed import parameter_meant, value_of
+
+    in_force = history.trials[trial].params if 0 <= trial < len(history.trials) else {}
+    name = parameter_meant(word, in_force) or parameter_meant(word, history.space) or word
+    return name, value_of(history.space, name, text)
 
 
 def _study(storage: str, name: str | None) -> Study:

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from tunewell.events import Status
+from tunewell.events import Goal, Status
 from tunewell.history import History, TrialRecord
 
 _RAMP = "▁▂▃▄▅▆▇█"
@@ -95,9 +95,24 @@ def goal(history: History) -> str:
 
 
 def measured(history: History, trial: TrialRecord) -> str:
-    """Return the trial's newest values of the goals, or an empty string."""
-    values = [(goal.metric, trial.metric(goal.metric)) for goal in history.goals]
-    return ", ".join(f"{name} {number(value)}" for name, value in values if value is not None)
+    """Return the trial's newest values of the goals, with the best ones where it diverged, or an empty string."""
+    values = [(goal, trial.metric(goal.metric)) for goal in history.goals]
+    return ", ".join(
+        f"{goal.metric} {number(value)}{_before_diverging(goal, trial)}" for goal, value in values if value is not None
+    )
+
+
+def best_report(goal: Goal, trial: TrialRecord) -> tuple[int, float] | None:
+    """Return step and value of the trial's best finite report of a goal, the last of equals, None without any."""
+    finite = [point for point in trial.curve(goal.metric) if math.isfinite(point[1])]
+    return min(reversed(finite), key=lambda point: goal.loss(point[1]), default=None)
+
+
+def _before_diverging(goal: Goal, trial: TrialRecord) -> str:
+    best = best_report(goal, trial) if trial.status is Status.DIVERGED else None
+    if best is None or best[1] == trial.metric(goal.metric):
+        return ""
+    return f" (best {number(best[1])} at step {best[0]})"
 
 
 def plural(n: int, thing: str) -> str:

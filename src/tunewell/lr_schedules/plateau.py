@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from tunewell.analysis.pictures import Curve, picture, write
 from tunewell.values import set_frozen, to_float, whole
 
 
@@ -74,3 +76,20 @@ class Plateau:
             standing = self.after(standing, metric)
             found.append(standing.factor)
         return found
+
+    def picture(self, metrics: Iterable[float], title: str = "", *, width: int = 420, height: int = 200) -> str:
+        """Return the factors in force after each of the epochs' metrics as a drawing, an SVG text of so many pixels.
+
+        Raises:
+            ValueError: there are no metrics.
+        """
+        factors = self.factors(metrics)
+        if not factors:
+            raise ValueError("picture of Plateau expected the metric of at least one epoch, got none")
+        epochs = [float(epoch) for epoch in range(1, len(factors) + 1)]
+        curve = Curve(epochs, factors)
+        return picture([curve], x="epoch", y="factor", title=title or str(self), width=width, height=height, low=0.0)
+
+    def plot(self, path: str | Path, metrics: Iterable[float]) -> Path:
+        """Write :meth:`picture` into an ``.svg`` file and return its path."""
+        return write(self.picture(metrics), path)

@@ -41,6 +41,7 @@ _OPTIONS: Mapping[
     "decay_ratio": ("decay", ("warmup_stable_decay",)),
 }
 USUAL = ("constant", "linear", "cosine", "warmup_stable_decay")
+"""One schedule of each kind: no decay, a straight line, a smooth one, and one that decays late."""
 
 
 def space(names: Sequence[str] = USUAL, *, warmup: bool = True) -> Space:
@@ -49,8 +50,13 @@ def space(names: Sequence[str] = USUAL, *, warmup: bool = True) -> Space:
     ``tw.Space(learning_rate=..., **tw.lr_schedules.space())`` adds them to a space of one's own. The names of the
     parameters are those of :func:`tunewell.knowledge.names` where it knows them.
 
+    By default there are four of the ten schedules, one of each kind: every further one is a branch of the space that
+    has to be tried to be known, with options of its own, and differs little from one of the four (``polynomial`` and
+    ``exponential`` lie near ``linear`` and ``cosine``, ``one_cycle`` is a warm-up and a cosine) or wants a plan of its
+    own (the shares of ``step``, the cycles of ``cosine_restarts``, the timescale of ``inverse_square_root``).
+
     Args:
-        names: the schedules to choose from, of :data:`NAMES`.
+        names: the schedules to choose from, of :data:`NAMES`; ``NAMES`` itself for all ten.
         warmup: whether the length of the warm-up is tuned too, as a share of all steps (``warmup_ratio``).
 
     Raises:
@@ -59,6 +65,8 @@ def space(names: Sequence[str] = USUAL, *, warmup: bool = True) -> Space:
 
     >>> list(space(["constant", "step"], warmup=False))
     ['schedule', 'decay_factor']
+    >>> len(space(NAMES)["schedule"].choices)
+    10
     """
     if isinstance(names, str):
         raise TypeError(f"names expected a list of schedules, got {names!r}: write [{names!r}]")

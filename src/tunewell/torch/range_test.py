@@ -25,18 +25,18 @@ from torch import Tensor, nn
 from tunewell.scales import Floats
 from tunewell.torch.found import FoundRate, Probe
 from tunewell.torch.optimizers import held_by
-from tunewell.torch.reading import RangeTestError, blown_up, bracket, read, vertex
+from tunewell.torch.reading import RangeTestError, blown_up, bracket, middle, read
 from tunewell.torch.untouched import Randomness, Snapshot, untouched
 from tunewell.values import to_float, whole
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
 
 ROUNDS = (
-    (0.125, math.sqrt(10.0), (-6, -5, -4, -3, -2, -1, 0, 1)),
-    (0.5, 2.0, (-1, 0, 1)),
-    (1.0, 2.0, (-1.5, -0.5, 0.5, 1.5)),
+    (0.125, math.sqrt(10.0), (-6, -5, -4, -3, -2, -1, 0, 1), 0.2),
+    (1.0, 3.0, (-2, -1, 0, 1, 2), 0.03),
 )
-"""Of each round of probes: the share of the steps, the factor between rates, and the rates around the best so far."""
+"""Of each round of probes: the share of the steps, the factor between rates, the rates around the middle so far (first
+the largest stable one), and how close to the best a loss has to come: see :func:`tunewell.torch.reading.middle`."""
 
 
 def find_learning_rate(
@@ -106,7 +106,7 @@ def find_learning_rate(
 
 
 def _walk(runner: _Runner, judges: Sequence[Any] | None) -> FoundRate:
-    """Ramps, then probes of an eighth, a half and the whole of the steps around the best so far."""
+    """Ramps, then short probes below the largest stable rate, then probes of full length around the middle of these."""
     limits = runner.limits
     rates = np.geomspace(limits.lowest, limits.highest, limits.ramp_steps)
     losses = np.stack([runner.ramp(rates, repeat) for repeat in range(limits.repeats)])
@@ -114,14 +114,15 @@ def _walk(runner: _Runner, judges: Sequence[Any] | None) -> FoundRate:
     ceiling = runner.start_loss(judges)
     probes: list[Probe] = []
     center = reading.high
-    for share, factor, rungs in ROUNDS:
+    for share, factor, rungs, close in ROUNDS:
         steps = round(share * limits.probe_steps)
 
         def judge(rate: float, steps: int = steps) -> float:
             probes.append(Probe(rate, steps, runner.probe(rate, steps, judges)))
             return probes[-1].loss
 
-        center = vertex(bracket(judge, [center * factor**rung for rung in rungs], len(rungs) + 2), ceiling)
+        ladder = [center * factor**rung for rung in rungs]
+        center = middle(bracket(judge, ladder, len(rungs) + 2), ceiling, close)
     return FoundRate(
         _short(center),
         _short(min(reading.low, center)),

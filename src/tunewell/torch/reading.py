@@ -2,8 +2,8 @@
 
 The ramps give an interval. They cannot give the best rate: where the loss falls fastest while the rate grows says
 little of where a training should begin, and hangs on single batches (``benchmarks/results/range_test.md``). That is
-found by short trainings, *probes*, whose rate falls to 0 as a real training's does, and by halving: many short ones, a
-few longer ones around the best, four or more of full length.
+found by short trainings, *probes*, whose rate falls to 0 as a real training's does: many short ones say where to look,
+five or more of full length, around the best of these, where to start.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ Judge: TypeAlias = Callable[[float], float]
 """From a learning rate to the loss that a probe ended with, infinite where it diverged."""
 
 WINDOW = 5
-GOOD = 0.1
-"""A probe is good when it has reached all but this share of what the best one has reached."""
-
 RISE = 0.5
 """Where the loss grows by this share within the first losses, the rates begin too high."""
 
 NOISES = 3.0
 """A fall or a rise counts when it is larger than so many standard deviations of the loss before it."""
+
+_POINTS = 400  # at which the loss between the probes is looked at
 
 
 class RangeTestError(ValueError):
@@ -163,40 +162,32 @@ def bracket(judge: Judge, ladder: Sequence[float], most: int) -> dict[float, flo
     return losses
 
 
-def vertex(losses: Mapping[float, float], ceiling: float) -> float:
-    """Return the rate at the lowest point of a parabola in the log of the rate.
+def middle(losses: Mapping[float, float], ceiling: float, close: float) -> float:
+    """Return the middle of the rates that do about as well as the best, on the log scale.
 
-    The parabola goes through the least loss and its neighbours; where there are more good losses in a row (up to two on
-    each side), it is fitted to them by least squares, so that the noise of one does not decide; it then leans to the
-    side where the loss is flat, which is that of the smaller rates and of longer trainings. Its lowest point is taken
-    no further than to the neighbours.
+    It is the mean of the log of the rate under the weights ``exp(-(loss - least) / (close * (ceiling - least)))``, the
+    loss being taken in straight lines between the probes. The rate of the least loss would hang on the noise of single
+    probes wherever the loss is flat, and there two tests of one network would name rates far apart; a mean does not.
 
     Args:
         losses: by rate, on a ladder of equal factors.
         ceiling: what a larger or infinite loss counts as, such as the loss before training.
+        close: the share of ``ceiling - least`` at which the weight has fallen to 1/e.
 
     Raises:
         RangeTestError: all are infinite.
     """
     ladder = sorted(losses)
-    values = [min(losses[rate], ceiling) for rate in ladder]
-    best = min(range(len(ladder)), key=lambda k: losses[ladder[k]])
-    if math.isinf(losses[ladder[best]]):
+    values = np.minimum([losses[rate] for rate in ladder], ceiling)
+    least = min(losses.values())
+    if math.isinf(least):
         raise RangeTestError(
             f"expected one of the rates from {ladder[0]:.2g} to {ladder[-1]:.2g} to train, all diverged: set highest= "
             "lower, or clip the gradients with max_norm="
         )
-    if best in (0, len(ladder) - 1):
-        return ladder[best]
-    good = values[best] + GOOD * (ceiling - values[best])
-    first, last = best - 1, best + 1
-    if first > 0 and values[first] <= good and values[first - 1] <= good:
-        first -= 1
-    if last < len(ladder) - 1 and values[last] <= good and values[last + 1] <= good:
-        last += 1
-    logs = np.log(ladder)
-    bend, slope, _ = np.polyfit(logs[first : last + 1] - logs[best], values[first : last + 1], 2)
-    if bend <= 0.0:
-        return ladder[best]
-    shift = min(max(-slope / (2.0 * bend), logs[best - 1] - logs[best]), logs[best + 1] - logs[best])
-    return float(ladder[best] * math.exp(shift))
+    if least >= ceiling:
+        return min(ladder, key=losses.__getitem__)
+    logs = np.linspace(math.log(ladder[0]), math.log(ladder[-1]), _POINTS)
+    between = np.interp(logs, np.log(ladder), values)
+    weights = np.exp(-(between - least) / (close * (ceiling - least)))
+    return math.exp(float(logs @ weights / weights.sum()))

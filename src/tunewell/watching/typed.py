@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
@@ -86,7 +86,7 @@ def understood(text: str, space: Space, params: Config) -> Typed:
             raise Mistyped(f"force expected a change of values, got none: {COMMANDS['force'][0]}")
     if verb not in _VERBS:
         name = re.split(r"[=*/]", first, maxsplit=1)[0]
-        if _parameter(name, list(params)) is None:
+        if parameter_meant(name, params) is None:
             raise Mistyped(_unknown(name, space, params))
         verb, rest = "set", f"{first} {rest}"
     if verb in _VALUES:
@@ -174,7 +174,7 @@ def _values(verb: str, words: Sequence[str], space: Space, params: Config, force
             name, value = (relative[1], relative[2]) if relative else (word, rest.pop(0) if rest else "")
         if not name or not value:
             raise Mistyped(f"{verb} expected a parameter and its value, got {word!r}: {COMMANDS[verb][0]}")
-        parameter = _parameter(name, list(params)) or (_parameter(name, list(space)) if verb in _STEPS else None)
+        parameter = parameter_meant(name, params) or (parameter_meant(name, space) if verb in _STEPS else None)
         if parameter is None:
             raise Mistyped(_unknown(name, space, params))
         found[parameter] = _fitting(parameter, value, space, params, forced)
@@ -207,8 +207,11 @@ def _relative(name: str, sign: str, text: str, params: Config) -> Any:
     return round(value) if isinstance(now, int) else float(f"{value:.6g}")
 
 
-def _parameter(word: str, names: Sequence[str]) -> str | None:
-    """Return the one of some parameters that a word means, None when there is none or more than one."""
+def parameter_meant(word: str, names: Collection[str]) -> str | None:
+    """Return the one of some parameters that a word means, None when there is none or more than one.
+
+    Its name, what it is (``lr`` for ``learning_rate``), or how its name begins.
+    """
     if word in names:
         return word
     role = find(word, ambiguous=True)
