@@ -186,11 +186,11 @@ def test_a_training_that_is_stuck_is_rescued_by_what_the_page_advises(
     process = training("processes", 5.0, 60, held_at=10, twin="twin")
     watching(tmp_path)
     page = watch()
-    page.until("trial 0 running  step 9 of 60", "learning rate is too high", "advice: back 0 learning_rate=0.5")
+    page.until("trial 0 running  step 9 of 60", "learning rate is too high", "advice: back 0 learning_rate=0.05")
     page.enter("accept")
     page.until("accept: waits for the next step of trial 0")
     (tmp_path / "go").touch()
-    page.until("accept: carried out", "trial 1", "learning_rate=0.5 (was 5)", "val_loss of trial 0")
+    page.until("accept: carried out", "trial 1", "learning_rate=0.05 (was 5)", "val_loss of trial 0")
     page.until("trial 1 completed  step 60 of 60", "nobody trains this study now")
     page.enter("quit")
     assert page.end() == 0
@@ -198,7 +198,7 @@ def test_a_training_that_is_stuck_is_rescued_by_what_the_page_advises(
     assert process.wait(60) == 0
     with tw.open(str(tmp_path / "watched.db")) as study:
         (asked,) = (event for event in study.events if isinstance(event, Requested))
-        assert (asked.wish, asked.trial, asked.step, dict(asked.values)) == ("back", 0, 0, {"learning_rate": 0.5})
+        assert (asked.wish, asked.trial, asked.step, dict(asked.values)) == ("back", 0, 0, {"learning_rate": 0.05})
         assert "advised: rate-too-high" in asked.reason
         stuck, rescued = study.trials
         assert stuck.held

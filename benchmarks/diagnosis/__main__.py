@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import importlib.metadata
+import itertools
 import json
 import platform
 from collections.abc import Sequence
@@ -19,10 +20,12 @@ import numpy as np
 
 from benchmarks._common import RESULTS, SCRATCH, markdown
 from benchmarks.diagnosis import live
-from benchmarks.diagnosis.advice import Outcome, outcomes, params_of
+from benchmarks.diagnosis.advice import Outcome, outcomes
+from benchmarks.diagnosis.copies import curves_of, params_of
 from benchmarks.diagnosis.families import FAMILIES
-from benchmarks.diagnosis.labels import Row
-from benchmarks.diagnosis.learn import curves_of, set_of
+from benchmarks.diagnosis.labels import Row, finite, learnt_in_the_end
+from benchmarks.diagnosis.learn import set_of
+from benchmarks.diagnosis.plan import VARIANTS
 from benchmarks.diagnosis.record import assemble, recorded, run_of
 from tunewell.analysis.diagnosis import Diagnosis
 from tunewell.analysis.diagnosis.diagnosing import diagnosed
@@ -30,23 +33,27 @@ from tunewell.analysis.diagnosis.judge import PATTERNS
 from tunewell.analysis.diagnosis.labels import Label
 
 SILENT = tuple(label.value for label in Label if not label.ill)
+MANY = 18
+CIRCUMSTANCES = {variant: f"*{variant or 'plain'}*" for variant in VARIANTS}
 SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 Labelled = Sequence[tuple[Row, str]]
 
 HEAD = """# Diagnosis of training curves
 
 `python -m benchmarks.diagnosis`, after `python -m benchmarks.diagnosis.record` and `python -m
-benchmarks.diagnosis.learn`: {versions}; seeds 0 to 3. {n} small networks were really trained, {reports} reports each;
-{labelled} of them have a label that is confirmed by what the diagnosis never sees (other trainings of the same
-family, losses on test rows), the others lie between two labels and are left out. {learnt} trainings of {dev} families
-are learnt from; everything below is measured on the {held} of the {out} families held out, network and data together:
-{names}.
+benchmarks.diagnosis.learn`: {versions}; seeds 0 to 3. {n} small networks were really trained, with 8 to 54 reports;
+{labelled} of them have a label that is confirmed by what the diagnosis never sees (other trainings of the same family,
+losses on test rows), the others lie between two labels and are left out. {learnt} trainings of {dev} families are
+learnt from; everything below is measured on the {held} of the {out} families held out, network and data together:
+{names}. They are trained in *plain* circumstances (360 steps, 24 reports), *brief* (120 steps with warm-up and cosine,
+10 reports), *small* (three tenths of the rows, 240 steps, 8 reports) and with a *staircase* of rates (up to 1,080
+steps, 54 reports).
 """
 
 
-def said_of(row: Row, share: float = 1.0, pattern: str = "all") -> list[Diagnosis]:
-    """Return the diagnoses of a training up to a share of its steps."""
-    return diagnosed(curves_of(row, PATTERNS[pattern], share), params_of(run_of(row)))
+def said_of(row: Row, share: float = 1.0, pattern: str = "all", params: bool = True) -> list[Diagnosis]:
+    """Return the diagnoses of a training up to a share of its steps, with its hyperparameters or without."""
+    return diagnosed(curves_of(row, PATTERNS[pattern], share), params_of(run_of(row)) if params else {})
 
 
 def confusion(held: Labelled) -> tuple[str, dict[str, Any]]:
@@ -64,13 +71,15 @@ def confusion(held: Labelled) -> tuple[str, dict[str, Any]]:
     right = sum(table[label, label] for label in labels)
     healthy = sum(n for (t, _), n in table.items() if t == "healthy")
     false = healthy - sum(table["healthy", code] for code in SILENT)
-    numbers = {"n": len(held), "right": right, "healthy": healthy, "false_alarms": false,
+    unsure = sum(n for (_, code), n in table.items() if code == "uncertain")
+    numbers = {"n": len(held), "right": right, "healthy": healthy, "false_alarms": false, "uncertain": unsure,
                "right_or_second": sum(truth in [d.code for d in said_of(row)] for row, truth in held)}  # fmt: skip
     text = "\n\n".join(
         [
             f"**{_share(right, len(held))} right** ({right} of {len(held)}; target 90 %). "
             f"**{_share(false, healthy)} false alarms** on healthy trainings ({false} of {healthy}; target 2 %). "
-            f"In {_share(numbers['right_or_second'], len(held))} the true label is named, first or second.",
+            f"In {_share(numbers['right_or_second'], len(held))} the true label is named, first or second; "
+            f"{_share(unsure, len(held))} are uncertain.",
             "## True (rows) and named (columns)",
             markdown(["true", *named], rows),
             "## Per label",
@@ -81,28 +90,56 @@ def confusion(held: Labelled) -> tuple[str, dict[str, Any]]:
 
 
 def by_family(held: Labelled) -> str:
-    """Return how often each family is right."""
-    found: dict[str, list[bool]] = collections.defaultdict(list)
+    """Return how often each family, and each variant of the circumstances, is right."""
+    found: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
     for row, truth in held:
-        found[run_of(row).family].append(said_of(row)[0].code == truth)
-    return markdown(["family", "labelled", "right"], [[n, len(v), _share(sum(v), len(v))] for n, v in found.items()])
+        pair = said_of(row)[0].code, truth
+        found[run_of(row).family].append(pair)
+        found[CIRCUMSTANCES[run_of(row).variant]].append(pair)
+    order = [*(name for name in found if name not in CIRCUMSTANCES.values()), *CIRCUMSTANCES.values()]
+    return markdown(
+        ["family or circumstances", "labelled", "right", "healthy", "false alarms"],
+        [[name, len(pairs), _share(sum(c == t for c, t in pairs), len(pairs)), *_alarms(pairs)]
+         for name in order if (pairs := found[name])],
+    )  # fmt: skip
+
+
+def _alarms(pairs: Sequence[tuple[str, str]]) -> tuple[int, str]:
+    """Return how many are healthy, and the share of them that is called ill; of pairs of said and true."""
+    well = [code for code, truth in pairs if truth == "healthy"]
+    return len(well), _share(sum(code not in SILENT for code in well), len(well))
+
+
+def dead(held: Labelled) -> str:
+    """Return what is said of trainings that ended no better than guessing."""
+    rows = []
+    guessing = [row for row, truth in held if truth != "healthy" and finite(row) and not learnt_in_the_end(row)]
+    for pattern, params in (("all", True), ("all", False), ("losses", True), ("losses", False)):
+        codes = [said_of(row, 1.0, pattern, params)[0].code for row in guessing]
+        counts = [sum(code == one for code in codes) for one in ("healthy", "uncertain")]
+        rows.append([", ".join(PATTERNS[pattern]) + ("; hyperparameters" if params else ""), len(codes),
+                     len(codes) - sum(counts), *reversed(counts)])  # fmt: skip
+    return DEAD + "\n\n" + markdown(["what is known", "trainings", "a fault is named", "uncertain", "healthy"], rows)
 
 
 def by_curves(held: Labelled) -> str:
-    """Return how much each set of curves tells."""
+    """Return how much each set of curves tells, with hyperparameters and without."""
     rows = []
-    for pattern, roles in PATTERNS.items():
+    for (pattern, roles), params in itertools.product(PATTERNS.items(), (True, False)):
         able = [(row, truth) for row, truth in held if any(not np.isnan(row[role]).all() for role in roles)]
-        codes = [(said_of(row, 1.0, pattern)[0].code, truth) for row, truth in able]
-        well = [code for code, truth in codes if truth == "healthy"]
-        false = sum(code not in SILENT for code in well)
+        codes = [(said_of(row, 1.0, pattern, params)[0].code, truth) for row, truth in able]
         hit = sum(code == truth for code, truth in codes)
-        rows.append([", ".join(roles), len(able), _share(hit, len(able)), _share(false, len(well))])
+        known = ", ".join(roles) + ("; hyperparameters" if params else "")
+        rows.append([known, len(able), _share(hit, len(able)), _alarms(codes)[1]])
     return markdown(["what is reported", "trainings", "right", "false alarms"], rows)
 
 
 def early(held: Labelled) -> str:
-    """Return how often the diagnosis is right after a share of the steps, and how often healthy ones are called ill."""
+    """Return how often the diagnosis is right after a share of the steps, and how often healthy ones are called ill.
+
+    Of trainings with as many reports as most of them have, so that a quarter of them can be judged at all.
+    """
+    held = [(row, truth) for row, truth in held if run_of(row).reports >= MANY]
     ill = [(row, truth) for row, truth in held if truth != "healthy"]
     well = [(row, truth) for row, truth in held if truth == "healthy"]
     rows = []
@@ -136,8 +173,9 @@ def calibration(held: Labelled) -> str:
 
 
 def advice(held: Labelled, known: dict[str, dict[str, Any]]) -> tuple[str, list[Outcome]]:
-    """Return what the advice came to, by label and action; given for every training that is called ill."""
-    found = [one for row, _ in held if (said := said_of(row)[0]).label.ill for one in outcomes(row, said, known)]
+    """Return what the advice came to, by label and action; given for every plain training that is called ill."""
+    plain = [row for row, _ in held if not run_of(row).variant]
+    found = [one for row in plain if (said := said_of(row)[0]).label.ill for one in outcomes(row, said, known)]
     groups: dict[tuple[str, str], list[Outcome]] = collections.defaultdict(list)
     for one in found:
         groups[one.label, one.action].append(one)
@@ -168,7 +206,6 @@ def main() -> None:
             [f"Python {platform.python_version()}", *(f"{m} {importlib.metadata.version(m)}" for m in modules)]
         ),
         n=sum(run_of(row).purpose != "advice" for row in known.values()),
-        reports=24,
         labelled=len(labelled),
         learnt=len(labelled) - len(held),
         dev=len(FAMILIES) - len(names),
@@ -177,7 +214,8 @@ def main() -> None:
         names=", ".join(names),
     )
     text, numbers = confusion(held)
-    parts = [head, text, "## By family", by_family(held), "## By what is reported", by_curves(held),
+    parts = [head, text, "## By family and circumstances", by_family(held),
+             "## Is a dead training called healthy?", dead(held), "## By what is reported", by_curves(held),
              "## How early", early(held), "## Is the confidence what it says?", calibration(held)]  # fmt: skip
     if not given.quick:
         table, found = advice(held, known)
@@ -194,12 +232,14 @@ def main() -> None:
     print(page)
 
 
-ADVICE = """Every held-out training that is called ill, rightly or not, gets what its diagnosis advises, and is
-trained again from scratch with the same seed. "Helped" means that it ends with at most 98 % of the test loss: {share}
-of {n} (target 80 % of each). Advice to
-*check* something is judged with the fault put right; stopping early by the test loss at that step; more validation
-rows by how far the
-validation loss jumps where the test loss does not."""
+DEAD = """Of the held-out trainings with a fault, those that ended no better than the loss of always giving the shares
+of the classes (or the mean): nothing was learnt, for whatever reason."""
+
+ADVICE = """Every held-out training in plain circumstances that is called ill, rightly or not, gets what its
+diagnosis advises, and is trained again from scratch with the same seed. "Helped" means that it ends with at most 98 %
+of the test loss: {share} of {n} (target 80 % of each). Advice to *check* something is judged with the fault put right;
+stopping early by the test loss at that step; more validation rows by how far the validation loss jumps where the test
+loss does not."""
 
 
 if __name__ == "__main__":

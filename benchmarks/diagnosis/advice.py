@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.diagnosis.copies import params_of
 from benchmarks.diagnosis.labels import Row, late
 from benchmarks.diagnosis.plan import ending
 from benchmarks.diagnosis.record import made, run_of
@@ -41,20 +42,15 @@ class Outcome:
         return bool(self.after <= BETTER * self.before) if np.isfinite(self.before) else bool(np.isfinite(self.after))
 
 
-def params_of(run: Run) -> dict[str, Any]:
-    """Return the hyperparameters under the names that users give them."""
-    return {
-        "lr": run.learning_rate,
-        "weight_decay": run.weight_decay,
-        "dropout": run.dropout,
-        "hidden_units": 64.0 * run.width,
-        "max_grad_norm": run.clip or NO_CLIPPING,
-    }
+def all_params_of(run: Run) -> dict[str, Any]:
+    """Return the hyperparameters that an action may change, under the names that users give them."""
+    more = {"hidden_units": 64.0 * run.width, "max_grad_norm": run.clip or NO_CLIPPING}
+    return params_of(run) | more
 
 
 def changed(run: Run, actions: Sequence[Action]) -> Run:
     """Return the training with the actions applied to its values."""
-    params = params_of(run)
+    params = all_params_of(run)
     for action in actions:
         params = action.apply(params)
     clip = 0.0 if params["max_grad_norm"] == NO_CLIPPING else params["max_grad_norm"]
@@ -103,4 +99,4 @@ def _compared(code: str, row: Row, again: Row) -> tuple[float, float]:
 def _jitter(row: Row) -> float:
     """Return how much the validation loss moves from report to report where the test loss does not."""
     moved = np.diff(np.array(row["val_loss"])) - np.diff(np.array(row["test_loss"]))
-    return float(np.sqrt(np.mean(moved[4:] ** 2)))
+    return float(np.sqrt(np.mean(moved[run_of(row).reports // 6 :] ** 2)))

@@ -210,6 +210,8 @@ FAMILIES = {
         Family("mlp/optdigits", mlp, _table("optdigits", (2000, 800, 1200))),
         Family("regression/phoneme", mlp, _column("phoneme", 0)),
         Family("regression/optdigits", mlp, _column("optdigits", 20)),
+        Family("mlp/cifar", mlp, _pictures("cifar10_6k.npz", 2, (3600, 400, 600))),
+        Family("cnn/digits", convolutional(False), _pictures("digits8x8.npz", 1, (1000, 350, 440))),
         Family("mlp/letter", mlp, _table("letter", (6000, 800, 1200)), held_out=True),
         Family("mlp/phoneme", mlp, _table("phoneme", (3000, 800, 1200)), held_out=True),
         Family("cnn_bn/mnist", convolutional(True), _pictures("mnist5k.npz", 2, (2600, 600, 800)), held_out=True),

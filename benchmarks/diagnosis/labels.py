@@ -16,6 +16,9 @@ from benchmarks.diagnosis.record import run_of
 
 MUCH = 0.75  # another training is much better when it ends with at most this share of the loss
 NEAR = 1.06  # as good as the best
+LUCK = 0.02  # so much of the loss of what knows nothing is no difference, however small the best loss is
+COST = 0.08  # a fault costs at least so much of it: less is seen in no curve and worth nobody's while
+FAR = 2.0  # so many times the loss where a training begins is far above it
 HELP = ("twin", "advice")  # trainings that others are compared with
 Row = Mapping[str, Any]
 
@@ -37,57 +40,59 @@ class Setup:
 
 
 def labelled(rows: Sequence[Row]) -> list[tuple[Row, str | None]]:
-    """Return the rows of one set-up (family and optimizer) with their labels, None where none is confirmed."""
+    """Return the rows of one set-up (family, optimizer and variant) with their labels, None where none is confirmed."""
     by: dict[str, list[Row]] = {}
     for row in rows:
         by.setdefault(run_of(row).purpose, []).append(row)
     twins = by.get("twin", [])
+    plain = run_of(by["grid"][0])
     setup = Setup(
         by["grid"],
-        [row for row in by["healthy"] if not run_of(row).cosine],
+        [row for row in by["healthy"] if run_of(row).cosine == plain.cosine],
         [row for row in twins if run_of(row).width < 1.0],
-        [row for row in twins if run_of(row).width > 1.0 and run_of(row).rows == 1.0],
-        [row for row in twins if run_of(row).rows < 1.0],
+        [row for row in twins if run_of(row).width > 1.0 and run_of(row).rows == plain.rows],
+        [row for row in twins if run_of(row).rows < plain.rows],
     )
     found = [(row, _label(row, setup)) for row in rows if run_of(row).purpose not in HELP]
     return [(row, label.replace("_", "-") if label is not None else None) for row, label in found]
 
 
 def _label(row: Row, setup: Setup) -> str | None:
-    run, end, best = run_of(row), ending(row), setup.best
-    if exploded(row) and best < row["chance"]:
-        return "diverging"
+    run, best = run_of(row), setup.best
+    if exploded(row):
+        return "diverging" if best < row["chance"] else None
     if run.purpose in ("grid", "healthy"):
         return _of_a_rate(row, setup)
     if run.purpose == "data_problem":
         return _of_data(row, best)
     if nothing_learnt(row):
-        return "nothing_learnt" if best <= MUCH * end and run.purpose != "plateau" else None
+        return "nothing_learnt" if best <= much(row) and run.purpose != "plateau" else None
     return run.purpose if _CONFIRMED[run.purpose](row, setup) else None
 
 
 def _of_a_rate(row: Row, setup: Setup) -> str | None:
     """Return the label of a training whose learning rate is all that may be wrong."""
     end, rate, grid = ending(row), run_of(row).learning_rate, setup.grid
+    bound = much(row)
+    lower = min([ending(other) for other in grid if run_of(other).learning_rate < 0.9 * rate], default=np.inf)
     if earlier_was_better(row):
-        return "overfitting"
-    if end <= NEAR * setup.best:
+        return "overfitting" if lower > bound else None  # a lower rate would have helped as well
+    luck = LUCK * row["chance"]
+    if end <= max(NEAR * setup.best, setup.best + luck):
         wider = min(map(ending, setup.wide), default=np.inf)
-        return "healthy" if end <= NEAR * least(row) and wider > 0.9 * end else None
+        stays = end <= max(NEAR * least(row), least(row) + luck)
+        return "healthy" if stays and wider > min(0.9 * end, end - luck) else None
     if run_of(row).purpose != "grid":
         return None
-    margin = 0.03 * row["chance"]  # less than that is a matter of luck
-    much = min(MUCH * end, end - margin)
-    lower = min([ending(other) for other in grid if run_of(other).learning_rate < 0.9 * rate], default=np.inf)
     higher = [other for other in grid if 1.1 < run_of(other).learning_rate / rate < 11.0]
     above = min([ending(other) for other in higher], default=np.inf)
-    if nothing_learnt(row) and above < 0.97 * end:  # so low that ten times as much is still too low
-        above = min(ending(other) for other in grid if run_of(other).learning_rate > rate)
-    if above <= much and lower > much:
+    if nothing_learnt(row) and lower > bound:  # so low that ten times as much may still be too low
+        above = min([ending(other) for other in grid if run_of(other).learning_rate > rate], default=np.inf)
+    if above <= bound and lower > bound:
         return "rate_too_low"
-    if lower <= much and above > much:
+    if lower <= bound and above > bound:
         return "rate_too_high"
-    return "nothing_learnt" if nothing_learnt(row) and setup.best <= MUCH * end else None
+    return None
 
 
 def _of_data(row: Row, best: float) -> str | None:
@@ -95,13 +100,18 @@ def _of_data(row: Row, best: float) -> str | None:
     run, end = run_of(row), ending(row)
     if run.mislabelled:
         return run.purpose if late(row, "val_loss") >= max(row["chance"], 1.2 * end) else None
-    if run.noise >= 1.0 and fitted(row) >= 0.95 * row["chance"]:
+    if run.noise > 0.0 and fitted(row) >= 0.9 * row["chance"]:
         return "nothing_learnt" if fitted(row) >= 0.97 * row["chance"] and least(row) >= 0.93 * row["chance"] else None
-    return run.purpose if best <= MUCH * end else None
+    return run.purpose if best <= much(row) else None
 
 
 def _overfits(row: Row, setup: Setup) -> bool:
-    """Whether an earlier state, or the same with more dropout, does much better, while training errs far less."""
+    """Whether an earlier state, or the same with more dropout, does much better, while training errs far less.
+
+    What never did better than knowing nothing has learnt nothing that could be lost.
+    """
+    if least(row) > 0.9 * row["chance"]:
+        return False
     twin = [ending(other) for other in setup.regular if run_of(other).seed == run_of(row).seed]
     regular = min(twin, default=np.inf) <= 0.87 * ending(row) and fitted(row) <= 0.3 * ending(row)
     return earlier_was_better(row) or regular
@@ -111,7 +121,7 @@ def _underfits(row: Row, setup: Setup) -> bool:
     """Whether the usual network fits much better in training and test, and a higher rate would not do it."""
     end = ending(row)
     more = min(map(ending, setup.faint), default=np.inf) if run_of(row).width < 1.0 else np.inf
-    return setup.best <= MUCH * end and fitted(setup.usual[0]) <= MUCH * fitted(row) and more > 0.85 * end
+    return setup.best <= much(row) and fitted(setup.usual[0]) <= MUCH * fitted(row) and more > 0.85 * end
 
 
 def _unstable(row: Row, setup: Setup) -> bool:
@@ -124,24 +134,40 @@ def _unstable(row: Row, setup: Setup) -> bool:
 def _noisy(row: Row, setup: Setup) -> bool:
     """Whether the validation loss is three times as restless as the test loss, in a training that is well."""
     val, test = np.diff(np.array(row["val_loss"])), np.diff(np.array(row["test_loss"]))
-    return bool(val[4:].std() >= 3.0 * test[4:].std()) and ending(row) <= 1.15 * setup.best
+    start = run_of(row).reports // 6
+    return bool(val[start:].std() >= 3.0 * test[start:].std()) and ending(row) <= 1.15 * setup.best
 
 
 _CONFIRMED: Mapping[str, Callable[[Row, Setup], bool]] = {
     "overfitting": _overfits,
     "underfitting": _underfits,
-    "plateau": lambda row, setup: setup.best <= MUCH * ending(row),
+    "plateau": lambda row, setup: setup.best <= much(row),
     "unstable": _unstable,
     "noisy_evaluation": _noisy,
     "nothing_learnt": lambda row, setup: False,  # it has learnt something
 }
 
 
+def much(row: Row) -> float:
+    """Return the loss that another training has to end with, at most, to be much better."""
+    return float(min(MUCH * ending(row), ending(row) - COST * row["chance"]))
+
+
+def finite(row: Row) -> bool:
+    """Whether the losses of training and test are finite."""
+    return bool(np.isfinite(np.array([*row["train_loss"], *row["test_loss"]])).all())
+
+
 def exploded(row: Row) -> bool:
-    """Whether losses are no longer finite, or the training itself ends far above what knows nothing has."""
-    if not np.isfinite(np.array([*row["train_loss"], *row["test_loss"]])).all():
+    """Whether losses are no longer finite, or those of training and test end far above where the training began.
+
+    It begins at the loss of what knows nothing, or higher, where the first report is already of a rise. A loss that has
+    been thrown up at once and falls from there on is not diverging any more.
+    """
+    if not finite(row):
         return True
-    return bool(ending(row) > 1.5 * row["chance"] and fitted(row) > 1.2 * row["chance"] and not run_of(row).noise)
+    bound = FAR * max(row["chance"], row["train_loss"][0])
+    return bool(min(ending(row), fitted(row)) > bound and not run_of(row).noise)
 
 
 def nothing_learnt(row: Row) -> bool:
@@ -149,16 +175,23 @@ def nothing_learnt(row: Row) -> bool:
     return bool(least(row) >= 0.97 * row["chance"] and fitted(row) >= 0.97 * row["chance"])
 
 
+def learnt_in_the_end(row: Row) -> bool:
+    """Whether the test loss ended below that of what knows only the shares of the classes."""
+    return bool(ending(row) < 0.97 * row["chance"])
+
+
 def earlier_was_better(row: Row) -> bool:
     """Whether an earlier state does much better on the test rows, while the training loss went on falling."""
-    means = np.convolve(np.array(row["test_loss"]), np.ones(5) / 5, mode="valid")
+    width = max(2, round(run_of(row).reports / 5))
+    means = np.convolve(np.array(row["test_loss"]), np.ones(width) / width, mode="valid")
     place = int(np.argmin(means))
-    return bool(means[place] <= 0.8 * means[-1] and fitted(row) < 0.9 * np.mean(row["train_loss"][place : place + 5]))
+    better = means[place] <= min(0.8 * means[-1], means[-1] - COST * row["chance"])
+    return bool(better and fitted(row) < 0.9 * np.mean(row["train_loss"][place : place + width]))
 
 
 def restlessness(row: Row) -> float:
     """Return how much the test loss moves up and down from report to report: the standard deviation of differences."""
-    return float(np.diff(np.log(np.array(row["test_loss"][4:]))).std())
+    return float(np.diff(np.log(np.array(row["test_loss"][run_of(row).reports // 6 :]))).std())
 
 
 def least(row: Row) -> float:

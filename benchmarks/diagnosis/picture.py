@@ -51,7 +51,7 @@ def panel(label: str, row: Row, k: int) -> str:
     first = max(curve[0] for curve in curves if np.isfinite(curve[0]))
     low, high = float(known.min()), float(min(known.max(), 4.0 * first))
     spread = (high - low) or 1.0
-    places = np.linspace(0.02, 0.98, 24)
+    places = np.linspace(0.02, 0.98, run_of(row).reports)
 
     def drawn(curve: np.ndarray, kind: str) -> str:
         inside = np.clip((curve - low) / spread, 0.0, 1.0) * 0.92 + 0.04

@@ -1,4 +1,4 @@
-"""Train the labelled set: ``python -m benchmarks.diagnosis.record``, about half an hour on one core.
+"""Train the labelled set: ``python -m benchmarks.diagnosis.record``, about forty minutes on one core.
 
 The data come from the folder ``TUNEWELL_TABLES``; PyTorch is needed. Every training is put aside in ``build/`` as
 soon as it is done and not made again; at the end all of them are one file, :data:`RECORDED`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import math
 import time
@@ -18,7 +19,7 @@ from typing import Any
 
 from benchmarks._common import SCRATCH
 from benchmarks.diagnosis.families import chance, loaded
-from benchmarks.diagnosis.plan import best_rate, faults, grid, setups
+from benchmarks.diagnosis.plan import VARIANTS, planned, setups
 from benchmarks.diagnosis.training import CURVES, HIDDEN, Run, train
 
 RECORDED = Path(__file__).resolve().parent / "recorded" / "runs.jsonl.gz"
@@ -97,15 +98,12 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     known, start = recorded(), time.perf_counter()
-    for k, (family, optimizer) in enumerate(setups()):
+    for variant, (family, optimizer) in itertools.product(VARIANTS, setups()):
         if given.setups and family not in given.setups:
             continue
-        rows = [made(run, known) for run in grid(family, optimizer)]
-        rate = best_rate(rows)
-        for run in faults(family, optimizer, rate):
+        for run in planned(family, optimizer, variant, lambda run: made(run, known)):
             made(run, known)
-        print(f"{k + 1}/{len(setups())} {family} {optimizer}: best rate {rate:.3g}, "
-              f"{time.perf_counter() - start:.0f} s", flush=True)  # fmt: skip
+        print(f"{variant or 'plain'} {family} {optimizer}: {time.perf_counter() - start:.0f} s", flush=True)
     print(f"{len(known)} trainings, {assemble(known.values()) / 1e3:.0f} kB")
 
 

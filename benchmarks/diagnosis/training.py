@@ -1,9 +1,9 @@
 """One training, into a fault or not: what it is made of, and the curves it leaves.
 
-A training is :data:`STEPS` steps of the optimizer with a report after each of :data:`REPORTS` equal stretches. What
-is reported is what a user would report: the mean loss and accuracy of the stretch's batches, loss and accuracy on the
-validation rows, the norm of the gradient, the mean size of an update relative to the weights, and the share of hidden
-units that answer zero to everything. The loss on the *test* rows is kept beside it, for the labels alone.
+A training is a number of steps of the optimizer with a report after each of equally long stretches. What is reported
+is what a user would report: the mean loss and accuracy of the stretch's batches, loss and accuracy on the validation
+rows, the norm of the gradient, the mean size of an update relative to the weights, and the share of hidden units that
+answer zero to everything. The loss on the *test* rows is kept beside it, for the labels alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks.diagnosis.families import FAMILIES, Part, Shape, loaded, losses
 
-STEPS, REPORTS = 360, 24
+STAIRS = (0.6, 0.85)
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "grad_norm", "update_ratio", "dead_units")
 HIDDEN = ("test_loss",)  # never shown to a diagnosis
 
@@ -33,7 +33,8 @@ class Run:
     has none of its weights, or its inputs are all the same. ``kicks`` are bad batches (SGD: their loss counts twelve
     times, with random labels) or, under Adam, steps at forty times the rate. ``eval_rows`` is how many random rows a
     validation looks at, 0 for all. From the share ``drop_at`` of the steps on the rate is a five-hundredth;
-    ``cosine`` lets it fall to 0.
+    ``cosine`` lets it fall to 0 after a warm-up of 24 steps, ``staircase`` to a tenth after six tenths of the steps and
+    a hundredth near the end. ``variant`` names the circumstances that trainings have in common which are compared.
     """
 
     family: str
@@ -55,6 +56,10 @@ class Run:
     cosine: bool = False
     stop_at: float = 1.0
     purpose: str = "grid"
+    variant: str = ""
+    steps: int = 360
+    reports: int = 24
+    staircase: bool = False
 
     @property
     def key(self) -> str:
@@ -66,7 +71,7 @@ class Run:
 
 
 def train(run: Run) -> dict[str, Any]:
-    """Train once; return the curves, lists of at most :data:`REPORTS` numbers, shorter where the training diverged."""
+    """Train once; return the curves, lists of at most ``run.reports`` numbers, shorter where the training diverged."""
     (training, validation, test), shape = loaded(run.family)
     with torch.random.fork_rng():
         torch.manual_seed(run.seed)
@@ -76,8 +81,8 @@ def train(run: Run) -> dict[str, Any]:
         steps = _optimizer(run, net)
         curves: dict[str, list[float]] = {name: [] for name in (*CURVES, *HIDDEN)}
         batches = _batches(training, run.batch_size)
-        each = STEPS // REPORTS
-        for report in range(round(REPORTS * run.stop_at)):
+        each = run.steps // run.reports
+        for report in range(round(run.reports * run.stop_at)):
             found = _stretch(run, net, steps, batches, shape, range(report * each, (report + 1) * each))
             with _watching(net) as dead:
                 loss, right = judge(net, _looked_at(run, validation), shape)
@@ -132,8 +137,10 @@ def _batches(part: Part, size: int) -> Iterator[Part]:
 def _rate(run: Run, step: int) -> float:
     rate = run.learning_rate
     if run.cosine:
-        rate *= min(1.0, (step + 1) / 24) * 0.5 * (1.0 + math.cos(math.pi * step / STEPS))
-    if run.drop_at > 0.0 and step >= run.drop_at * STEPS:
+        rate *= min(1.0, (step + 1) / 24) * 0.5 * (1.0 + math.cos(math.pi * step / run.steps))
+    if run.staircase:
+        rate *= 0.1 ** sum(step >= share * run.steps for share in STAIRS)
+    if run.drop_at > 0.0 and step >= run.drop_at * run.steps:
         rate *= 0.002
     if run.kicks and run.optimizer != "sgd" and step % 47 == 46:
         rate *= 40.0

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 import tunewell as tw
 from tunewell.analysis.diagnosis import Action, Label, diagnose_study
 from tunewell.analysis.diagnosis.actions import Action as Same
+from tunewell.analysis.diagnosis.configuration import configured
 from tunewell.analysis.diagnosis.curves import Curves, role_of, roles_among
-from tunewell.analysis.diagnosis.features import measured
-from tunewell.analysis.diagnosis.judge import PATTERNS, STAGES, models, stage_of
-from tunewell.analysis.diagnosis.labels import MEANINGS
+from tunewell.analysis.diagnosis.features import NAMES, measured
+from tunewell.analysis.diagnosis.judge import PATTERNS, STAGES, judge, stage_of
+from tunewell.analysis.diagnosis.labels import MEANINGS, advised
 from tunewell.analysis.diagnosis.overview import proposed
-from tunewell.analysis.diagnosis.thinning import thinned
+from tunewell.analysis.diagnosis.shapes import change, middle, residuals, running, trend, unrest
+from tunewell.analysis.diagnosis.thinning import fewer, thinned
 from tunewell.events import Goal
 from tunewell.parameters import Choice, Float, Int
 
@@ -75,6 +77,19 @@ def test_no_number_and_an_explosion_are_divergence() -> None:
     assert exploded.fix == "divide the learning rate by 10"
 
 
+def test_a_loss_that_never_moves_has_learnt_nothing() -> None:
+    for known in ({"train_loss": [0.7] * 9}, {"train_loss": [0.7] * 9, "val_loss": [0.7] * 9}):
+        assert tw.diagnose(**known)[0].label == "nothing-learnt"
+
+
+def test_a_negative_loss_is_not_taken_for_one_that_is_almost_zero() -> None:
+    losses = -8.0 + 7.0 * np.exp(-STEPS / 6)
+    found = measured(Curves.of(train_loss=losses, val_loss=losses))
+    assert math.isnan(found["level_log"])
+    assert math.isfinite(found["slowness"])
+    assert tw.diagnose(losses, losses)[0].label != "overfitting"
+
+
 def test_too_few_reports_are_too_early() -> None:
     (found,) = tw.diagnose([2.3, 2.2, 2.1], total=24)
     assert (found.label, found.actions) == (Label.TOO_EARLY, ())
@@ -112,12 +127,83 @@ def test_any_numbers_get_an_answer(values: list[float], as_accuracy: bool) -> No
     assert all(0.0 <= one.confidence <= 1.0 and str(one) for one in found)
 
 
-def test_there_is_a_model_for_every_set_of_curves_and_stage() -> None:
-    assert set(models()) == {(pattern, stage) for pattern in PATTERNS for stage in STAGES}
-    for model in models().values():
-        assert set(model.labels) < set(Label)
-        assert math.isclose(sum(model.probabilities({}).values()), 1.0)
+def test_there_is_a_threshold_for_every_set_of_curves_and_stage() -> None:
+    assert set(judge().thresholds) == {(pattern, stage) for pattern in PATTERNS for stage in STAGES}
+    assert all(0.0 < bar <= 0.5 for bar in judge().thresholds.values())
+    assert set(judge().labels) < set(Label)
+    assert math.isclose(sum(judge().probabilities({}).values()), 1.0)
+    assert set(judge().names) <= {*NAMES, *configured({}), "share"}
     assert set(MEANINGS) == set(Label)
+
+
+def test_curves_are_summed_up_as_their_definitions_say() -> None:
+    assert middle(np.array([3.0, 1.0, 2.0, 10.0])) == 2.5
+    assert running(np.array([1.0, 9.0, 2.0, 3.0]), 3).tolist() == [2.0, 3.0]
+    assert residuals(np.array([1.0, 1.0, 5.0, 1.0, 1.0])).tolist() == [0.0, 0.0, 4.0, 0.0, 0.0]
+    assert unrest(np.array([3.0, 2.0, 1.0])) == 0.0
+    assert unrest(np.array([1.0, 2.0, 1.0])) == 0.5
+    assert math.isnan(unrest(np.ones(5)))
+    assert change(np.array([2.0] * 6 + [2.0, 2.0, 1.0, 1.0]), 2, 1.0) < -5.0
+    assert change(np.ones(9), 0, 1.0) == 0.0
+
+
+def test_a_trend_is_told_from_noise_however_small_it_is() -> None:
+    rng = np.random.default_rng(0)
+    faint = 2.3 - 1e-3 * STEPS
+    assert trend(faint, 2.3) < -5.0
+    assert abs(trend(faint + 0.1 * rng.normal(size=24), 2.3)) < 2.0
+    assert measured(Curves.of(val_loss=faint))["val_unrest"] == 0.0
+
+
+def test_an_accuracy_no_better_than_the_loss_is_guessing() -> None:
+    guess = measured(Curves.of(val_loss=[math.log(10)] * 9, val_accuracy=[0.1] * 9))
+    assert guess["skill"] == pytest.approx(0.0)
+    good = measured(Curves.of(val_loss=[0.5] * 9, val_accuracy=[0.82] * 9))
+    assert good["skill_above"] > 0.2
+    assert measured(Curves.of(val_loss=[0.5] * 9, val_accuracy=[82.0] * 9)) == pytest.approx(good, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("params", "name", "value"),
+    [
+        ({"lr": 0.1, "optimizer": "sgd"}, "rate", 0.0), ({"lr": 10.0, "optimizer": "sgd"}, "rate", 2.0),
+        ({"lr": 1.0, "optimizer": "AdamW"}, "rate", 2.0), ({"opt.lr": 1.0}, "rate", 1.0), ({"lr": 1e-6}, "rate", -2.0),
+        ({"lr": 3e-4}, "rate", 0.0), ({"lr": 0.0}, "rate", math.nan), ({}, "rate", math.nan),
+        ({"lr": True}, "rate", math.nan), ({"dropout": 0.2}, "dropout", 0.0), ({"dropout": 0.9}, "dropout", 0.5),
+        ({"lr": 0.1, "weight_decay": 0.1}, "decay", 1.0), ({"lr": 1e-3, "weight_decay": 0.1}, "decay", 0.0),
+        ({"weight_decay": 0.1}, "decay", math.nan),
+    ],
+)  # fmt: skip
+def test_a_configuration_speaks_only_where_it_is_far_from_what_is_usual(
+    params: dict[str, Any], name: str, value: float
+) -> None:
+    assert configured(params)[name] == pytest.approx(value, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("label", "features", "said"),
+    [
+        (Label.RATE_TOO_HIGH, {"rate": math.nan}, ["divide the learning rate by 10"]),
+        (Label.RATE_TOO_HIGH, {"rate": 2.0}, ["divide the learning rate by 100"]),
+        (Label.DIVERGING, {"rate": 0.5}, ["divide the learning rate by 10"]),
+        (Label.DIVERGING, {"rate": 2.0, "improved": 0.5}, ["divide the learning rate by 10"]),
+        (Label.DIVERGING, {"rate": 2.0, "improved": 0.0}, ["divide the learning rate by 100"]),
+        (Label.RATE_TOO_LOW, {"fallen": 0.001}, ["raise the learning rate 100 times"]),
+        (Label.RATE_TOO_LOW, {"fallen": 0.3}, ["raise the learning rate 10 times"]),
+        (Label.RATE_TOO_LOW, {"fallen": math.nan, "val_fallen": 0.8}, ["raise the learning rate 3 times"]),
+        (Label.NOTHING_LEARNT, {"rate": -2.0}, ["raise the learning rate 100 times", "check that"]),
+        (Label.NOTHING_LEARNT, {"rate": 1.5}, ["divide the learning rate by 100", "check that"]),
+        (Label.NOTHING_LEARNT, {"rate": 0.5}, ["check that"]),
+        (Label.NOTHING_LEARNT, {"rate": 0.0}, ["check that"]),
+    ],
+)
+def test_how_far_the_rate_is_moved_hangs_on_the_evidence(
+    label: Label, features: dict[str, float], said: list[str]
+) -> None:
+    actions = advised(label, features, None)
+    found = [action.words for action in actions]
+    assert len(found) == len(said)
+    assert all(re.match(rf"{words}\b", one) for one, words in zip(found, said, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -202,10 +288,10 @@ def test_a_metric_that_is_reported_now_and_then_is_no_divergence() -> None:
 
 
 @cache
-def trained() -> tuple[Any, Any]:
-    """Return the losses of a healthy perceptron on digits at each of 600 steps: of the batch, and on held-out rows."""
+def trained(rate: float = 0.05, seed: int = 0) -> tuple[Any, Any]:
+    """Return the losses of a perceptron on digits at each of 600 steps: of the batch, and on held-out rows."""
     x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
     x, targets = x[order] / 16.0, np.eye(10)[y[order]]
     weights = [rng.normal(size=shape) * math.sqrt(2.0 / shape[0]) for shape in ((65, 64), (65, 10))]
@@ -219,7 +305,7 @@ def trained() -> tuple[Any, Any]:
         return inputs, hidden, shares / shares.sum(axis=1, keepdims=True)
 
     def loss(rows: Any, shares: Any) -> float:
-        return float(-np.log((shares * targets[rows]).sum(axis=1)).mean())
+        return float(-np.log(np.maximum((shares * targets[rows]).sum(axis=1), 1e-30)).mean())
 
     train, val, held = [], [], np.arange(1300, 1797)
     for step in range(600):
@@ -230,14 +316,14 @@ def trained() -> tuple[Any, Any]:
         back = (wrong @ weights[1][:-1].T) * (hidden[:, :-1] > 0.0)
         for k, gradient in enumerate((inputs.T @ back, hidden.T @ wrong)):
             speeds[k] = 0.9 * speeds[k] + gradient
-            weights[k] = weights[k] - 0.025 * (1.0 + math.cos(math.pi * step / 600)) * speeds[k]
+            weights[k] = weights[k] - 0.5 * rate * (1.0 + math.cos(math.pi * step / 600)) * speeds[k]
         val.append(loss(held, forward(held)[2]))
     return np.array(train), np.array(val)
 
 
-def reported(times: int) -> dict[str, Any]:
+def reported(times: int, rate: float = 0.05, seed: int = 0) -> dict[str, Any]:
     """Return that training with so many reports: the mean loss of the batches since the last, the loss held out."""
-    (train, val), every = trained(), 600 // times
+    (train, val), every = trained(rate, seed), 600 // times
     n = times * every
     return {"train_loss": train[:n].reshape(times, every).mean(axis=1), "val_loss": val[every - 1 : n : every]}
 
@@ -249,6 +335,24 @@ def test_a_training_is_judged_alike_however_often_it_reports(total: int | None) 
         return tw.diagnose(**reported(times), steps=steps, total=total)[0].code
 
     assert [judged(times) for times in (24, 100, 300)] == ["healthy"] * 3
+
+
+@pytest.mark.parametrize("rate", [2.0, 5.0, 20.0])
+@pytest.mark.parametrize("params", [{}, {"optimizer": "sgd"}])
+def test_a_training_that_settles_at_chance_is_never_called_healthy(rate: float, params: dict[str, Any]) -> None:
+    for seed in (0, 1):
+        curves = reported(20, rate, seed)
+        assert min(curves["val_loss"][-5:]) > 0.9 * math.log(10)
+        found = tw.diagnose(**curves, params={"lr": rate, **params} if params else {})[0]
+        assert found.label not in ("healthy", "data-problem")
+        assert not params or found.label in ("rate-too-high", "diverging")
+
+
+@pytest.mark.parametrize("rate", [1e-6, 1e-5])
+def test_a_tiny_rate_gets_the_advice_to_raise_it(rate: float) -> None:
+    found = tw.diagnose(**reported(20, rate), params={"lr": rate, "optimizer": "sgd"})[0]
+    assert found.label in ("rate-too-low", "nothing-learnt")
+    assert found.fix == "raise the learning rate 100 times"
 
 
 def test_a_long_curve_is_thinned_by_means_and_by_last_values_and_keeps_its_place() -> None:
@@ -263,6 +367,16 @@ def test_a_long_curve_is_thinned_by_means_and_by_last_values_and_keeps_its_place
     assert stage_of(fewer) == stage_of(curves) == 0.5
     short = Curves.of(train_loss=values[:32])
     assert thinned(short) is short
+
+
+def test_fewer_reports_are_those_of_longer_stretches() -> None:
+    values = np.arange(7.0)
+    curves = fewer(Curves.of(train_loss=values, val_loss=values), 3)
+    assert curves.train_loss is not None
+    assert curves.val_loss is not None
+    assert curves.train_loss.tolist() == [0.0, 2.0, 5.0]
+    assert curves.val_loss.tolist() == [0.0, 3.0, 6.0]
+    assert curves.steps.tolist() == [1.0, 4.0, 7.0]
 
 
 def test_what_is_missing_in_a_long_curve_stays_missing() -> None:

@@ -43,10 +43,14 @@ OVERFITTED = (
 
 
 def history_of(
-    train: Sequence[float], val: Sequence[float] | None = None, horizon: int | None = 60, params: Any = PARAMS
+    train: Sequence[float],
+    val: Sequence[float] | None = None,
+    horizon: int | None = 60,
+    params: Any = PARAMS,
+    space: tw.Space = SPACE,
 ) -> History:
     events: list[Event] = [
-        StudyCreated(0.0, "digits", SPACE, (Goal("val_loss"),), {}, 0),
+        StudyCreated(0.0, "digits", space, (Goal("val_loss"),), {}, 0),
         RunStarted(0.0, "host/boot/1/2/1", 1, horizon, keep_checkpoints=50),
         TrialStarted(1.0, 0, params, 7, driver="host/boot/1/2/1"),
     ]
@@ -79,7 +83,7 @@ def test_one_that_does_so_early_begins_anew() -> None:
 
 def test_one_that_has_gained_nothing_begins_anew() -> None:
     losses = [2.3 * 3.0**i for i in range(16)]
-    assert advised(history_of(losses, horizon=None)).command == "back 0 lr=0.5"
+    assert advised(history_of(losses, horizon=None)).command == "back 0 lr=0.05"
 
 
 def test_a_trial_that_has_ended_as_diverged_can_still_go_back() -> None:
@@ -93,11 +97,12 @@ def test_a_trial_that_has_ended_as_diverged_can_still_go_back() -> None:
 def test_a_rate_that_is_too_low_is_raised_where_the_trial_stands() -> None:
     advice = advised(history_of(SLOW, params={**PARAMS, "lr": 1e-3}))
     assert advice.diagnosis.label == "rate-too-low"
-    assert advice.command == "set lr=0.01"
+    assert advice.command == "set lr=0.1"
 
 
 def test_a_value_at_the_end_of_its_range_is_told() -> None:
-    advice = advised(history_of(SLOW, params={**PARAMS, "lr": 10.0}))
+    narrow = tw.Space({**SPACE, "lr": tw.Float(1e-4, 1e-2, scale="log")})
+    advice = advised(history_of(SLOW, params={**PARAMS, "lr": 1e-2}, space=narrow))
     assert advice.command == ""
     assert "lr is at the end of its range" in advice.why
 

@@ -12,7 +12,8 @@ from tunewell.analysis.diagnosis.actions import Action
 from tunewell.analysis.diagnosis.curves import Curves, check_metrics
 from tunewell.analysis.diagnosis.explosion import exploded
 from tunewell.analysis.diagnosis.features import measured
-from tunewell.analysis.diagnosis.judge import model_of, told
+from tunewell.analysis.diagnosis.guessing import guessing
+from tunewell.analysis.diagnosis.judge import judge, pattern_of, stage_of, told
 from tunewell.analysis.diagnosis.labels import MEANINGS, Label, advised
 from tunewell.analysis.diagnosis.thinning import share_of, thinned
 from tunewell.analysis.diagnosis.words import best_place, evidence
@@ -23,7 +24,7 @@ from tunewell.records import TrialRecord
 FEWEST = 5
 """Fewer finite reports say nothing."""
 SURE = 0.95
-"""How sure it is that a loss that has exploded will not come back: see :mod:`.explosion`."""
+"""How sure it is that a loss that has exploded will not come back, see :mod:`.explosion`, or will ever move."""
 ALSO = 0.25
 """A label as probable as this is named beside the main one."""
 CANDIDATES, WORTH_NAMING = 3, 0.1
@@ -146,7 +147,7 @@ def diagnose(
 def diagnosed(curves: Curves, params: Mapping[str, Any] | None = None) -> list[Diagnosis]:
     """Return what :func:`diagnose` does, of curves that are there already."""
     params = params or {}
-    features = told(curves, _number_of("dropout", params))
+    features = told(curves, params)
     named = _labels(curves, features)
     if named[0][0] is Label.UNCERTAIN:
         return [_undecided(named, curves)]
@@ -182,21 +183,30 @@ def _labels(curves: Curves, features: Mapping[str, float]) -> list[tuple[Label, 
     """
     if _not_finite(curves):
         return [(Label.DIVERGING, 1.0)]
-    model = model_of(curves)
     if curves.train_loss is not None and exploded("loss", list(curves.train_loss[np.isfinite(curves.train_loss)])):
         return [(Label.DIVERGING, SURE)]
     main = next(iter(curves.known.values()))
-    if model is None or int(np.isfinite(main).sum()) < FEWEST:
+    if not pattern_of(curves) or int(np.isfinite(main).sum()) < FEWEST:
         return [(Label.TOO_EARLY, 1.0)]
-    probable = {Label(name): p for name, p in model.probabilities(features).items()}
+    if curves.train_loss is not None and np.ptp(main[np.isfinite(main)]) == 0.0:  # not even by another batch
+        return [(Label.NOTHING_LEARNT, SURE)]
+    probable = {Label(name): p for name, p in judge().probabilities(features).items()}
+    guesses = guessing(curves) if share_of(curves) >= WHOLE else ""
+    if guesses and curves.val_accuracy is not None:  # of that there is no doubt
+        rest = max(1.0 - probable[Label.HEALTHY], 1e-9)
+        probable = {label: p / rest if label.ill else 0.0 for label, p in probable.items()}
     ill = sorted(((label, p) for label, p in probable.items() if label.ill), key=lambda pair: -pair[1])
     healthy = probable[Label.HEALTHY]
-    if healthy < model.threshold:
-        return [ill[0], *((label, p) for label, p in ill[1:] if p >= ALSO)]
+    faults = [ill[0], *((label, p) for label, p in ill[1:] if p >= ALSO)]
+    if healthy < judge().thresholds[pattern_of(curves), stage_of(curves)]:
+        return faults
     if share_of(curves) < WHOLE:
         return [(Label.TOO_EARLY, healthy)]
-    if healthy >= ill[0][1]:
+    looks_healthy = healthy >= ill[0][1]
+    if looks_healthy and not guesses:
         return [(Label.HEALTHY, healthy)]
+    if guesses and not looks_healthy:
+        return faults
     candidates = sorted(probable.items(), key=lambda pair: -pair[1])[:CANDIDATES]
     return [(Label.UNCERTAIN, ill[0][1]), *((label, p) for label, p in candidates if p >= WORTH_NAMING)]
 
@@ -216,7 +226,7 @@ def _made(
     role = MEANINGS[label].role
     named = next((name for name in params if find(name, ambiguous=True) == role), role or None)
     # Features are those of fewer reports; sentences are about the curves as they were reported.
-    seen = features if thinned(curves) is curves else measured(curves)
+    seen = features if thinned(curves) is curves else {**features, **measured(curves)}
     return Diagnosis(label, confidence, evidence(label, curves, seen), advised(label, features, step), named)
 
 
@@ -225,11 +235,3 @@ def _undecided(named: Sequence[tuple[Label, float]], curves: Curves) -> Diagnosi
     (label, confidence), *candidates = named
     shares = ", ".join(f"{candidate} {100 * p:.0f} %" for candidate, p in candidates)
     return Diagnosis(label, confidence, (f"it may be {shares}", *evidence(label, curves, {})), ())
-
-
-def _number_of(role: str, params: Mapping[str, Any]) -> float | None:
-    """Return the value of a hyperparameter, None where there is none or it is no number."""
-    for name, value in params.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and find(name, ambiguous=True) == role:
-            return float(value)
-    return None

@@ -1,13 +1,18 @@
-"""How probable each label is, by a small model that was learnt on trainings whose faults are known.
+"""How probable each label is, by a small network that was learnt on trainings whose faults are known.
 
-The model is a multinomial logistic regression on standardised features,
+The judge is the mean of a few networks with one hidden layer each (Lakshminarayanan et al. 2017, "Simple and scalable
+predictive uncertainty estimation using deep ensembles"):
 
-    P(label | x) = softmax((W z + b) / T),     z_j = clip((x_j - m_j) / s_j, -4, 4),  z_j = 0 where x_j is unknown,
+    P(label | x) = mean_m softmax((V_m tanh(W_m z + a_m) + b_m) / T),
 
-one for each set of curves that may be known and for each stage of a training (its first quarter, half, or all of it).
-The weights lie in ``judge.json``, written by ``python -m benchmarks.diagnosis.learn`` from the families of
-``benchmarks/diagnosis`` that are not held out; T is chosen so that in the families left out in turn the probabilities
-are what they say (Guo et al. 2017, "On calibration of modern neural networks", equation 9).
+    z_j = clip((x_j - mean_j) / scale_j, -4, 4), and 0 where x_j is unknown,
+
+with the features x of :mod:`.features` and :mod:`.configuration`, the share of its steps that a training has taken,
+and whether each of :data:`TELLING` is known. One judge serves all sets of curves and all stages, because it was learnt
+on copies of trainings that lack curves, reports and hyperparameters. The weights lie in ``judge.json``, written by
+``python -m benchmarks.diagnosis.learn`` from the families of ``benchmarks/diagnosis`` that are not held out; T is
+chosen so that in families left out in turn the probabilities are what they say (Guo et al. 2017, "On calibration of
+modern neural networks", equation 9).
 """
 
 from __future__ import annotations
@@ -17,16 +22,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
+from tunewell.analysis.diagnosis.configuration import configured
 from tunewell.analysis.diagnosis.curves import Curves, Role
 from tunewell.analysis.diagnosis.features import measured
 from tunewell.analysis.diagnosis.thinning import share_of, thinned
 from tunewell.scales import Floats
 
 STAGES = (0.25, 0.5, 1.0)
-"""The shares of a training after which it is judged; another share is judged as the nearest of them."""
+"""The shares of a training for which it is known how improbable health has to be; others count as the nearest."""
 
 PATTERNS: Mapping[str, tuple[Role, ...]] = {
     "all": ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "grad_norm", "update_ratio", "dead_units"),
@@ -35,7 +42,7 @@ PATTERNS: Mapping[str, tuple[Role, ...]] = {
     "validation": ("val_loss", "val_accuracy"),
     "accuracy": ("val_accuracy",),
 }
-"""The sets of curves that there are models for, the richest first; which accuracies are known does not matter."""
+"""The sets of curves that are told apart, the richest first; which accuracies are known does not matter."""
 
 _NEEDED: Mapping[str, tuple[Role, ...]] = {
     "all": ("train_loss", "val_loss", "grad_norm", "update_ratio"),
@@ -44,44 +51,61 @@ _NEEDED: Mapping[str, tuple[Role, ...]] = {
     "validation": ("val_loss",),
     "accuracy": ("val_accuracy",),
 }
+TELLING = ("fallen", "val_fallen", "accuracy_lost", "accuracy_gap", "update_log", "rate")
+"""Features that tell by being known at all what was reported."""
 _CLIP = 4.0
-USUAL_DROPOUT = 0.4
 
 
 @dataclass(frozen=True)
-class Model:
-    """A logistic regression.
+class Member:
+    """One network: ``hidden`` of shape ``(h, d)`` and ``hidden_offsets`` ``(h,)``; ``out`` ``(labels, h)`` and
+    ``out_offsets`` ``(labels,)``.
+    """
+
+    hidden: Floats
+    hidden_offsets: Floats
+    out: Floats
+    out_offsets: Floats
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What was learnt.
 
     Attributes:
-        labels: the labels, one for each row of the weights.
-        names: the features, one for each column.
-        mean, scale: of each feature, shape ``(d,)``.
-        weights: shape ``(labels, d)``.
-        offsets: shape ``(labels,)``.
+        labels: the labels, in the order of the networks' answers.
+        names: the features, in the order of the networks' inputs.
+        mean, scale: of each feature, shape ``(len(names),)``.
+        members: the networks.
         temperature: what scores are divided by.
-        threshold: how improbable health has to be for a fault to be named.
+        thresholds: how improbable health has to be for a fault to be named, by set of curves and stage.
     """
 
     labels: tuple[str, ...]
     names: tuple[str, ...]
     mean: Floats
     scale: Floats
-    weights: Floats
-    offsets: Floats
+    members: tuple[Member, ...]
     temperature: float
-    threshold: float
-
-    def standard(self, features: Mapping[str, float]) -> Floats:
-        """Return z, shape ``(d,)``."""
-        x = np.array([features.get(name, np.nan) for name in self.names])
-        z = np.clip((x - self.mean) / self.scale, -_CLIP, _CLIP)
-        return np.where(np.isfinite(z), z, 0.0)
+    thresholds: Mapping[tuple[str, float], float]
 
     def probabilities(self, features: Mapping[str, float]) -> dict[str, float]:
         """Return the probability of each label."""
-        scores = (self.weights @ self.standard(features) + self.offsets) / self.temperature
-        found = np.exp(scores - scores.max())
-        return {label: float(p) for label, p in zip(self.labels, found / found.sum(), strict=True)}
+        x = np.array([features.get(name, np.nan) for name in self.names])
+        z = inputs(x, self.names, self.mean, self.scale)
+        found = np.zeros(len(self.labels))
+        for one in self.members:
+            scores = one.out @ np.tanh(one.hidden @ z + one.hidden_offsets) + one.out_offsets
+            shares = np.exp((scores - scores.max()) / self.temperature)
+            found += shares / shares.sum()
+        return {label: float(p) for label, p in zip(self.labels, found / len(self.members), strict=True)}
+
+
+def inputs(x: Floats, names: tuple[str, ...], mean: Floats, scale: Floats) -> Floats:
+    """Return what the networks see of features, shape ``(..., len(names) + len(TELLING))``; NaN is unknown."""
+    known = np.isfinite(x)
+    z = np.where(known, np.clip((np.where(known, x, 0.0) - mean) / scale, -_CLIP, _CLIP), 0.0)
+    return np.concatenate([z, known[..., [names.index(name) for name in TELLING]]], axis=-1)
 
 
 def pattern_of(curves: Curves) -> str:
@@ -96,36 +120,31 @@ def stage_of(curves: Curves) -> float:
     return min(STAGES, key=lambda stage: abs(stage - share))
 
 
-def model_of(curves: Curves) -> Model | None:
-    """Return the model for what is known of a training; None where nothing is."""
-    name = pattern_of(curves)
-    return models()[name, stage_of(curves)] if name else None
-
-
-def told(curves: Curves, dropout: float | None = None) -> dict[str, float]:
-    """Return the features of a training at the judge's number of reports, see :mod:`.thinning`.
-
-    With them goes the share of units dropped beyond a usual one, where that is known.
-    """
-    return measured(thinned(curves)) | {
-        "dropout": float("nan") if dropout is None else max(0.0, dropout - USUAL_DROPOUT)
-    }
+def told(curves: Curves, params: Mapping[str, Any]) -> dict[str, float]:
+    """Return the features of a training at the judge's number of reports, see :mod:`.thinning`, and of its values."""
+    return measured(thinned(curves)) | configured(params) | {"share": share_of(curves)}
 
 
 @cache
-def models() -> Mapping[tuple[str, float], Model]:
-    """Return all models, by set of curves and stage."""
-    stored = json.loads((files("tunewell.analysis.diagnosis") / "judge.json").read_text(encoding="utf-8"))
-    return {(one["curves"], one["stage"]): read(one, stored["labels"]) for one in stored["models"]}
+def judge() -> Judge:
+    """Return the judge that is shipped."""
+    return read(json.loads((files("tunewell.analysis.diagnosis") / "judge.json").read_text(encoding="utf-8")))
 
 
-def read(one: Mapping[str, object], labels: list[str]) -> Model:
-    """Return a model from plain data."""
-    columns = {name: np.array(one[name], dtype=float) for name in ("mean", "scale", "weights", "offsets")}
-    return Model(
-        labels=tuple(labels),
-        names=tuple(one["names"]),  # type: ignore[arg-type]
-        temperature=float(one["temperature"]),  # type: ignore[arg-type]
-        threshold=float(one["threshold"]),  # type: ignore[arg-type]
-        **columns,
+def read(stored: Mapping[str, Any]) -> Judge:
+    """Return a judge from plain data."""
+    return Judge(
+        labels=tuple(stored["labels"]),
+        names=tuple(stored["names"]),
+        mean=np.array(stored["mean"], dtype=float),
+        scale=np.array(stored["scale"], dtype=float),
+        members=tuple(
+            Member(**{name: np.array(values, dtype=float) for name, values in one.items()}) for one in stored["members"]
+        ),
+        temperature=float(stored["temperature"]),
+        thresholds={
+            (pattern, float(stage)): float(value)
+            for pattern, stages in stored["thresholds"].items()
+            for stage, value in stages.items()
+        },
     )

@@ -85,7 +85,7 @@ class StudyDiagnosis:
 def diagnose_study(
     history: History, metrics: Mapping[str, str] | None = None, newest: int | None = None
 ) -> StudyDiagnosis:
-    """Return the diagnoses of all trials that have curves, and what they say together; 1 to 2 ms a trial.
+    """Return the diagnoses of all trials that have curves, and what they say together; about 1 ms a trial.
 
     ``newest`` leaves it at so many of the newest trials.
 

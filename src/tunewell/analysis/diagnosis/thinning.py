@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,10 +45,20 @@ def thinned(curves: Curves) -> Curves:
     blocks = max(LEAST, round(REPORTS * share))
     if n <= MOST * share or n <= blocks:
         return curves
-    ends = np.round(np.linspace(0, n, blocks + 1)).astype(int)
-    spans = [slice(*pair) for pair in itertools.pairwise(ends.tolist())]
-    fewer = {role: np.array([_one(role, values[span]) for span in spans]) for role, values in curves.known.items()}
-    return replace(curves, steps=curves.steps[ends[1:] - 1], **fewer)  # type: ignore[arg-type]
+    return _cut(curves, np.round(np.linspace(0, n, blocks + 1)).astype(int).tolist())
+
+
+def fewer(curves: Curves, every: int) -> Curves:
+    """Return the curves as they would be with one report for every so many, the first of perhaps fewer."""
+    n = len(curves.steps)
+    return _cut(curves, [0, *range(n % every or every, n + 1, every)]) if every > 1 else curves
+
+
+def _cut(curves: Curves, ends: Sequence[int]) -> Curves:
+    """Return one report for each block of reports; ``ends`` is where they end, after a 0."""
+    spans = [slice(*pair) for pair in itertools.pairwise(ends)]
+    values = {role: np.array([_one(role, part[span]) for span in spans]) for role, part in curves.known.items()}
+    return replace(curves, steps=curves.steps[np.array(ends[1:]) - 1], **values)  # type: ignore[arg-type]
 
 
 def _one(role: Role, block: Floats) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tunewell.analysis.diagnosis.curves import Curves
 from tunewell.analysis.diagnosis.features import either
+from tunewell.analysis.diagnosis.guessing import guessing
 from tunewell.analysis.diagnosis.labels import Label
 from tunewell.analysis.words import percent, short, tidy_exponent
 from tunewell.scales import Floats
@@ -79,6 +80,14 @@ def _too_high(curves: Curves, features: Mapping[str, float]) -> Sentences:
         yield f"an update changes the weights by {percent(10 ** features['update_log'])}; a thousandth is usual"
     if features["dead"] > 0.3:
         yield f"{percent(features['dead'])} of the units are dead"
+    yield from _guessing(curves)
+    yield from _configured(features)
+
+
+def _guessing(curves: Curves) -> Sentences:
+    """Whether a classifier is no better than one that gives every class the same probability."""
+    if said := guessing(curves):
+        yield said
 
 
 def _too_low(curves: Curves, features: Mapping[str, float]) -> Sentences:
@@ -91,6 +100,7 @@ def _too_low(curves: Curves, features: Mapping[str, float]) -> Sentences:
     if features["update_log"] < -3.3:
         share = tidy_exponent(f"{10 ** features['update_log']:.0e}")
         yield f"an update changes the weights by {share} of their size; a thousandth is usual"
+    yield from _configured(features)
 
 
 def _plateau(curves: Curves, features: Mapping[str, float]) -> Sentences:
@@ -148,6 +158,14 @@ def _data(curves: Curves, features: Mapping[str, float]) -> Sentences:
         yield f"validation is better than training by {percent(-features['gap'])} of the first loss"
 
 
+def _configured(features: Mapping[str, float]) -> Sentences:
+    """What speaks against the hyperparameters themselves."""
+    rate = features.get("rate", 0.0)
+    if abs(rate) > 0.0:
+        side, than = ("above", "highest") if rate > 0.0 else ("below", "lowest")
+        yield f"the learning rate is {10 ** (abs(rate) + 1.0):.0f} times {side} the {than} usual default"
+
+
 def _nothing(curves: Curves, features: Mapping[str, float]) -> Sentences:
     yield from _level("training", curves.train_loss)
     yield from _level("validation", curves.val_loss)
@@ -157,11 +175,18 @@ def _nothing(curves: Curves, features: Mapping[str, float]) -> Sentences:
         yield f"{percent(features['dead'])} of the units are dead"
     if features["grad_gone"] > 0.5:
         yield "the gradient is zero"
+    yield from _guessing(curves)
+    yield from _configured(features)
 
 
 def _healthy(curves: Curves, features: Mapping[str, float]) -> Sentences:
     yield from _level("training", curves.train_loss)
     yield from _level("validation", curves.val_loss)
+
+
+def _uncertain(curves: Curves, features: Mapping[str, float]) -> Sentences:
+    yield from _healthy(curves, features)
+    yield from _guessing(curves)
 
 
 def _too_early(curves: Curves, features: Mapping[str, float]) -> Sentences:
@@ -182,5 +207,5 @@ _SAYING = {
     Label.NOTHING_LEARNT: _nothing,
     Label.HEALTHY: _healthy,
     Label.TOO_EARLY: _too_early,
-    Label.UNCERTAIN: _healthy,
+    Label.UNCERTAIN: _uncertain,
 }
