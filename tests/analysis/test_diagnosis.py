@@ -424,3 +424,13 @@ def test_the_page_of_the_documentation_runs() -> None:
     assert len(blocks) == 3
     exec("\n".join(blocks), {})
     assert all(f"| `{label}` |" in page for label in Label if label.ill)
+
+
+def test_a_score_that_is_no_share_of_right_answers_is_no_sign_of_guessing():
+    """F1 beside a loss that is no cross-entropy."""
+    wobble = [0.004 * (-1) ** k for k in range(16)]
+    train = [0.3 * 0.9**k + each for k, each in enumerate(wobble)]
+    val = [0.3 * 0.92**k - each for k, each in enumerate(wobble)]
+    score = [0.52 - 0.4 * 0.8**k for k in range(16)]
+    found = tw.diagnose(train_loss=train, val_loss=val, val_accuracy=score)
+    assert found[0].code == "healthy"

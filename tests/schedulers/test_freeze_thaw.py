@@ -314,16 +314,21 @@ def test_a_look_at_something_new_costs_little_and_comes_before_what_is_certain_i
 
 
 def test_a_trial_without_a_checkpoint_is_stopped_only_when_hopeless():
-    def unsaved(losses):
+    def unsaved(losses, whole=True):
         curves = [[1.0 + 0.1 * k, 0.6 + 0.1 * k, 0.4 + 0.1 * k, 0.2 + 0.1 * k] for k in range(8)]
         history = history_of(curves)
-        history.apply(TrialStarted(0.0, 8, {"a": 0.5, "b": 0.5, "c": 0.5}, 8, driver="d"))
-        for step, loss in enumerate(losses, 1):
-            history.apply(Reported(float(step), 8, step, {"loss": loss}))
-        return tw.schedulers.FreezeThaw().decide(history, history.trials[8].reports[-1])
+        curves = [([1.9, 1.5, 1.3, 1.1], 0.9), (losses, 0.5)] if whole else [(losses, 0.5)]
+        for number, (curve, place) in enumerate(curves, 8):
+            history.apply(TrialStarted(0.0, number, dict.fromkeys("abc", place), number, driver="d"))
+            for step, loss in enumerate(curve, 1):
+                history.apply(Reported(float(step), number, step, {"loss": loss}))
+            if curve is not losses:
+                history.apply(Ended(5.0, number, Status.COMPLETED))
+        return tw.schedulers.FreezeThaw().decide(history, history.trials[-1].reports[-1])
 
     assert isinstance(unsaved([0.9, 0.5, 0.3, 0.1]), Continue)
     assert isinstance(unsaved([3.0, 3.0, 3.0, 3.0]), Stop)
+    assert isinstance(unsaved([3.0, 3.0, 3.0, 3.0], whole=False), Continue)  # one has to be trained to its end
 
 
 def test_when_it_always_explores_it_thaws_nothing():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tunewell as tw
-from tunewell.events import Ended, Fork, Reported, Status, TrialStarted
+from tunewell.events import Ended, Fork, Reported, Status, TrialResumed, TrialStarted
 from tunewell.history import History
 from tunewell.surrogate.partial import points
 from tunewell.surrogate.twins import doubles, nearest, novelty
@@ -105,6 +105,23 @@ def test_a_trial_that_measured_nothing_yet_holds_up_those_after_it():
     np.testing.assert_array_equal(novelty(SPACE, asked).value(units), novelty(SPACE, History(late)).value(units))
     failed = History([*silent, Ended(99.0, 2, Status.FAILED, "ValueError")])
     assert novelty(SPACE, failed) is not None
+
+
+def test_a_lost_trial_that_is_resumed_is_taken_in_at_its_place():
+    events = events_of(table, 30)
+    mine = [event for event in events if getattr(event, "trial", None) == 2]
+    started, reported, ended = mine
+    lost, resumed = Ended(2.4, 2, Status.LOST), TrialResumed(50.0, 2, 0, "d")
+    rest = [event for event in events if event not in (reported, ended)]
+    at = rest.index(started) + 1
+    late = [*rest[:at], lost, *rest[at:], resumed, Reported(51.0, 2, 1, reported.metrics), Ended(52.0, 2, ended.status)]
+    asked, units = History(), np.random.default_rng(1).random((9, 2))
+    for end, event in enumerate(late, 1):
+        asked.apply(event)
+        found, again = novelty(SPACE, asked), novelty(SPACE, History(late[:end]))
+        assert (found is None) == (again is None)
+        if found is not None:
+            np.testing.assert_array_equal(found.value(units), again.value(units))
 
 
 def test_after_a_change_of_the_space_it_begins_anew():

@@ -76,7 +76,7 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     means = [_mean(values[begin:end]) for begin, end in pairwise(edges)]
     low, high = min(finite), max(finite)
     scale = (len(_RAMP) - 1) / (high - low) if high > low and math.isfinite(high - low) else 0.0
-    return "".join(_RAMP[round((mean - low) * scale)] if math.isfinite(mean) else "x" for mean in means)
+    return "".join(_RAMP[round((mean - low) * scale)] if math.isfinite((mean - low) * scale) else "x" for mean in means)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -28,7 +28,7 @@ class Plateau:
     An improvement is a loss below ``best * (1 - threshold)``, for a negative ``best`` below ``best * (1 + threshold)``.
     After a reduction ``cooldown`` epochs do not count, and the factor never falls below ``lowest``. With ``mode="max"``
     the metric is to be large. A NaN is no improvement. The rule and its defaults are those of PyTorch's
-    ``ReduceLROnPlateau`` in relative mode.
+    ``ReduceLROnPlateau`` in relative mode, except that PyTorch asks a negative loss to be above such a bound.
 
     Raises:
         TypeError: an argument that is no number.

@@ -22,9 +22,10 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 * a paused trial counts with its probability to keep the constraints.
 
 Trials in training are believed to reach their next rung as expected, so several workers keep apart. A trial that cannot
-be saved cannot be frozen: it trains on while nothing new promises more for its cost and its chance of becoming the best
-is at least 5 %, or where it is time to finish one and it is more likely than not to become the best; otherwise it is
-stopped for good.
+be saved cannot be frozen: once one has been trained to its end, it trains on while nothing new promises more for its
+cost and its chance of becoming the best is at least 5 %, or where it is time to finish one and it is more likely than
+not to become the best; otherwise it is stopped for good. One that is saved, though not at this rung, is stopped only
+below 5 %.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
 from tunewell.surrogate.observations import tried, values_of
 from tunewell.surrogate.outlook import Outlook, look
+from tunewell.surrogate.twins import REPEATS
 
 _HOPELESS, _LIKELY = 0.05, 0.5
 _DEEP = 4  # a trial in training is under way to its end from this part of it on
@@ -159,7 +161,8 @@ class FreezeThaw:
             return chosen.reason if isinstance(chosen, Resume) and chosen.trial == trial else ""
         paused = view.paused(history, trial)
         if self._to_finish(history, steps, trial):
-            return _FINISHED if front_runner(history, view, paused) == trial else ""
+            ahead = front_runner(history, view, paused) == trial and view.doubles[trial] < REPEATS
+            return _FINISHED if ahead else ""
         draw = _Draw.of(history, self.explore)
         if draw.exploring:
             return ""
@@ -176,6 +179,8 @@ class FreezeThaw:
         return finished * steps < self.finish * (history.steps_done - steps)
 
     def _unsaved(self, history: History, steps: int, trial: int) -> Verdict:
+        if not history.counts[Status.COMPLETED]:
+            return Continue("nothing has been trained to its end yet")
         view = self._look(history, steps, trial)
         if view is None or not view.seen.placed[trial]:
             return Continue()
@@ -183,7 +188,8 @@ class FreezeThaw:
         words = f"a chance of {100.0 * chance:.2g} % to become the best"
         if chance < _HOPELESS:
             return Stop(f"{words}, and without a checkpoint it cannot wait")
-        if not _full(history) and not (chance >= _LIKELY and self._to_finish(history, steps, trial)):
+        seldom = history.trials[trial].saved > 0  # it saves, though not here: it may rest at a later rung
+        if not seldom and not _full(history) and not (chance >= _LIKELY and self._to_finish(history, steps, trial)):
             _, price = most_promising(history.space, history, view, _Draw.of(history, self.explore).rng)
             if price > log_prices(history, view, [trial])[0]:
                 return Stop("a new training promises more for its cost, and without a checkpoint this one cannot wait")
@@ -233,7 +239,7 @@ def _finish(history: History, view: Outlook | None, current: int | None = None) 
     paused = [] if view is None else view.paused(history, current)
     if view is None or not paused:
         return Done("no more trials may start, and none is paused that could become the best")
-    likely = _log_chances(view, paused)
+    likely = _log_chances(view, paused) + log_news(view, paused)
     best = int(np.argmax(likely + log_kept(history, view, paused) - view.speeds[paused]))
     if likely[best] < np.log(_HOPELESS):
         return Done("no paused trial is likely to become the best, and no more may start")

@@ -142,15 +142,27 @@ class _Table:
     def __init__(self, space: Space) -> None:
         self.space = space
         self.categorical = np.array([parameter.is_categorical for parameter in space.values()], dtype=np.bool_)
-        self.units = np.empty((0, len(space)))
+        self._stirred = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self.units = np.empty((0, len(self.space)))
         self.distances: list[float] = []
         self.repeated: list[bool] = []
         self._seen: dict[Hashable, int] = {}
+        self._taken: dict[int, Hashable | None] = {}
         self._waiting: list[int] = []
         self._started = 0
 
     def update(self, history: History) -> None:
-        """Take in the trials that have measured something since the last call, in the order of their numbers."""
+        """Take in the trials that have measured something since the last call, in the order of their numbers.
+
+        Where one that was taken in has gone on and is not what it was then, all are taken in anew.
+        """
+        stirred = set(history.stirred[self._stirred :]) & self._taken.keys()
+        self._stirred = len(history.stirred)
+        if any(self._otherwise(history, number) for number in stirred):
+            self._clear()
         self._waiting += range(self._started, len(history.trials))
         self._started = len(history.trials)
         ready = []
@@ -159,6 +171,7 @@ class _Table:
                 break
             ready.append(number)
         self._waiting = self._waiting[len(ready) :]
+        self._taken.update((number, _first(history.trials[number])) for number in ready)
         records = [history.trials[number] for number in ready if history.trials[number].fork is None]
         if not records:
             return
@@ -174,6 +187,10 @@ class _Table:
                 self.repeated.append(measured in self._seen)
             self._seen[measured] = record.number
             self.units = np.concatenate([self.units, unit[None]])
+
+    def _otherwise(self, history: History, number: int) -> bool:
+        measured = _first(history.trials[number])
+        return measured != self._taken[number] or (measured is None and number in history.running)
 
 
 def _first(record: TrialRecord) -> Hashable | None:

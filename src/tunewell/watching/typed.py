@@ -175,6 +175,8 @@ def _values(verb: str, words: Sequence[str], space: Space, params: Config, force
         if not name or not value:
             raise Mistyped(f"{verb} expected a parameter and its value, got {word!r}: {COMMANDS[verb][0]}")
         parameter = parameter_meant(name, params) or (parameter_meant(name, space) if verb in _STEPS else None)
+        if name in space and name not in params:  # a name in full is meant, whatever else is like it
+            parameter = name if verb in _STEPS else None
         if parameter is None:
             raise Mistyped(_unknown(name, space, params))
         found[parameter] = _fitting(parameter, value, space, params, forced)

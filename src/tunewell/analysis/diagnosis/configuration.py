@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cache
+from numbers import Real
 from typing import Any
 
 from tunewell.knowledge import OPTIMIZERS, explain, find
@@ -43,7 +44,7 @@ def configured(params: Mapping[str, Any]) -> dict[str, float]:
 def number_of(role: str, params: Mapping[str, Any]) -> float | None:
     """Return the value of a hyperparameter, None where there is none or it is no number."""
     for name, value in params.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and find(name, ambiguous=True) == role:
+        if isinstance(value, Real) and not isinstance(value, bool) and find(name, ambiguous=True) == role:
             return float(value)
     return None
 

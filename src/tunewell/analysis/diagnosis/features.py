@@ -5,7 +5,8 @@ reported); accuracies in shares; norms and ratios of updates by logarithms of th
 
 One feature compares two curves that mean the same at the level of chance only: a classifier that gives each of K
 classes the same probability has the loss log K and the accuracy 1 / K = exp(-loss), and every better one has an
-accuracy above exp(-loss). ``skill`` is log(accuracy) + loss, where the loss is a cross-entropy in nats.
+accuracy above exp(-loss). ``skill`` is log(accuracy) + loss, where the loss is a cross-entropy in nats. An accuracy
+far below exp(-loss) is of another kind, such as F1 beside a squared error, and then both are unknown.
 
 How near a loss is to 0 tells nothing where losses may be negative, such as the logarithm of a density: see
 :data:`ABOVE_ZERO`. A feature that cannot be measured is NaN: whoever reads features says what NaN stands for.
@@ -33,6 +34,8 @@ from tunewell.analysis.diagnosis.shapes import (
     unrest,
 )
 from tunewell.scales import Floats
+
+_NOT_BELOW = 0.1
 
 
 def measured(curves: Curves) -> dict[str, float]:
@@ -169,9 +172,12 @@ def _accuracies(curves: Curves) -> dict[str, float]:
         ("skill", val, _finite(curves.val_loss)),
         ("train_skill", train, _finite(curves.train_loss)),
     ):
-        if right is not None and loss is not None:
+        if right is None or loss is None:
+            continue
+        above = late(right) - math.exp(-max(late(loss), 0.0))
+        if above > -_NOT_BELOW:
             found[name] = _between(math.log(max(late(right), 1e-3)) + late(loss), -1.0, 6.0)
-            found[f"{name}_above"] = _between(late(right) - math.exp(-max(late(loss), 0.0)), -1.0, 1.0)
+            found[f"{name}_above"] = _between(above, -1.0, 1.0)
     return found
 
 
@@ -183,9 +189,9 @@ def _insides(curves: Curves) -> dict[str, float]:
         found["grad_peak"] = _between(_log10(float(grad.max()), middle(grad)), 0.0, 4.0)
         found["grad_gone"] = float(late(grad) < 1e-8)
     if update is not None:
-        now = late(update) + 1e-8
+        now = max(late(update), 0.0) + 1e-8
         found["update_log"] = _between(math.log10(now), -8.0, 1.0)
-        found["update_change"] = _between(_log10(now, middle(update[:3]) + 1e-8), -4.0, 4.0)
+        found["update_change"] = _between(_log10(now, max(middle(update[:3]), 0.0) + 1e-8), -4.0, 4.0)
         found["update_peak"] = _between(_log10(float(update.max()) + 1e-8, middle(update) + 1e-8), 0.0, 4.0)
     if dead is not None:
         found["dead"] = late(dead)

@@ -16,8 +16,10 @@ from tunewell.analysis.diagnosis.shapes import late
 from tunewell.analysis.words import percent, short
 from tunewell.scales import Floats
 
-_ABOVE, _FEW = 0.03, 0.55
-"""How far an accuracy lies above exp(-loss) at least where something is learnt, and the accuracies that may be luck."""
+_ABOVE, _FEW, _GAINED = 0.03, 0.55, 0.1
+"""How far an accuracy lies above exp(-loss) at least where something is learnt, and how far above where it began; and
+the accuracies that may be luck.
+"""
 _CLASSES, _NEAR = 20, 0.01
 """Up to so many classes, a loss as near to log K as this share of it is no accident where two curves agree."""
 
@@ -27,7 +29,7 @@ def guessing(curves: Curves) -> str:
     features = measured(curves)
     if not math.isnan(features.get("skill_above", math.nan)):
         right = features["accuracy"]
-        if features["skill_above"] < _ABOVE and right < _FEW:
+        if features["skill_above"] < _ABOVE and right < _FEW and features["accuracy_gained"] < _GAINED:
             return f"an accuracy of {percent(right)} is that of guessing"
         return ""
     levels = [late(kept) for kept in (_kept(curves.train_loss), _kept(curves.val_loss)) if len(kept)]
