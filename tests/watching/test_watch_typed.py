@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tunewell as tw
 from tunewell.watching.frame import KEYS
-from tunewell.watching.typed import COMMANDS, Mistyped, Typed, completions, understood
+from tunewell.watching.typed import COMMANDS, Mistyped, Typed, completions, parameter_meant, understood
 
 SPACE = tw.Space(
     learning_rate=tw.Float(1e-5, 1.0, scale="log"),
@@ -150,3 +150,10 @@ def test_tab_completes_commands_parameters_and_choices() -> None:
     assert completions("force f", PARAMS, SPACE) == ["fork"]
     assert completions("set optimizer=s", PARAMS, SPACE) == ["optimizer=sgd"]
     assert completions("watch ", PARAMS, SPACE) == []
+
+
+def test_a_name_in_full_means_itself_though_another_is_in_force():
+    assert parameter_meant("sgd.lr", ["optimizer", "adam.lr"], ["optimizer", "adam.lr", "sgd.lr"]) == "sgd.lr"
+    assert parameter_meant("lr", ["optimizer", "adam.lr"], ["optimizer", "adam.lr", "sgd.lr"]) == "adam.lr"
+    assert parameter_meant("momentum", ["lr"], ["lr", "momentum"]) == "momentum"
+    assert parameter_meant("momentum", ["lr"]) is None

@@ -100,8 +100,7 @@ def _value(history: History, trial: int, word: str, text: str) -> tuple[str, Any
     from tunewell.watching.typed import parameter_meant, value_of
 
     in_force = history.trials[trial].params if 0 <= trial < len(history.trials) else {}
-    name = parameter_meant(word, in_force) or parameter_meant(word, history.space) or word
-    name = word if word in history.space else name
+    name = parameter_meant(word, in_force, history.space) or word
     return name, value_of(history.space, name, text)
 
 

@@ -174,10 +174,8 @@ def _values(verb: str, words: Sequence[str], space: Space, params: Config, force
             name, value = (relative[1], relative[2]) if relative else (word, rest.pop(0) if rest else "")
         if not name or not value:
             raise Mistyped(f"{verb} expected a parameter and its value, got {word!r}: {COMMANDS[verb][0]}")
-        parameter = parameter_meant(name, params) or (parameter_meant(name, space) if verb in _STEPS else None)
-        if name in space and name not in params:  # a name in full is meant, whatever else is like it
-            parameter = name if verb in _STEPS else None
-        if parameter is None:
+        parameter = parameter_meant(name, params, space)
+        if parameter is None or (parameter not in params and verb not in _STEPS):
             raise Mistyped(_unknown(name, space, params))
         found[parameter] = _fitting(parameter, value, space, params, forced)
     return found
@@ -209,20 +207,22 @@ def _relative(name: str, sign: str, text: str, params: Config) -> Any:
     return round(value) if isinstance(now, int) else float(f"{value:.6g}")
 
 
-def parameter_meant(word: str, names: Collection[str]) -> str | None:
+def parameter_meant(word: str, names: Collection[str], others: Collection[str] = ()) -> str | None:
     """Return the one of some parameters that a word means, None when there is none or more than one.
 
-    Its name, what it is (``lr`` for ``learning_rate``), or how its name begins.
+    Its name, what it is (``lr`` for ``learning_rate``), or how its name begins. A name in full means itself; else
+    ``others`` are looked at where none of ``names`` is meant.
     """
-    if word in names:
+    if word in names or word in others:
         return word
     role = find(word, ambiguous=True)
-    for meant in (
-        [name for name in names if role is not None and find(name, ambiguous=True) == role],
-        [name for name in names if name.lower().startswith(word.lower()) and word],
-    ):
-        if len(meant) == 1:
-            return meant[0]
+    for some in (names, others):
+        for meant in (
+            [name for name in some if role is not None and find(name, ambiguous=True) == role],
+            [name for name in some if name.lower().startswith(word.lower()) and word],
+        ):
+            if len(meant) == 1:
+                return meant[0]
     return None
 
 
