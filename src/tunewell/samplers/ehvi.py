@@ -1,8 +1,9 @@
 """Several goals at once: try where the volume that the front dominates is expected to grow the most.
 
-One Gaussian process for each goal, with hyperparameters of its own; the acquisition is the logarithm of the expected
-hypervolume improvement, in closed form for two to four goals (:mod:`tunewell.numerics.hypervolume`). One goal, and more
-than four, are left to :class:`~tunewell.samplers.gp.GP`, which makes many goals one by a random weighting.
+One Gaussian process for each goal, with hyperparameters of its own and axes that it may bend; the acquisition is the
+logarithm of the expected hypervolume improvement, in closed form for two to four goals
+(:mod:`tunewell.numerics.hypervolume`). One goal, and more than four, are left to
+:class:`~tunewell.samplers.gp.GP`, which makes many goals one by a random weighting.
 
 * Losses are warped goal by goal: the bad tail is softened, diverged trials count as worse than all. The warp is
   monotone, so the front stays the front.
@@ -12,8 +13,8 @@ than four, are left to :class:`~tunewell.samplers.gp.GP`, which makes many goals
   one, a tenth of the front's range by custom, refines what there is and never reaches for the ends; a wide one does,
   and forgets the middle. So it is drawn anew for each suggestion: with two goals between 1/20 and twice the range; with
   more of them between 1/20 and 1/5, since there most of a wide margin's volume lies along the rim.
-* Deviations are multiplied by 1 to 3, drawn too: a process that is sure of itself fills the first front it finds. With
-  more than two goals the front is large enough to keep the search busy, and the factor is at most 1.5.
+* Deviations are multiplied by 1 to 2, drawn too: a process that is sure of itself fills the first front it finds. With
+  more than two goals the front is large enough to keep the search busy, and the factor is at most 1.25.
 * Trials still running are believed to reach the posterior means, and take part in the front. A trial that breaks a
   constraint does not.
 * Failures, constraints, beliefs and the bounds on the cost are as with one goal.
@@ -47,7 +48,7 @@ from tunewell.surrogate.observations import Observations, observe
 _MOST_GOALS = 4
 _MOST_ON_FRONT = {2: 128, 3: 64, 4: 32}  # points that boxes are made of, by goals: about 130, 130 and 200 boxes
 _MARGIN = {2: (0.05, 2.0), 3: (0.05, 0.2), 4: (0.05, 0.2)}  # in ranges of the front, by goals
-_WIDEST = {2: 3.0, 3: 1.5, 4: 1.5}  # factor of the deviations, by goals
+_WIDEST = {2: 2.0, 3: 1.25, 4: 1.25}  # factor of the deviations, by goals
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class EHVI:
 
     initial: int | None = None
     candidates: int = 256
-    evaluations: int = 12
+    evaluations: int = processes.EVALUATIONS
 
     def __post_init__(self) -> None:
         for name in ("initial", "candidates", "evaluations"):
@@ -105,7 +106,7 @@ class EHVI:
         goals = seen.losses.shape[1]
         margin, width = np.exp(rng.uniform(*np.log(_MARGIN[goals]))), _WIDEST[goals] ** rng.random()
         models = [
-            processes.of_losses(cube, seen, seen.losses[:, [goal]], np.ones(1), rows, self.evaluations)
+            processes.likeliest(cube, seen, seen.losses[:, [goal]], np.ones(1), rows, self.evaluations)
             for goal in range(goals)
         ]
         reached = np.stack([model.reached for model in models], axis=1)

@@ -4,9 +4,8 @@ The cost is bounded: of many trials a process is given the best ones, those near
 rest. Hyperparameters are fitted at fixed numbers of losses, on the losses up to there, so they are a function of the
 history. Fits begin at fixed starts; those that explain one goal also where a fit to the losses up to the last milestone
 ended, which began where that at the milestone before ended: a few fits to fewer losses, whatever happened in this
-process. (The expected hypervolume gains nothing by that.) At the numbers of fits, too, the trials are chosen and the
-kernel matrix of the chosen ones is factorised; the trials since then are a few more rows of it. So memos of fits and
-factors save time and change nothing.
+process. At the numbers of fits, too, the trials are chosen and the kernel matrix of the chosen ones is factorised; the
+trials since then are a few more rows of it. So memos of fits and factors save time and change nothing.
 """
 
 from __future__ import annotations
@@ -74,14 +73,29 @@ def explanations(
     with enough losses it is alone. With ``warping`` one of them may have bent coordinates, see
     :mod:`tunewell.numerics.bends`.
     """
-    fitted, origin = _exact(cube, seen, losses, weights), _origin(cube, seen, losses, weights, evaluations)
-    others = 2 if len(losses) < _SURE else 1
-    modes = (_bent if warping else _modes)(cube.columns, *fitted, evaluations, origin, others)
+    modes = _explaining(cube, seen, losses, weights, evaluations, warping)
     values = np.array([value for _, value in modes])
     shares = np.exp(values - np.logaddexp.reduce(values))
     kept = [k for k in range(len(modes)) if k == 0 or (shares[k] > _LEAST_SHARE and len(losses) < _SURE)]
     targets = targets_of(losses, weights)
     return [(float(np.log(shares[k])), _with(modes[k][0], cube, seen, targets, rows)) for k in kept]
+
+
+def likeliest(
+    cube: Cube, seen: Observations, losses: Floats, weights: Floats, rows: Indices, evaluations: int = EVALUATIONS
+) -> gp.GaussianProcess:
+    """Return the best of the :func:`explanations`, with coordinates that may be bent."""
+    theta, _ = _explaining(cube, seen, losses, weights, evaluations, warping=True)[0]
+    return _with(theta, cube, seen, targets_of(losses, weights), rows)
+
+
+def _explaining(
+    cube: Cube, seen: Observations, losses: Floats, weights: Floats, evaluations: int, warping: bool
+) -> list[tuple[Floats, float]]:
+    """Return hyperparameters that explain the losses, with their log posteriors, the best first."""
+    fitted, origin = _exact(cube, seen, losses, weights), _origin(cube, seen, losses, weights, evaluations)
+    others = 2 if len(losses) < _SURE else 1
+    return (_bent if warping else _modes)(cube.columns, *fitted, evaluations, origin, others)
 
 
 def _exact(cube: Cube, seen: Observations, losses: Floats, weights: Floats) -> tuple[bytes, bytes]:
