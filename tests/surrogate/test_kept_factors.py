@@ -41,7 +41,7 @@ def processes_of(seen, space=SPACE):
     rows = processes.chosen(seen.units[:, cube.free], processes.targets_of(seen.losses, weights))
     found = [model for _, model in processes.explanations(cube, seen, seen.losses, weights, rows, 3)]
     goals = range(seen.losses.shape[1])
-    return found + [processes.of_losses(cube, seen, seen.losses[:, [goal]], np.ones(1), rows, 3) for goal in goals]
+    return found + [processes.likeliest(cube, seen, seen.losses[:, [goal]], np.ones(1), rows, 3) for goal in goals]
 
 
 def assert_same(found, expected):
@@ -128,11 +128,8 @@ def test_the_process_is_that_of_all_its_rows_at_once(n):
     seen, cube = weakened(grown(n), n - 2), cube_of(SPACE)
     targets = processes.targets_of(seen.losses, np.ones(1))
     rows = processes.chosen(seen.units, targets)
-    found = processes.of_losses(cube, seen, seen.losses, np.ones(1), rows, 5)
-    strong = np.flatnonzero(~seen.weak)[: processes.refit_at(n - 1)]
-    theta = processes.hyperparameters(
-        cube.columns, seen.units[strong], processes.targets_of(seen.losses[strong], np.ones(1)), 5
-    )
+    _, found = processes.explanations(cube, seen, seen.losses, np.ones(1), rows, 5)[0]
+    theta, _ = processes._explaining(cube, seen, seen.losses, np.ones(1), 5, warping=False)[0]
     whole = GaussianProcess.of(cube.columns, theta, seen.units[rows], targets[rows], np.where(seen.weak[rows], 0.1, 0))
     points = np.random.default_rng(1).random((50, 3))
     for mine, other in zip(found.predict(points), whole.predict(points), strict=True):
@@ -177,5 +174,5 @@ def test_between_fits_nothing_is_factorised_again():
             rows = processes.chosen(seen.units, processes.targets_of(seen.losses, np.ones(1)))
             assert set(range(begin, n)) <= set(rows.tolist())
             assert len(rows) <= 240 + 32
-            processes.of_losses(cube_of(SPACE), seen, seen.losses, np.ones(1), rows, 3)
+            processes.likeliest(cube_of(SPACE), seen, seen.losses, np.ones(1), rows, 3)
         assert processes._factorised.cache_info().misses == 1

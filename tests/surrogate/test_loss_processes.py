@@ -91,7 +91,7 @@ def test_between_fits_hyperparameters_stay():
     found = []
     for n in (96, 97, 99, 100, 101):
         trials = seen(units[:n], units[:n].sum(axis=1))
-        found.append(processes.of_losses(cube, trials, trials.losses, np.ones(1), np.arange(n)))
+        found.append(processes.likeliest(cube, trials, trials.losses, np.ones(1), np.arange(n)))
     assert processes.refit_at(99) == 96
     assert all((found[0].kernel.joint == each.kernel.joint).all() for each in found[1:3])
     assert (found[0].kernel.joint != found[3].kernel.joint).any()
@@ -122,9 +122,9 @@ def test_extrapolated_losses_count_less_and_are_not_fitted_to():
     weak = np.arange(40) >= 30
     losses = np.where(weak, rng.standard_normal(40), units[:, 0])
     both = seen(units, losses, weak=weak)
-    model = processes.of_losses(cube, both, both.losses, np.ones(1), np.arange(40))
+    model = processes.likeliest(cube, both, both.losses, np.ones(1), np.arange(40))
     alone = seen(units[:30], losses[:30])
-    without = processes.of_losses(cube, alone, alone.losses, np.ones(1), np.arange(30))
+    without = processes.likeliest(cube, alone, alone.losses, np.ones(1), np.arange(30))
     np.testing.assert_array_equal(model.kernel.joint, without.kernel.joint)
     np.testing.assert_allclose(model.gram.extra, np.where(weak, 0.1, 0.0))
 
@@ -174,5 +174,5 @@ def test_any_history_can_be_explained(trials):
     space = mixed_space()
     cube, found = cube_of(space), observe(space, History(random_events(space, trials, pending=2)))
     rows = processes.subset(found.units, processes.targets_of(found.losses, np.ones(1)), 100)
-    model = processes.of_losses(cube, found, found.losses, np.ones(1), rows, 5)
+    model = processes.likeliest(cube, found, found.losses, np.ones(1), rows, 5)
     assert np.isfinite(model.predict(found.units[:, cube.free])).all()

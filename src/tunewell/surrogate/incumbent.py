@@ -68,7 +68,7 @@ def _expected(history: History, luckiest: TrialRecord) -> TrialRecord:
     with processes.one_thread():
         targets = processes.targets_of(seen.losses, weights)
         rows = processes.chosen(seen.units[:, cube.free], targets)
-        means, _ = processes.of_losses(cube, seen, seen.losses, weights, rows).predict(units[:, cube.free])
+        means, _ = processes.likeliest(cube, seen, seen.losses, weights, rows).predict(units[:, cube.free])
     same = np.flatnonzero(means <= means.min() + 1e-12)
     losses = np.array([candidates[row].loss for row in same], dtype=np.float64)
     return candidates[int(same[np.argmin(np.abs(losses - np.median(losses)))])]

@@ -49,14 +49,6 @@ def targets_of(losses: Floats, weights: Floats) -> Floats:
     return warps.standardise(warps.scalarise(soft, weights))
 
 
-def of_losses(
-    cube: Cube, seen: Observations, losses: Floats, weights: Floats, rows: Indices, evaluations: int = EVALUATIONS
-) -> gp.GaussianProcess:
-    """Return a process on the ``rows`` of ``losses``, shape ``(n, g)``, of what was seen."""
-    theta = _fitted(cube.columns, *_exact(cube, seen, losses, weights), evaluations)
-    return _with(theta, cube, seen, targets_of(losses, weights), rows)
-
-
 def explanations(
     cube: Cube,
     seen: Observations,
@@ -66,7 +58,7 @@ def explanations(
     evaluations: int = EVALUATIONS,
     warping: bool = False,
 ) -> list[tuple[float, gp.GaussianProcess]]:
-    """Return processes as :func:`of_losses` does, but all that explain the losses well, with the logs of their shares.
+    """Return processes on the ``rows`` of ``losses``, shape ``(n, g)``, of what was seen, with the logs of their shares.
 
     Few losses can be explained in several ways: smooth, rough, or smooth with noise. To choose one is to be sure too
     early, so each has the share of its posterior among them (Bayesian model averaging over modes). The best is first;
