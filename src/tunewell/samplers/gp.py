@@ -18,6 +18,8 @@ Around it:
 * When the last results have brought nothing worth having, two of three suggestions look for an improvement of at
   least 3 % of the way from the median to the best loss: no budget goes into the sixth digit while another basin may be
   better.
+* Of many trials every third looks elsewhere: for numbers such as the better ones have, with categories that were hardly
+  tried (:mod:`tunewell.samplers.elsewhere`).
 * Where the process finds noise, the most promising configuration is trained again from time to time; the first such
   repeat also tells noise from roughness. A deterministic objective, once seen to be one, is never asked the same twice.
 * Several goals are made one by a random weighting for each suggestion (ParEGO, Knowles 2006); the sampler ``ehvi`` is
@@ -38,6 +40,7 @@ from tunewell.history import History
 from tunewell.numerics import acquisition
 from tunewell.protocols import Exhausted, Suggestion
 from tunewell.samplers.acquiring import Measured, Mixture, Sum, Term, first, largest
+from tunewell.samplers.elsewhere import Elsewhere
 from tunewell.samplers.view import View, look
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes
@@ -47,6 +50,9 @@ Acquisition = Literal["log_ei", "noisy_log_ei", "ei", "ucb", "pi", "thompson"]
 
 _DRAWS = 8  # of the best value, for the noisy acquisition
 _THOMPSON_POINTS = 256
+_EXPECTING = ("log_ei", "noisy_log_ei", "ei")  # acquisitions that are logarithms of an expectation
+_ELSEWHERE = 3  # every so many suggestions look elsewhere,
+_FIRST_ELSEWHERE = 24  # from so many losses on
 _KNOWN = 0.1  # of the signal deviation: less is close to what is known
 
 
@@ -118,7 +124,14 @@ class GP:
         """Return what is maximised, given the number of suggestions so far."""
         if view.none_allowed and view.conditions:  # first find out where the constraints are kept
             return Sum(view.conditions)
-        return Sum([self._promise(view, suggested, rng), *view.conditions])
+        terms = [self._promise(view, suggested, rng), *view.conditions]
+        if self._looks_elsewhere(view, suggested):
+            terms.append(Elsewhere.of(view.cube, view.seen.units[view.rows], view.targets[view.rows]))
+        return Sum(terms)
+
+    def _looks_elsewhere(self, view: View, suggested: int) -> bool:
+        many = len(view.targets) >= _FIRST_ELSEWHERE
+        return many and suggested % _ELSEWHERE == 0 and self.acquisition in _EXPECTING
 
     def _promise(self, view: View, suggested: int, rng: np.random.Generator) -> Term:
         """Return the term that says how promising a point is."""
@@ -144,6 +157,8 @@ class GP:
         better = 100.0 * float(ndtr((view.best - mean) / std))
         known = "close to what is known" if std < _KNOWN * np.sqrt(view.model.variance) else "little is known there"
         aim = "; the last trials brought no gain worth having, so it looks farther" if view.margin(suggested) else ""
+        if self._looks_elsewhere(view, suggested):
+            aim = "; it looks for another basin, with what the better trials have in common"
         return f"Gaussian process: better than the best with a chance of {better:.2g} %, {known}{aim}"
 
 

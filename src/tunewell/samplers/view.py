@@ -58,6 +58,7 @@ class View:
         cube: the space.
         seen: what they were given.
         targets: the warped losses, shape ``(n,)``.
+        rows: those that the processes were given.
         explanations: the most likely one first.
         top: the points with the smallest posterior means, the best first, shape ``(k, d)``.
         conditions: failure, constraints, beliefs, as terms of the acquisition.
@@ -68,6 +69,7 @@ class View:
     cube: Cube
     seen: Observations
     targets: Floats
+    rows: Indices
     explanations: list[Explanation]
     top: Floats
     conditions: list[Term]
@@ -163,6 +165,7 @@ def look(
         cube=cube,
         seen=seen,
         targets=targets,
+        rows=rows,
         explanations=explanations,
         top=points[np.argsort(reached, kind="stable")[: min(_TOP, int(allowed.sum()))]],
         conditions=conditions(cube, space, history, seen, targets, rows, evaluations),

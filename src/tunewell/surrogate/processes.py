@@ -58,7 +58,7 @@ def explanations(
     evaluations: int = EVALUATIONS,
     warping: bool = False,
 ) -> list[tuple[float, gp.GaussianProcess]]:
-    """Return processes on the ``rows`` of ``losses``, shape ``(n, g)``, of what was seen, with the logs of their shares.
+    """Return processes on ``rows`` of ``losses``, shape ``(n, g)``, of what was seen, with the logs of their shares.
 
     Few losses can be explained in several ways: smooth, rough, or smooth with noise. To choose one is to be sure too
     early, so each has the share of its posterior among them (Bayesian model averaging over modes). The best is first;
