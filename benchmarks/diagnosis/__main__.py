@@ -34,20 +34,21 @@ from tunewell.analysis.diagnosis.labels import Label
 
 SILENT = tuple(label.value for label in Label if not label.ill)
 MANY = 18
-CIRCUMSTANCES = {variant: f"*{variant or 'plain'}*" for variant in VARIANTS}
+CIRCUMSTANCES = {variant: f"*{variant or 'plain'}*" for variant in VARIANTS} | {"four": "these four", "own": "*own*"}
 SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 Labelled = Sequence[tuple[Row, str]]
 
 HEAD = """# Diagnosis of training curves
 
 `python -m benchmarks.diagnosis`, after `python -m benchmarks.diagnosis.record` and `python -m
-benchmarks.diagnosis.learn`: {versions}; seeds 0 to 3. {n} small networks were really trained, with 8 to 54 reports;
+benchmarks.diagnosis.learn`: {versions}; seeds 0 to 3. {n} small networks were really trained, with 8 to 60 reports;
 {labelled} of them have a label that is confirmed by what the diagnosis never sees (other trainings of the same family,
 losses on test rows), the others lie between two labels and are left out. {learnt} trainings of {dev} families are
 learnt from; everything below is measured on the {held} of the {out} families held out, network and data together:
 {names}. They are trained in *plain* circumstances (360 steps, 24 reports), *brief* (120 steps with warm-up and cosine,
 10 reports), *small* (three tenths of the rows, 240 steps, 8 reports) and with a *staircase* of rates (up to 1,080
-steps, 54 reports).
+steps, 54 reports). {drawn} families, {drawn_held} of them held out, have circumstances of their *own*, drawn by their
+names: optimizer, batch size, schedule, regularisation, 120 to 600 steps and 8 to 60 reports.
 """
 
 
@@ -95,12 +96,14 @@ def by_family(held: Labelled) -> str:
     for row, truth in held:
         pair = said_of(row)[0].code, truth
         found[run_of(row).family].append(pair)
-        found[CIRCUMSTANCES[run_of(row).variant]].append(pair)
+        own = bool(FAMILIES[run_of(row).family].usual)
+        for circumstances in ("own",) if own else (run_of(row).variant, "four"):
+            found[CIRCUMSTANCES[circumstances]].append(pair)
     order = [*(name for name in found if name not in CIRCUMSTANCES.values()), *CIRCUMSTANCES.values()]
     return markdown(
         ["family or circumstances", "labelled", "right", "healthy", "false alarms"],
         [[name, len(pairs), _share(sum(c == t for c, t in pairs), len(pairs)), *_alarms(pairs)]
-         for name in order if (pairs := found[name])],
+         for name in order if (pairs := found.get(name))],
     )  # fmt: skip
 
 
@@ -212,6 +215,8 @@ def main() -> None:
         held=len(held),
         out=len(names),
         names=", ".join(names),
+        drawn=sum(bool(family.usual) for family in FAMILIES.values()),
+        drawn_held=sum(bool(family.usual) for family in FAMILIES.values() if family.held_out),
     )
     text, numbers = confusion(held)
     parts = [head, text, "## By family and circumstances", by_family(held),
@@ -235,11 +240,11 @@ def main() -> None:
 DEAD = """Of the held-out trainings with a fault, those that ended no better than the loss of always giving the shares
 of the classes (or the mean): nothing was learnt, for whatever reason."""
 
-ADVICE = """Every held-out training in plain circumstances that is called ill, rightly or not, gets what its
-diagnosis advises, and is trained again from scratch with the same seed. "Helped" means that it ends with at most 98 %
-of the test loss: {share} of {n} (target 80 % of each). Advice to *check* something is judged with the fault put right;
-stopping early by the test loss at that step; more validation rows by how far the validation loss jumps where the test
-loss does not."""
+ADVICE = """Every held-out training in plain or its own circumstances that is called ill, rightly or not, gets what
+its diagnosis advises, and is trained again from scratch with the same seed. "Helped" means that it ends with at most
+98 % of the test loss: {share} of {n} (target 80 % of each). Advice to *check* something is judged with the
+fault put right; stopping early by the test loss at that step; more validation rows by how far the validation loss jumps
+where the test loss does not."""
 
 
 if __name__ == "__main__":

@@ -28,15 +28,21 @@ SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 REPORTED: Mapping[str, Sequence[Role]] = dict(PATTERNS) | {"plain": ("train_loss", "val_loss")}
 OFTEN = {"all": 0.35, "losses": 0.25, "plain": 0.12, "training": 0.1, "validation": 0.12, "accuracy": 0.06}
 EVERY = {1: 0.5, 2: 0.25, 3: 0.15, 4: 0.1}
-WHOLE, SCALED = 0.5, 0.15
-"""How often a copy has all steps, and how often its losses are multiples."""
+WHOLE, SCALED, LIFTED = 0.5, 0.15, 0.15
+"""How often a copy has all steps, how often its losses are multiples, and how often they lie higher, as those do that
+hold a penalty or cannot come near 0.
+"""
+UNTOLD = {(): 0.65, ("train_accuracy",): 0.1, ("train_accuracy", "val_accuracy"): 0.25}
+"""How often a copy lacks accuracies: then it is as those of numbers foretold."""
 
 
 @dataclass(frozen=True)
 class Copy:
     """What a copy of a training has: curves, a share of its steps, every so many reports, and hyperparameters.
 
-    ``told`` is 0 for no hyperparameters, 1 for those of :func:`params_of`, 2 for these and the optimizer.
+    ``told`` is 0 for no hyperparameters, 1 for those of :func:`params_of`, 2 for these and the optimizer. Losses are
+    multiplied by ``scale``, and ``lift`` times the first of them is added. ``untold`` are curves that it lacks of those
+    of its pattern.
     """
 
     pattern: str = "all"
@@ -44,6 +50,8 @@ class Copy:
     every: int = 1
     told: int = 1
     scale: float = 1.0
+    lift: float = 0.0
+    untold: tuple[str, ...] = ()
 
 
 def params_of(run: Run) -> dict[str, Any]:
@@ -65,10 +73,12 @@ def features_of(row: Row, copy: Copy) -> dict[str, float]:
     pattern = copy.pattern
     if pattern == "accuracy" and np.isnan(row["val_accuracy"]).all():
         pattern = "validation"
-    curves = fewer(curves_of(row, REPORTED[pattern], copy.share), copy.every)
-    if copy.scale != 1.0:
-        losses = {role: copy.scale * values for role, values in curves.known.items() if role.endswith("loss")}
-        curves = replace(curves, **losses)  # type: ignore[arg-type]
+    roles = [role for role in REPORTED[pattern] if role not in copy.untold or pattern == "accuracy"]
+    curves = fewer(curves_of(row, roles, copy.share), copy.every)
+    if copy.scale != 1.0 or copy.lift:
+        lift = copy.lift * abs(row["train_loss"][0])
+        losses = {role: copy.scale * (one + lift) for role, one in curves.known.items() if role.endswith("loss")}
+        curves = replace(curves, **losses)
     params = params_of(run) if copy.told else {}
     return told(curves, params | ({"optimizer": run.optimizer} if copy.told == 2 else {}))
 
@@ -91,4 +101,6 @@ def drawn_copies(row: Row, n: int) -> Iterator[Copy]:
             max(1, min(every, int(run.reports * share / FEWEST))),
             int(rng.integers(3)),
             float(np.exp(rng.uniform(-1.0, 1.0))) if rng.random() < SCALED else 1.0,
+            float(np.exp(rng.uniform(-3.0, 0.0))) if rng.random() < LIFTED else 0.0,
+            list(UNTOLD)[rng.choice(len(UNTOLD), p=list(UNTOLD.values()))],
         )

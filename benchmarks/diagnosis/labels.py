@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.diagnosis.families import FAMILIES
 from benchmarks.diagnosis.plan import ending
 from benchmarks.diagnosis.record import run_of
 
@@ -18,6 +19,7 @@ MUCH = 0.75  # another training is much better when it ends with at most this sh
 NEAR = 1.06  # as good as the best
 LUCK = 0.02  # so much of the loss of what knows nothing is no difference, however small the best loss is
 COST = 0.08  # a fault costs at least so much of it: less is seen in no curve and worth nobody's while
+GAIN = 0.15  # a training that is well lacks at most so much of what the best one gained over knowing nothing
 FAR = 2.0  # so many times the loss where a training begins is far above it
 HELP = ("twin", "advice")  # trainings that others are compared with
 Row = Mapping[str, Any]
@@ -81,7 +83,8 @@ def _of_a_rate(row: Row, setup: Setup) -> str | None:
     if end <= max(NEAR * setup.best, setup.best + luck):
         wider = min(map(ending, setup.wide), default=np.inf)
         stays = end <= max(NEAR * least(row), least(row) + luck)
-        return "healthy" if stays and wider > min(0.9 * end, end - luck) else None
+        well = stays and (not FAMILIES[run_of(row).family].usual or _plainly_well(row, setup))
+        return "healthy" if well and wider > min(0.9 * end, end - luck) else None
     if run_of(row).purpose != "grid":
         return None
     higher = [other for other in grid if 1.1 < run_of(other).learning_rate / rate < 11.0]
@@ -93,6 +96,16 @@ def _of_a_rate(row: Row, setup: Setup) -> str | None:
     if lower <= bound and above > bound:
         return "rate_too_high"
     return None
+
+
+def _plainly_well(row: Row, setup: Setup) -> bool:
+    """Whether it has most of what the best training gained, and its validation rows say so as well.
+
+    Asked where data are hard or rows are few, so that a share of the loss or the luck of a few test rows says little.
+    """
+    ends = [late(other, "val_loss") for other in (*setup.grid, *setup.usual) if finite(other)]
+    near = late(row, "val_loss") <= max(NEAR * min(ends), min(ends) + LUCK * row["chance"])
+    return bool(near) and ending(row) - setup.best <= GAIN * (row["chance"] - setup.best)
 
 
 def _of_data(row: Row, best: float) -> str | None:

@@ -12,6 +12,13 @@ from benchmarks.diagnosis.families import FAMILIES
 from benchmarks.diagnosis.training import Run
 
 RATES = {"sgd": 10.0 ** np.arange(-3.5, 0.51, 0.5), "adamw": 10.0 ** np.arange(-4.5, -0.99, 0.5)}
+WIDE = {
+    "sgd": 10.0 ** np.arange(-4.0, 1.01, 0.5),
+    "adamw": 10.0 ** np.arange(-5.0, 0.01, 0.5),
+    "adam": 10.0 ** np.arange(-5.0, 0.01, 0.5),
+    "rmsprop": 10.0 ** np.arange(-5.5, -0.49, 0.5),
+}
+"""Of the families with circumstances of their own."""
 CHEAP = ("mlp", "bag", "regression")  # these are trained under both optimizers
 UNDER_SGD = ("cnn/mnist", "cnn_bn/cifar", "cnn_bn/mnist")
 FACTORS = np.array([0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0])
@@ -30,21 +37,23 @@ ONLY_PLAIN = ("mlp/cifar", "cnn/digits")
 
 def setups() -> list[tuple[str, str]]:
     """Return family and optimizer of every set-up: first those that are learnt from, and of these the quick ones."""
-    both = [(name, o) for name in FAMILIES if name.startswith(CHEAP) for o in ("sgd", "adamw")]
-    one = [(name, "sgd" if name in UNDER_SGD else "adamw") for name in FAMILIES if not name.startswith(CHEAP)]
-    return sorted(both + one, key=lambda setup: FAMILIES[setup[0]].held_out)
+    own = [(name, family.usual["optimizer"]) for name, family in FAMILIES.items() if family.usual]
+    others = [name for name, family in FAMILIES.items() if not family.usual]
+    both = [(name, o) for name in others if name.startswith(CHEAP) for o in ("sgd", "adamw")]
+    one = [(name, "sgd" if name in UNDER_SGD else "adamw") for name in others if not name.startswith(CHEAP)]
+    return sorted(both + one + own, key=lambda setup: FAMILIES[setup[0]].held_out)
 
 
 def usual(family: str, optimizer: str, rate: float, variant: str = "") -> Run:
     """Return a training without a fault, in the circumstances of a variant."""
     run = Run(family, optimizer, float(rate), batch_size=FAMILIES[family].batch_size, variant=variant)
     longer = LONG if variant == "staircase" and family.startswith(CHEAP) else {}
-    return replace(run, **{**VARIANTS[variant], **longer})
+    return replace(run, **{**VARIANTS[variant], **longer, **FAMILIES[family].usual})
 
 
 def grid(family: str, optimizer: str, variant: str = "", rate: float = 0.0) -> list[Run]:
     """Return one training for each learning rate; those of a variant lie around the best ``rate`` of the plain grid."""
-    rates = rate * FACTORS if variant else RATES[optimizer]
+    rates = rate * FACTORS if variant else (WIDE if FAMILIES[family].usual else RATES)[optimizer]
     return [usual(family, optimizer, each, variant) for each in rates]
 
 
@@ -64,7 +73,7 @@ def planned(family: str, optimizer: str, variant: str, row_of: Callable[[Run], M
 
     Empty where a training of a grid is missing, by which the others are chosen, and where none are planned.
     """
-    if variant and family in ONLY_PLAIN:
+    if variant and (family in ONLY_PLAIN or FAMILIES[family].usual):
         return []
     rate = 0.0
     for each in dict.fromkeys(["", variant]):

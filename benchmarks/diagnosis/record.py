@@ -1,7 +1,7 @@
-"""Train the labelled set: ``python -m benchmarks.diagnosis.record``, about forty minutes on one core.
+"""Train the labelled set: ``python -m benchmarks.diagnosis.record``, about seventy minutes on one core.
 
-The data come from the folder ``TUNEWELL_TABLES``; PyTorch is needed. Every training is put aside in ``build/`` as
-soon as it is done and not made again; at the end all of them are one file, :data:`RECORDED`.
+The data come from the folder ``TUNEWELL_TABLES`` and from scikit-learn; PyTorch is needed. Every training is put aside
+in ``build/`` as soon as it is done and not made again; at the end all of them are one file, :data:`RECORDED`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.diagnosis.families import FAMILIES, Part, Shape, loaded, losses
+from benchmarks.diagnosis.data import Part, Shape
+from benchmarks.diagnosis.families import FAMILIES, loaded, losses
 
 STAIRS = (0.6, 0.85)
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "grad_norm", "update_ratio", "dead_units")
@@ -60,6 +61,7 @@ class Run:
     steps: int = 360
     reports: int = 24
     staircase: bool = False
+    momentum: float = 0.9
 
     @property
     def key(self) -> str:
@@ -114,7 +116,10 @@ def _spoilt(run: Run, training: Part, validation: Part, shape: Shape) -> tuple[P
 def _break(run: Run, net: nn.Module) -> None:
     if run.wiring == "dead":
         for module in net.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm2d) and module.bias is not None:
+            if (
+                isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.BatchNorm1d | nn.BatchNorm2d)
+                and module.bias is not None
+            ):
                 nn.init.constant_(module.bias, -20.0)
         for module in [m for m in net.modules() if isinstance(m, nn.Linear)][-1:]:
             nn.init.zeros_(module.bias)
@@ -123,8 +128,13 @@ def _break(run: Run, net: nn.Module) -> None:
 def _optimizer(run: Run, net: nn.Module) -> torch.optim.Optimizer:
     weights = list(net.parameters()) if run.wiring != "frozen" else [nn.Parameter(torch.zeros(1))]
     if run.optimizer == "sgd":
-        return torch.optim.SGD(weights, run.learning_rate, 0.9, weight_decay=run.weight_decay)
-    return torch.optim.AdamW(weights, run.learning_rate, weight_decay=run.weight_decay)
+        return torch.optim.SGD(weights, run.learning_rate, run.momentum, weight_decay=run.weight_decay)
+    adaptive: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adamw": torch.optim.AdamW,
+        "adam": torch.optim.Adam,
+        "rmsprop": torch.optim.RMSprop,
+    }
+    return adaptive[run.optimizer](weights, run.learning_rate, weight_decay=run.weight_decay)
 
 
 def _batches(part: Part, size: int) -> Iterator[Part]:
@@ -189,7 +199,9 @@ def _ratio(before: list[Tensor], weights: list[nn.Parameter]) -> float:
 
 
 def accuracy(shape: Shape, answers: Tensor, wanted: Tensor) -> float:
-    """Return the share of right answers, NaN for numbers foretold."""
+    """Return the share of right answers, of several labels all together; NaN for numbers foretold."""
+    if shape.loss == "binary":
+        return float(((answers.reshape(wanted.shape) > 0.0) == (wanted > 0.5)).float().mean())
     if not shape.classes:
         return math.nan
     found, labels = answers.flatten(0, -2).argmax(dim=-1), wanted.flatten()

@@ -131,6 +131,7 @@ def test_stable_then_down():
         (lambda: Plateau(factor=1.0), "between 0 and 1"),
         (lambda: Plateau(patience=-1), "no negative numbers"),
         (lambda: Plateau(mode="least"), "'min' or 'max'"),
+        (lambda: Plateau(lowest=1.5), "lowest of Plateau expected a factor of the learning rate from 0 to 1"),
         (lambda: lr_schedules.space(["cosin"]), "did you mean 'cosine'"),
         (lambda: lr_schedules.space([]), "at least one"),
         (lambda: lr_schedules.from_params({"schedule": "magic"}, steps=10), "expected a schedule"),
@@ -203,6 +204,18 @@ def test_all_schedules_may_be_chosen_by_their_names():
     for name in lr_schedules.NAMES:
         shape = lr_schedules.from_params({"schedule": name}, steps=60)
         assert shape in ALL
+
+
+def test_a_training_of_a_few_steps_has_no_more_restarts_than_steps():
+    params = {"schedule": "cosine_restarts", "restart_cycles": 5, "warmup_ratio": 0.3}
+    for steps in (1, 2, 3, 4):
+        schedule = lr_schedules.from_params(params, steps=steps)
+        assert isinstance(schedule, CosineRestarts)
+        assert 1 <= schedule.cycles <= steps - schedule.warmup
+        assert all(0.0 <= schedule(step) <= 1.0 for step in range(steps))
+    assert lr_schedules.from_params(params, steps=100).cycles == 5
+    with pytest.raises(ValueError, match="at least 4 steps after a warm-up of 0 steps or more, got steps=3, warmup=0"):
+        lr_schedules.from_params({"schedule": "one_cycle"}, steps=3)
 
 
 @pytest.mark.parametrize("module", [shapes, tuning, plateau])

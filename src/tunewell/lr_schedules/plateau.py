@@ -54,6 +54,11 @@ class Plateau:
             raise ValueError(f"factor of Plateau expected a number between 0 and 1, got {self.factor!r}")
         if min(self.patience, self.cooldown, self.threshold, self.lowest) < 0:
             raise ValueError(f"Plateau expected no negative numbers, got {self!r}")
+        if self.lowest > 1.0:
+            raise ValueError(
+                f"lowest of Plateau expected a factor of the learning rate from 0 to 1, got {self.lowest!r}: divide a "
+                "least rate by the rate that training starts with"
+            )
         if self.mode not in ("min", "max"):
             raise ValueError(f"mode of Plateau expected 'min' or 'max', got {self.mode!r}")
 

@@ -103,7 +103,7 @@ def from_params(params: Mapping[str, Any], *, steps: int) -> LrSchedule:
     """Return the schedule of a configuration that was drawn from :func:`space`; other parameters are ignored.
 
     Args:
-        params: such as ``trial.params``.
+        params: such as ``trial.params``. Of restarts there are no more than the training has steps.
         steps: how many updates of the weights the training has, warm-up included.
 
     Raises:
@@ -119,9 +119,10 @@ def from_params(params: Mapping[str, Any], *, steps: int) -> LrSchedule:
     shape = _known(params["schedule"])
     fields = {field.name for field in dataclasses.fields(shape)}
     options = {field: params[name] for name, (field, _) in _OPTIONS.items() if name in params and field in fields}
-    return shape(
-        steps, warmup=min(round(params.get("warmup_ratio", 0.0) * steps), steps - shape.least_steps), **options
-    )
+    warmup = max(0, min(round(params.get("warmup_ratio", 0.0) * steps), steps - shape.least_steps))
+    if "cycles" in options:  # a training may be too short for as many as were drawn
+        options["cycles"] = max(1, min(options["cycles"], steps - warmup))
+    return shape(steps, warmup=warmup, **options)
 
 
 def _known(name: Any) -> type[LrSchedule]:

@@ -13,7 +13,7 @@ from tunewell.analysis.diagnosis.curves import Curves, check_metrics
 from tunewell.analysis.diagnosis.explosion import exploded
 from tunewell.analysis.diagnosis.features import measured
 from tunewell.analysis.diagnosis.guessing import guessing
-from tunewell.analysis.diagnosis.judge import judge, pattern_of, stage_of, told
+from tunewell.analysis.diagnosis.judge import LIKE_HEALTH, judge, pattern_of, stage_of, told
 from tunewell.analysis.diagnosis.labels import MEANINGS, Label, advised
 from tunewell.analysis.diagnosis.thinning import share_of, thinned
 from tunewell.analysis.diagnosis.words import best_place, evidence
@@ -192,13 +192,14 @@ def _labels(curves: Curves, features: Mapping[str, float]) -> list[tuple[Label, 
         return [(Label.NOTHING_LEARNT, SURE)]
     probable = {Label(name): p for name, p in judge().probabilities(features).items()}
     guesses = guessing(curves) if share_of(curves) >= WHOLE else ""
-    if guesses and curves.val_accuracy is not None:  # of that there is no doubt
+    odd = abs(features.get("rate", 0.0)) > 0.0
+    if guesses and (odd or curves.val_accuracy is not None):  # of that there is no doubt
         rest = max(1.0 - probable[Label.HEALTHY], 1e-9)
         probable = {label: p / rest if label.ill else 0.0 for label, p in probable.items()}
     ill = sorted(((label, p) for label, p in probable.items() if label.ill), key=lambda pair: -pair[1])
     healthy = probable[Label.HEALTHY]
     faults = [ill[0], *((label, p) for label, p in ill[1:] if p >= ALSO)]
-    if healthy < judge().thresholds[pattern_of(curves), stage_of(curves)]:
+    if healthy < judge().thresholds[pattern_of(curves), stage_of(curves), ill[0][0].value in LIKE_HEALTH]:
         return faults
     if share_of(curves) < WHOLE:
         return [(Label.TOO_EARLY, healthy)]

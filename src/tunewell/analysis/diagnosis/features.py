@@ -9,7 +9,9 @@ accuracy above exp(-loss). ``skill`` is log(accuracy) + loss, where the loss is 
 far below exp(-loss) is of another kind, such as F1 beside a squared error, and then both are unknown.
 
 How near a loss is to 0 tells nothing where losses may be negative, such as the logarithm of a density: see
-:data:`ABOVE_ZERO`. A feature that cannot be measured is NaN: whoever reads features says what NaN stands for.
+:data:`ABOVE_ZERO`. What is less than a ten-thousandth of a first loss counts as a ten-thousandth: a loss that has come
+down to rounding errors does not go up and down any more. A feature that cannot be measured is NaN: whoever reads
+features says what NaN stands for.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from tunewell.analysis.diagnosis.shapes import (
 from tunewell.scales import Floats
 
 _NOT_BELOW = 0.1
+_NOTHING = 1e-4
 
 
 def measured(curves: Curves) -> dict[str, float]:
@@ -50,6 +53,7 @@ def measured(curves: Curves) -> dict[str, float]:
         return found | _accuracies(curves) | _insides(curves)
     shift = min(0.0, float(min(part.min() for part in (train, val) if part is not None)))
     unit = max(abs(float(main[0]) - shift), TINY)
+    train, val = (None if part is None else np.maximum(part, shift + _NOTHING * unit) for part in (train, val))
     one = shape(train, unit) if train is not None else None
     other = shape(val, unit) if val is not None else None
     if train is not None and one is not None:

@@ -32,8 +32,16 @@ def guessing(curves: Curves) -> str:
         if features["skill_above"] < _ABOVE and right < _FEW and features["accuracy_gained"] < _GAINED:
             return f"an accuracy of {percent(right)} is that of guessing"
         return ""
-    levels = [late(kept) for kept in (_kept(curves.train_loss), _kept(curves.val_loss)) if len(kept)]
-    if len(levels) < 2 or min(levels) <= 0.0:
+    losses = [kept for kept in (_kept(curves.train_loss), _kept(curves.val_loss)) if len(kept)]
+    if len(losses) < 2:
+        return ""
+    # Where the rate decays to 0, a network that guesses comes down to the level only in its very last reports.
+    return _at_chance([late(kept) for kept in losses]) or _at_chance([float(kept[-1]) for kept in losses])
+
+
+def _at_chance(levels: list[float]) -> str:
+    """Return in words that two losses are those of guessing, an empty string where they are not."""
+    if min(levels) <= 0.0:
         return ""
     classes = round(math.exp(min(max(levels), 10.0)))
     if not 2 <= classes <= _CLASSES or any(abs(level / math.log(classes) - 1.0) > _NEAR for level in levels):

@@ -51,6 +51,8 @@ _NEEDED: Mapping[str, tuple[Role, ...]] = {
     "validation": ("val_loss",),
     "accuracy": ("val_accuracy",),
 }
+LIKE_HEALTH = ("rate-too-high", "rate-too-low", "plateau")
+"""Faults that health looks like where data are of another kind: for them health has to be less probable."""
 TELLING = ("fallen", "val_fallen", "accuracy_lost", "accuracy_gap", "update_log", "rate")
 """Features that tell by being known at all what was reported."""
 _CLIP = 4.0
@@ -78,7 +80,8 @@ class Judge:
         mean, scale: of each feature, shape ``(len(names),)``.
         members: the networks.
         temperature: what scores are divided by.
-        thresholds: how improbable health has to be for a fault to be named, by set of curves and stage.
+        thresholds: how improbable health has to be for a fault to be named, by set of curves, stage and whether the
+            fault is one of :data:`LIKE_HEALTH`.
     """
 
     labels: tuple[str, ...]
@@ -87,7 +90,7 @@ class Judge:
     scale: Floats
     members: tuple[Member, ...]
     temperature: float
-    thresholds: Mapping[tuple[str, float], float]
+    thresholds: Mapping[tuple[str, float, bool], float]
 
     def probabilities(self, features: Mapping[str, float]) -> dict[str, float]:
         """Return the probability of each label."""
@@ -143,8 +146,9 @@ def read(stored: Mapping[str, Any]) -> Judge:
         ),
         temperature=float(stored["temperature"]),
         thresholds={
-            (pattern, float(stage)): float(value)
+            (pattern, float(stage), like): float(value)
             for pattern, stages in stored["thresholds"].items()
-            for stage, value in stages.items()
+            for stage, values in stages.items()
+            for like, value in zip((False, True), values, strict=True)
         },
     )
