@@ -57,7 +57,9 @@ def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
         return max(2, round(scale * usual))
 
     def told(stage, study, text):
-        print(f"{stage:<10} {file.METRIC} {study.best.value:.4f} after {len(study.trials)} trials: {text}", flush=True)
+        number, first = len(study.trials), study.trials[0].value  # the first is what was found so far, another seed
+        counted = "1 trial" if number == 1 else f"{number} trials, {first:.4f} the first"
+        print(f"{stage:<10} {file.METRIC} {study.best.value:.4f} after {counted}: {text}", flush=True)
 
     study, _ = stage(file, "1 baseline", [RATE], found, 1, executor)
     told("baseline", study, "the default configuration")
@@ -73,7 +75,7 @@ def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
     regularisers = [name for name in file.space if name in REGULARISERS]
     if gap > OVERFITS and regularisers:
         study, found = stage(file, "4 regularise", [RATE, *regularisers], found, trials(12), executor)
-        told("regularise", study, ", ".join(f"{name} {found[name]:.3g}" for name in regularisers))
+        told("regularise", study, ", ".join(f"{name} {found[name]:.3g}" for name in [RATE, *regularisers]))
     else:
         print(f"regularise not needed: the training loss is {100 * gap:.0f} % lower than the validation loss")
 
@@ -81,7 +83,10 @@ def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
     mean, error = statistics.mean(gains), statistics.stdev(gains) / len(gains) ** 0.5
     better = -mean if file.MODE == "min" else mean
     verdict = "better" if better > 2 * error else "worse" if better < -2 * error else "not clearly better"
-    print(f"confirm    on the test part, {seeds} seeds: {mean:+.4f} ± {2 * error:.4f}, {verdict} than the default")
+    advice = ": keep the default" if verdict == "worse" else ""
+    print(
+        f"confirm    on the test part, {seeds} seeds: {mean:+.4f} ± {2 * error:.4f}, {verdict} than the default{advice}"
+    )
 
     print(f"report     {write_report(study.history, 'report.html')}")
 

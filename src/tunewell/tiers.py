@@ -16,8 +16,9 @@ its default stays there until everything is tuned together. What switches others
 
 A share is an upper bound: a tier is over as soon as it brings nothing more, and after ``6 + 4 p`` trainings of ``p``
 parameters at the latest, and what it leaves flows on. A tier begins only if enough is left to say something about it,
-``3 + p`` trainings; otherwise the one before gets them. So a handful of trainings tunes the learning rate alone, some
-dozens the architecture, too, and with plenty most go into a search over everything.
+``3 + p`` trainings; otherwise the one before gets them. Where a budget does not pay for that in every tier, only the
+first is tuned alone, and what it leaves goes to all parameters together. So a handful of trainings tunes the learning
+rate, some dozens the architecture, too, and with plenty most go into a search over everything.
 """
 
 from __future__ import annotations
@@ -159,6 +160,20 @@ def allotted(left: float, tiers: Sequence[Tier]) -> list[float]:
         given.append(amount)
         left -= amount
     return given
+
+
+def few(left: float, tiers: Sequence[Tier]) -> bool:
+    """Tell whether so many trainings are too few to say something about each tier by itself."""
+    return left < sum(tier.fewest for tier in tiers)
+
+
+def planned(left: float, tiers: Sequence[Tier]) -> list[float]:
+    """Return how many of the trainings that are left before the first tier each tier gets at most.
+
+    As :func:`allotted`; where they are :func:`few`, those after the first get none of their own.
+    """
+    most = allotted(left, tiers)
+    return [*most[:1], *[0.0] * len(most[1:])] if few(left, tiers) else most
 
 
 # --- who belongs where ------------------------------------------------------------------------------------------------

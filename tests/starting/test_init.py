@@ -315,3 +315,8 @@ def test_nothing_is_found_in_the_study_file_of_a_script(text: str, init: Init, t
     space = space_of((tmp_path / "study.py").read_text())
     codes = {finding.code for finding in space.lint(trials=50)}
     assert codes <= {"odd-batch-size"}
+
+
+@pytest.mark.parametrize(("called", "name"), [("pytorch", "torch"), ("scikit-learn", "sklearn")])
+def test_a_framework_may_be_called_by_its_other_name(called: str, name: str) -> None:
+    assert Answers("tabular", called) == Answers("tabular", name)

@@ -17,7 +17,7 @@ from tunewell.surrogate.tiering import standing
 from tunewell.surrogate.tiering_words import came_of_it
 from tunewell.testing.histories import created
 from tunewell.testing.samplers import SamplerContract
-from tunewell.tiers import allotted, default_of, interacting, tiers_of
+from tunewell.tiers import allotted, default_of, few, interacting, planned, tiers_of
 
 
 class TestTiered(SamplerContract):
@@ -220,7 +220,7 @@ def test_shares_are_of_what_is_left():
 
 
 def test_no_tier_is_skipped_and_everything_comes_last():
-    for trials in (4, 12, 30, 60):
+    for trials in (4, 30, 60):
         history = run(trials=trials).history
         found = bounds(history)
         assert found == sorted(found)
@@ -236,6 +236,46 @@ def test_the_first_tier_varies_the_learning_rate_alone():
     assert history.trials[0].params == NETWORK.default()
     begin = [trial.params["learning_rate"] for trial in history.trials[1:3]]
     assert begin == pytest.approx([0.1, 0.001])
+
+
+def test_a_small_budget_goes_from_the_learning_rate_to_everything_together():
+    history = run(trials=12).history
+    found = bounds(history)
+    begun = found.index(5)
+    assert set(found) == {0, 1, 5}
+    assert 1 + tiers_of(NETWORK)[0].fewest <= begun < 12
+    assert varied(history, 0, begun) == {"learning_rate"}
+    bold = [trial.params for trial in history.trials[begun : begun + 2]]
+    before = min(history.trials[:begun], key=lambda trial: trial.value)
+    assert bold[0]["learning_rate"] == before.params["learning_rate"]
+    assert {name for name in NETWORK if bold[0][name] != before.params[name]} >= {"momentum", "hidden_units"}
+    assert all("all but learning_rate" in trial.why for trial in history.trials[begun : begun + 2])
+    assert all("around the best" in trial.why for trial in history.trials[begun + 2 :])
+    assert "too little for each of the others" in history.notes[-1].text
+
+
+def test_a_handful_of_trainings_leaves_the_learning_rate_only_once_it_is_settled():
+    gaining = search(NETWORK, lambda config, k: -float(2**k), 9, total=10)
+    assert varied(gaining, 0, None) == {"learning_rate"}
+    flat = search(NETWORK, lambda config, k: 1.0 if k == 0 else 2.0, 7, total=10)
+    assert varied(flat, 0, 5) == {"learning_rate"}
+    assert len(varied(flat, 4, 6)) > 2
+
+
+def test_the_plan_of_a_small_budget_says_what_follows_the_first_tier():
+    text = str(tw.Study(NETWORK).plan(trials=10))
+    assert "up to 9 trainings" in text
+    assert text.count("together with all others") == 3
+    assert "together with all others" not in str(tw.Study(NETWORK).plan(trials=30))
+
+
+def test_whether_trainings_are_too_few_for_every_tier():
+    tiers = tiers_of(NETWORK)
+    least = sum(tier.fewest for tier in tiers)
+    assert few(least - 1, tiers)
+    assert not few(least, tiers)
+    assert planned(least - 1, tiers)[1:] == [0.0, 0.0, 0.0]
+    assert planned(least, tiers) == allotted(least, tiers)
 
 
 def test_what_a_tier_leaves_flows_on():

@@ -18,6 +18,9 @@ PRIORS = tw.Space(
 )
 
 
+PLAIN = tw.Space(x=tw.Float(0.0, 1.0), y=tw.Float(0.0, 1.0))
+
+
 def of(space, *hints):
     """Return the belief before any trial."""
     history = History([created(space), *hints])
@@ -99,3 +102,20 @@ def test_the_pull_to_the_middle_is_never_judged():
     space = tw.Space(x=tw.Float(0.0, 1.0))
     units = np.linspace(0.0, 1.0, 30)[:, None]
     assert belief(cube_of(space), space, History([created(space)]), units, -abs(units[:, 0] - 0.5)) is not None
+
+
+def test_a_configuration_to_stay_near_is_one_more_component():
+    history, around = History([created(PLAIN)]), np.array([0.9, 0.1])
+    near = belief(cube_of(PLAIN), PLAIN, history, np.empty((0, 2)), np.empty(0), around)
+    middle = belief(cube_of(PLAIN), PLAIN, history, np.empty((0, 2)), np.empty(0))
+    units = np.array([[0.9, 0.1], [0.1, 0.9]])
+    np.testing.assert_allclose(*middle.value(units))
+    assert near.value(units)[0] > near.value(units)[1]
+    assert near.value(np.array([[0.5, 0.5]]))[0] > near.value(units)[1]  # the middle stays one
+
+
+def test_a_configuration_to_stay_near_is_not_judged_as_a_belief():
+    history, units = History([created(PLAIN)]), np.random.default_rng(3).random((30, 2))
+    around = np.array([0.9, 0.1])
+    worse_near = -np.abs(units - around).sum(axis=1)
+    assert belief(cube_of(PLAIN), PLAIN, history, units, worse_near, around) is not None

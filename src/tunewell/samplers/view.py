@@ -136,11 +136,13 @@ def look(
     rng: np.random.Generator,
     warping: bool = False,
     seen: Observations | None = None,
+    around: Floats | None = None,
 ) -> View | None:
     """Fit processes to a history, or return None while there are fewer than ``initial`` losses to fit them to.
 
     ``rng`` draws the weights that make several goals one; ``evaluations`` are those of a fit's log posterior; with
-    ``warping`` the coordinates may be bent; ``seen`` are observations in the place of all.
+    ``warping`` the coordinates may be bent; ``seen`` are observations in the place of all; ``around``, shape ``(d,)``,
+    is a configuration near which good ones are believed to lie, too.
     """
     cube, seen = cube_of(space), observe(space, history) if seen is None else seen
     if len(seen.losses) < initial or not np.isfinite(seen.losses).all(axis=1).any() or not len(cube.free):
@@ -168,7 +170,7 @@ def look(
         rows=rows,
         explanations=explanations,
         top=points[np.argsort(reached, kind="stable")[: min(_TOP, int(allowed.sum()))]],
-        conditions=conditions(cube, space, history, seen, targets, rows, evaluations),
+        conditions=conditions(cube, space, history, seen, targets, rows, evaluations, around),
         none_allowed=not kept.any(),
         repeats=repeats(seen),
     )
@@ -182,6 +184,7 @@ def conditions(
     targets: Floats,
     rows: Indices,
     evaluations: int = processes.EVALUATIONS,
+    around: Floats | None = None,
 ) -> list[Term]:
     """Return the terms that do not depend on how promising a point is: belief and the odds of a success.
 
@@ -190,8 +193,9 @@ def conditions(
         targets: what the belief is judged by, smaller for better, shape ``(n,)``.
         rows: those whose constrained metrics are modelled.
         evaluations: of the log posterior in a fit.
+        around: the centre of one more component of the belief, shape ``(d,)``.
     """
-    favour = belief(cube, space, history, seen.units, targets)
+    favour = belief(cube, space, history, seen.units, targets, around)
     return [*([] if favour is None else [favour]), *odds(cube, space, history, seen, rows, evaluations)]
 
 

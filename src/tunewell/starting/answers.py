@@ -15,6 +15,7 @@ TASKS = {  # each with the domain that its facts come from
     "text": "generic",
 }
 FRAMEWORKS = ("torch", "sklearn")
+ALSO = {"pytorch": "torch", "scikit-learn": "sklearn"}  # what else they are called
 METRICS = ("val_loss", "val_accuracy")
 SECONDS = {"torch": 6.0, "sklearn": 3.0}  # that a training on the built-in data takes on one core, roughly
 TRIALS = (6, 150)  # the fewest and the most that a plan begins with
@@ -26,7 +27,7 @@ class Answers:
 
     Attributes:
         task: a key of :data:`TASKS`.
-        framework: one of :data:`FRAMEWORKS`.
+        framework: one of :data:`FRAMEWORKS`, or what else it is called, a key of :data:`ALSO`.
         minutes: the time there is for the search.
         workers: trainings at a time.
         metric: what the search goes by.
@@ -41,6 +42,7 @@ class Answers:
     trials: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "framework", ALSO.get(self.framework, self.framework))
         for what, given, known in (("task", self.task, TASKS), ("framework", self.framework, FRAMEWORKS)):
             if given not in known:
                 raise ValueError(

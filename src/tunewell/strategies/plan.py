@@ -15,7 +15,7 @@ from tunewell.space import Space
 from tunewell.strategies.approach import Approach, judged
 from tunewell.surrogate.tiering import Unit, budget_of
 from tunewell.surrogate.tiering_words import TOGETHER, amount
-from tunewell.tiers import Tier, allotted, checked_shares, checked_tiers, decade_of, tiers_of
+from tunewell.tiers import Tier, checked_shares, checked_tiers, decade_of, few, planned, tiers_of
 
 DEFAULT = "the default configuration"
 
@@ -91,13 +91,14 @@ class TieredPlan:
     def rows(self) -> tuple[Row, ...]:
         """The parts of the plan in order; what one leaves flows on to the next."""
         trainings = self.trainings
-        most = allotted(max(0.0, trainings - 1.0), self.tiers)
+        most = planned(max(0.0, trainings - 1.0), self.tiers)
         found = [self._row(DEFAULT, 1.0, 0.0, "one training", "where an expert would begin")]
         for place, (tier, number) in enumerate(zip(self.tiers, most, strict=True)):
             how = _first_method(tier, self.space) if place == 0 else "Gaussian process of all trials"
             found.append(self._row(", ".join(tier.parameters), number, tier.share, how, tier.why))
         left = max(0.0, trainings - 1.0 - sum(most))
-        return (*found, self._row(TOGETHER, left, 0.0, "the default sampler", "what interacts is found together"))
+        how = "Gaussian process of all trials" if self._few else "the default sampler"
+        return (*found, self._row(TOGETHER, left, 0.0, how, "what interacts is found together"))
 
     @property
     def trainings(self) -> float:
@@ -124,8 +125,16 @@ class TieredPlan:
             yield f"     {row.method}: {row.why}"
         if self.left_out:
             yield f"  Until all are tuned together {', '.join(self.left_out)} stay at the default."
-        yield "  A tier ends as soon as its last results bring nothing more, and what it leaves flows on to the next."
-        if len(self.tiers) > 1:
+        if self._few:
+            yield "  Too few trainings for each tier by itself: the first ends as soon as its last result brings"
+            yield "  nothing more, and what it leaves goes to all parameters together: two bold trials of all the"
+            yield "  others, then steps around the best so far."
+        else:
+            rule = (
+                "A tier ends as soon as its last results bring nothing more, and what it leaves flows on to the next."
+            )
+            yield f"  {rule}"
+        if len(self.tiers) > 1 and not self._few:
             yield "  The parameters of other tiers stay at the best values so far, but every third trial of a later"
             yield "  tier also varies those that interact with it, and every one where their partners have changed."
         if self.approach is not None:
@@ -151,6 +160,10 @@ class TieredPlan:
         return tuple(name for name, parameter in self.space.items() if parameter.count > 1 and name not in named)
 
     @property
+    def _few(self) -> bool:
+        return len(self.tiers) > 1 and few(max(0.0, self.trainings - 1.0), self.tiers)
+
+    @property
     def _widest(self) -> int:
         return max(len(row.what) for row in self.rows)
 
@@ -174,7 +187,7 @@ class TieredPlan:
         if math.isinf(row.trainings):
             return f"up to {amount(row.budget, self.unit)}"
         if row.trainings < 0.5:
-            return "only if others leave something"
+            return "together with all others" if self._few else "only if others leave something"
         said = f"up to {amount(row.trainings, 'trials').replace('trial', 'training')}"
         return said if self.unit == "trials" else f"{said}, {amount(row.budget, self.unit)}"
 

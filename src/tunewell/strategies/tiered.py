@@ -16,6 +16,10 @@ with it, as the knowledge says (a batch size has its own learning rate); and onc
 such a parameter than the tier began with, every trial does.
 
 After the tiers everything is open: the default sampler (:mod:`tunewell.samplers.auto`) goes on with all that was seen.
+Where the budget is too small for every tier, all other parameters follow the first tier together: two bold trials vary
+everything but the learning rate, which is known by then; the others vary everything, and half of what is believed is
+that good configurations lie near the best one (:mod:`tunewell.surrogate.beliefs`). Which of the later tiers matters
+most is not known with so few trainings, and the first of them would get all that is left.
 How far each configuration trains is the scheduler's business, as ever.
 """
 
@@ -55,6 +59,7 @@ from tunewell.tiers import (
 )
 
 _FITTED = 3  # losses before the first fit
+_BOLD = 2  # trials of all other parameters, where one tier is all that is tuned alone
 _REOPENED = 3  # every so many trials of a later tier vary what interacts with it
 _MOVED = 0.05  # of a scale: less is no other value
 _STEPS = (1.0, -1.0, 0.5, -0.5, 2.0, -2.0)  # decades from the default, before the first fit
@@ -112,10 +117,14 @@ class Tiered:
             return Suggestion(default, "tiered: the default configuration comes first")
         at = standing(tiers, history)
         note = _note(tiers, at, history)
+        found: Suggestion | None = None
+        base = _best(space, history) or default
         if at.now.tier < len(tiers):
-            found = self._within(tiers, at, default, space, history, rng)
-            if found is not None:
-                return Suggestion(found.config, found.reason, note)
+            found = self._within(tiers, at, _units(space, default, base), base, space, history, rng)
+        elif at.few:
+            found = _together(tiers, at, _units(space, default, base), base, space, history, rng)
+        if found is not None:
+            return Suggestion(found.config, found.reason, note)
         found = Auto().suggest(space, history, rng)
         return Suggestion(found.config, f"tiered, all parameters together: {found.reason}", found.note or note)
 
@@ -123,35 +132,71 @@ class Tiered:
         self,
         tiers: Sequence[Tier],
         at: Standing,
-        default: Config,
+        units: Floats,
+        base: Config,
         space: Space,
         history: History,
         rng: np.random.Generator,
     ) -> Suggestion | None:
         """Return a configuration that differs from the best in the open parameters only; None when all were tried."""
         tier = tiers[at.now.tier]
-        base = _best(space, history) or default
         again, why = _reopened(tiers, at, base, space, history, self.domain)
         opened = [*tier.parameters, *again]
         place = f"tiered, tier {at.now.tier + 1} of {len(tiers)}, {', '.join(tier.parameters)}{why}"
-        part = Slice(np.array([list(space).index(name) for name in opened]), _units(space, default, base))
-        with processes.one_thread():
-            process = GP(warping=True)
-            view = look(space, history, _FITTED, process.evaluations, rng, process.warping)
-            if view is None:
-                return _spread(space, history, part, base, opened, place, rng)
-            repeated = view.to_repeat(space, history)
-            if repeated is not None:
-                return Suggestion(repeated.config, f"{place}: {repeated.reason}")
-            target = process.target(view, history.suggested, rng)
-            try:
-                found = ranked(view.cube, space, history, target, view.top, process.candidates, rng, part)
-                config = _apart(space, history, part, list(_kept(space, history, found, base, opened)))
-            except Exhausted:
-                config = None
-            if config is None:
-                return None
-            return Suggestion(config, f"{place}: {process.reason(view, space, config, history.suggested)}")
+        part = Slice(np.array([list(space).index(name) for name in opened]), units)
+        return _searched(part, base, opened, place, space, history, rng, around=units if at.few else None)
+
+
+def _together(
+    tiers: Sequence[Tier],
+    at: Standing,
+    units: Floats,
+    base: Config,
+    space: Space,
+    history: History,
+    rng: np.random.Generator,
+) -> Suggestion | None:
+    """Return a configuration where one tier is all that was tuned alone: two bold ones, then around the best."""
+    known = tiers[0].parameters
+    others = [name for name in space if name not in known]
+    bold = len(history.trials) - 1 - sum(passage.trials for passage in at.passages[:-1]) < _BOLD and others
+    opened = others if bold else list(space)
+    place = f"tiered, all but {', '.join(known)} together" if bold else "tiered, all together around the best so far"
+    part = Slice(np.array([list(space).index(name) for name in opened]), units)
+    return _searched(part, base, opened, place, space, history, rng, around=None if bold else units)
+
+
+def _searched(
+    part: Slice,
+    base: Config,
+    opened: Sequence[str],
+    place: str,
+    space: Space,
+    history: History,
+    rng: np.random.Generator,
+    around: Floats | None = None,
+) -> Suggestion | None:
+    """Return a configuration of a part of the space, by a process of all trials; None when all of it were tried.
+
+    ``place`` says in words where the search stands; ``around`` is what :func:`tunewell.samplers.view.look` takes.
+    """
+    with processes.one_thread():
+        process = GP(warping=True)
+        view = look(space, history, _FITTED, process.evaluations, rng, process.warping, around=around)
+        if view is None:
+            return _spread(space, history, part, base, opened, place, rng)
+        repeated = view.to_repeat(space, history)
+        if repeated is not None:
+            return Suggestion(repeated.config, f"{place}: {repeated.reason}")
+        target = process.target(view, history.suggested, rng)
+        try:
+            found = ranked(view.cube, space, history, target, view.top, process.candidates, rng, part)
+            config = _apart(space, history, part, list(_kept(space, history, found, base, opened)))
+        except Exhausted:
+            return None
+        if config is None:
+            return None
+        return Suggestion(config, f"{place}: {process.reason(view, space, config, history.suggested)}")
 
 
 def _best(space: Space, history: History) -> Config | None:

@@ -7,7 +7,8 @@ the others, it is dropped (compare Fehring et al. 2025, arXiv:2511.02570).
 
 A belief is a mixture: the priors of the parameters are one component, a person's belief about a configuration is
 another, which follows those priors where it says nothing. Without any there is a mild pull to the middle of the ranges,
-which were drawn around what is plausible; it is what keeps the first model-based trials away from corners.
+which were drawn around what is plausible; it is what keeps the first model-based trials away from corners. A strategy
+may add one more component, narrow and around a configuration that it has reason to stay near.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tunewell.surrogate.observations import believed
 
 _STRENGTH = 10.0  # β
 _MIDDLE_STD = 0.35
+_NEAR_STD = 0.2
 _LEAST = 4  # trials in a third of them before a belief is judged
 
 
@@ -80,15 +82,23 @@ def components(cube: Cube, space: Space, history: History) -> tuple[Floats, Floa
     return centers, stds
 
 
-def belief(cube: Cube, space: Space, history: History, units: Floats, targets: Floats) -> Belief | None:
-    """Return the belief as it counts after trials at ``units``, shape ``(n, d)``, with ``targets``, shape ``(n,)``."""
+def belief(
+    cube: Cube, space: Space, history: History, units: Floats, targets: Floats, around: Floats | None = None
+) -> Belief | None:
+    """Return the belief as it counts after trials at ``units``, shape ``(n, d)``, with ``targets``, shape ``(n,)``.
+
+    ``around``, shape ``(d,)``, is the centre of one more component.
+    """
     centers, stds = components(cube, space, history)
-    weight = _STRENGTH / max(1, len(targets))
-    if not len(centers):
-        middle = np.where(cube.smooth, 0.5, np.nan)[None]
-        return Belief(cube, middle, np.full_like(middle, _MIDDLE_STD), weight)
-    found = Belief(cube, centers, stds, weight)
-    return None if _misleads(found.value(units), targets) else found
+    said = len(centers) > 0
+    if not said:
+        centers = np.where(cube.smooth, 0.5, np.nan)[None]
+        stds = np.full_like(centers, _MIDDLE_STD)
+    if around is not None:
+        centers = np.concatenate([centers, around[None]])
+        stds = np.concatenate([stds, np.full((1, len(around)), _NEAR_STD)])
+    found = Belief(cube, centers, stds, _STRENGTH / max(1, len(targets)))
+    return None if said and _misleads(found.value(units), targets) else found
 
 
 def _misleads(favour: Floats, targets: Floats) -> bool:

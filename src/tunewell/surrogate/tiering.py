@@ -6,8 +6,10 @@ total of steps, and its share of the workers' time of a total of seconds; the ne
 take is settled by what is left when it begins (:func:`tunewell.tiers.allotted`), so what one leaves flows on.
 
 A tier is over before that when its last ``1 + p`` results brought nothing worth having: less than 5 % of the way from
-the median to the best loss. With several goals only what it may take ends it. A trial that rests before its last step
-is compared with what the others had reported at that step, and counts as the share of a training that it had.
+the median to the best loss. With several goals only what it may take ends it. Where the budget is too small for every
+tier (:func:`tunewell.tiers.few`), the first is over after ``p`` such results, and all parameters together follow it. A
+trial that rests before its last step is compared with what the others had reported at that step, and counts as the
+share of a training that it had.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Literal, TypeAlias
 
 from tunewell.events import RunStarted, Status
 from tunewell.history import OBSERVED, History, TrialRecord
-from tunewell.tiers import Tier, allotted
+from tunewell.tiers import Tier, allotted, few
 
 Unit: TypeAlias = Literal["trials", "steps", "seconds"]
 Ending: TypeAlias = Literal["", "found", "spent"]
@@ -51,11 +53,15 @@ class Passage:
 
 @dataclass(frozen=True)
 class Standing:
-    """The tiers that have begun, the current one last; of everything together the trials are not counted."""
+    """The tiers that have begun, the current one last; of everything together the trials are not counted.
+
+    ``few`` tells whether the budget is too small to tune each tier by itself; then everything follows the first one.
+    """
 
     passages: tuple[Passage, ...]
     unit: Unit
     total: float
+    few: bool = False
 
     @property
     def now(self) -> Passage:
@@ -89,7 +95,7 @@ def standing(tiers: Sequence[Tier], history: History) -> Standing:
         if cost is not None and record.status not in _UNCOUNTED:
             walk.compare(record, share, {step: loss for step, loss in _losses(record) if step in rests})
     walk.advance()
-    return Standing((*walk.passages, walk.current("")), unit, total)
+    return Standing((*walk.passages, walk.current("")), unit, total, walk.few)
 
 
 def _costs(history: History, unit: Unit) -> Iterator[tuple[TrialRecord, float | None]]:
@@ -137,6 +143,7 @@ class _Walk:
         self._least = math.inf
         self._best: int | None = None
         self._tier = -1  # the default configuration
+        self.few = False  # too little for every tier
         self._begin()
 
     @property
@@ -165,7 +172,7 @@ class _Walk:
             if not ended:
                 return True
             self.passages.append(self.current(ended))
-            self._tier += 1
+            self._tier = len(self._tiers) if self.few else self._tier + 1
             self._begin()
         self._allotted = self._left
         return False
@@ -174,13 +181,15 @@ class _Walk:
         """Say what the current tier may take, as soon as it is known what a training costs."""
         usual = 1.0 if math.isinf(self._total) else self._usual
         if math.isinf(self._allotted) and usual is not None:
-            self._allotted = usual * allotted(self._left / usual, self._tiers[self._tier :])[0]
+            left = self._left / usual
+            self.few = few(left, self._tiers) if self._tier == 0 else self.few
+            self._allotted = usual * allotted(left, self._tiers[self._tier :])[0]
 
     def _ended(self) -> Ending:
         tier, usual = self._tiers[self._tier], fmean(self._costs) if self._costs else 0.0
         if self._taken + (self._pending + 0.5) * usual >= self._allotted:
             return "spent"
-        patience = 1 + len(tier.parameters) - 1e-9
+        patience = len(tier.parameters) + (not self.few) - 1e-9
         return "found" if self._judged and self._results >= tier.fewest and self._in_vain >= patience else ""
 
     def current(self, ended: Ending) -> Passage:

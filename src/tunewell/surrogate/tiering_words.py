@@ -17,7 +17,8 @@ def entered(tiers: Sequence[Tier], at: Standing) -> tuple[str, str]:
     now = at.now
     why = "" if len(at.passages) < 2 else f", {_why_left(tiers, at.passages[-2], at.unit)}"
     if now.tier >= len(tiers):
-        return f"tiered: {TOGETHER}", why
+        small = ", and what is left is too little for each of the others by itself" if at.few else ""
+        return f"tiered: {TOGETHER}", why + small
     limit = "" if math.isinf(now.allotted) else f" on up to {amount(now.allotted, at.unit)}"
     return f"tiered, tier {now.tier + 1} of {len(tiers)}: {_names(tiers, now)}", f"{limit}{why}"
 
