@@ -109,7 +109,10 @@ class GP:
 
     def next(self, view: View, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return what the acquisition function says, given what the processes see."""
+        elsewhere = self._looks_elsewhere(view, history.suggested)
         target = self.target(view, history.suggested, rng)
+        if elsewhere:
+            target = Sum([target, Elsewhere.of(view.cube, view.seen.units[view.rows], view.targets[view.rows])])
         try:
             config = largest(view.cube, space, history, target, view.top, self.candidates, rng)
         except Exhausted:
@@ -118,19 +121,17 @@ class GP:
             again = view.top[int(np.argmax(target.value(view.top)))]
             config = space.decode_one(np.nan_to_num(again, nan=0.5).tolist())
             return Suggestion(config, "once more, for the losses are noisy and everything has been tried")
-        return Suggestion(config, self.reason(view, space, config, history.suggested))
+        aim = "; it looks for another basin, with what the better trials have in common" if elsewhere else ""
+        return Suggestion(config, self.reason(view, space, config, history.suggested) + aim)
 
     def target(self, view: View, suggested: int, rng: np.random.Generator) -> Term:
         """Return what is maximised, given the number of suggestions so far."""
         if view.none_allowed and view.conditions:  # first find out where the constraints are kept
             return Sum(view.conditions)
-        terms = [self._promise(view, suggested, rng), *view.conditions]
-        if self._looks_elsewhere(view, suggested):
-            terms.append(Elsewhere.of(view.cube, view.seen.units[view.rows], view.targets[view.rows]))
-        return Sum(terms)
+        return Sum([self._promise(view, suggested, rng), *view.conditions])
 
     def _looks_elsewhere(self, view: View, suggested: int) -> bool:
-        many = len(view.targets) >= _FIRST_ELSEWHERE
+        many = len(view.targets) >= _FIRST_ELSEWHERE and not view.none_allowed
         return many and suggested % _ELSEWHERE == 0 and self.acquisition in _EXPECTING
 
     def _promise(self, view: View, suggested: int, rng: np.random.Generator) -> Term:
@@ -157,8 +158,6 @@ class GP:
         better = 100.0 * float(ndtr((view.best - mean) / std))
         known = "close to what is known" if std < _KNOWN * np.sqrt(view.model.variance) else "little is known there"
         aim = "; the last trials brought no gain worth having, so it looks farther" if view.margin(suggested) else ""
-        if self._looks_elsewhere(view, suggested):
-            aim = "; it looks for another basin, with what the better trials have in common"
         return f"Gaussian process: better than the best with a chance of {better:.2g} %, {known}{aim}"
 
 
