@@ -55,7 +55,14 @@ def test_an_infinite_loss_lies_half_a_unit_above_the_worst():
 
 def test_one_huge_loss_does_not_flatten_the_others():
     soft = soften(np.array([0.0, 1.0, 2.0, 3.0, 1e300]))
-    assert soft[1] - soft[0] > 1e-3
+    assert soft[1] - soft[0] > 0.5
+    assert (soft[4] - soft[3]) / (soft[1] - soft[0]) == pytest.approx(0.5)
+
+
+def test_many_huge_losses_do_not_flatten_the_others():
+    losses = np.random.default_rng(0).uniform(0.0, 2.0, 60)
+    losses[::10] = 1e300
+    assert np.ptp(np.delete(soften(losses), np.arange(0, 60, 10))) > 2.0
 
 
 @pytest.mark.parametrize("losses", [[3.0] * 5, [0.0], [math.inf] * 3, [math.inf]])

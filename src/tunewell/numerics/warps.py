@@ -8,15 +8,17 @@ from scipy.special import ndtri
 from tunewell.scales import Floats
 
 _HUGE = 1e300
+_GAP = float(np.log(1e8))
 
 
 def soften(losses: Floats) -> Floats:
     """Return losses, shape ``(n,)``, with a softened bad tail, mean 0 and deviation 1; infinite ones become the worst.
 
     With the unit e = median - minimum, losses up to one e above the median are left as they are and what is beyond,
-    x e, becomes 1 + log x: what matters near the optimum keeps its shape, and a loss of 1e300 does not flatten it. An
-    infinite loss lies half a unit above the worst finite one. As the half-rank warp of Vizier (arXiv:2408.11527) it
-    acts on one side only; it keeps the distances between bad losses in order of magnitude, which ranks forget.
+    x e, becomes 1 + log x: what matters near the optimum keeps its shape. An infinite loss lies half a unit above the
+    worst finite one, and so does what comes after a gap of eight decades, such as 1e300 for what went wrong. As the
+    half-rank warp of Vizier (arXiv:2408.11527) it acts on one side only; it keeps the distances between bad losses in
+    order of magnitude, which ranks forget.
     """
     finite = np.isfinite(losses)
     if not finite.any():
@@ -31,7 +33,10 @@ def soften(losses: Floats) -> Floats:
     with np.errstate(over="ignore"):  # of an infinite ratio the logarithm is taken at 1e308
         units[finite] = (known / 2.0 - middle / 2.0) / max(unit, 1e-300)
     soft = np.where(units > 1.0, 1.0 + np.log(np.clip(units, 1.0, 1e308)), units)
-    soft = np.where(finite, soft, soft[finite].max() + 0.5)
+    ranked = np.sort(soft[finite])
+    gaps = np.flatnonzero(np.diff(ranked) > _GAP)
+    worst = ranked[gaps[0]] if len(gaps) else ranked[-1]
+    soft = np.where(finite & (soft <= worst), soft, worst + 0.5)
     return standardise(np.maximum(soft, -1e9))
 
 

@@ -9,6 +9,8 @@ for. Hence some suggestions weigh their acquisition by two guesses of where anot
   not count, or there would be no other basin in sight;
 * 1 / (1 + n)² for the n trials with the same combination of categories, as each has best numbers of its own. (Ru et al.
   2020, arXiv:1906.08878, let a bandit choose the categories.)
+
+Of many trials those count that the process is given (:mod:`tunewell.surrogate.processes`).
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _WINDOW = 0.15  # deviation
 _UNIFORM = 0.2  # share
 _PLACES = 32  # intervals between which the window is interpolated
 _MOST = 32  # trials that it is made of, the best ones
-_REFINED = 0.02  # of the way from the median to the best loss: what is nearer to the best refines it
+_BAD = 0.9  # share of the trials that are better than a bad one
+_REFINED = 0.02  # of the way from a bad loss to the best: what is nearer to the best refines it
 _POWER = 2.0
 
 
@@ -38,7 +41,7 @@ class Elsewhere:
         heights: the log density of each column at evenly spaced places, shape ``(d, places + 1)``; zeros where it is
             unordered or nothing is known.
         combinations: of categories that were tried, shape ``(k, c)``, -1 for an inactive one.
-        counts: how often, shape ``(k,)``.
+        counts: how often, shape ``(k,)``, whatever became of it.
     """
 
     cube: Cube
@@ -47,15 +50,22 @@ class Elsewhere:
     counts: Floats
 
     @classmethod
-    def of(cls, cube: Cube, units: Floats, targets: Floats) -> Elsewhere:
-        """Return what trials say: ``units`` of shape ``(n, d)``; smaller ``targets``, shape ``(n,)``, are better."""
+    def of(cls, cube: Cube, units: Floats, targets: Floats, others: Floats) -> Elsewhere:
+        """Return what trials say.
+
+        Args:
+            cube: the space.
+            units: of trials with a loss, shape ``(n, d)``.
+            targets: how bad they are, shape ``(n,)``.
+            others: trials without a loss, failed or still running, shape ``(m, d)``.
+        """
         heights = np.zeros((len(cube.counts), _PLACES + 1))
         better = units[_better(targets)]
         for j in cube.free[~cube.categorical[cube.free]]:
             known = better[~np.isnan(better[:, j]), j]
             if len(known):
                 heights[j] = np.log(_UNIFORM + (1.0 - _UNIFORM) * _density(known))
-        combinations, counts = np.unique(_categories(cube, units), axis=0, return_counts=True)
+        combinations, counts = np.unique(_categories(cube, np.concatenate([units, others])), axis=0, return_counts=True)
         return cls(cube, heights, combinations, counts.astype(np.float64))
 
     def value(self, units: Floats) -> Floats:
@@ -77,7 +87,7 @@ class Elsewhere:
 def _better(targets: Floats) -> Indices:
     """Return the rows of the better half of trials, those left out that only refine the best one."""
     best = int(np.argmin(targets))
-    distinct = targets > targets[best] + _REFINED * (np.median(targets) - targets[best])
+    distinct = targets > targets[best] + _REFINED * (np.quantile(targets, _BAD) - targets[best])
     distinct[best] = True
     rows = np.flatnonzero(distinct)
     half = rows[np.argsort(targets[rows], kind="stable")][: (len(rows) + 1) // 2]

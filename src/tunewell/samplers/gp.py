@@ -18,8 +18,8 @@ Around it:
 * When the last results have brought nothing worth having, two of three suggestions look for an improvement of at
   least 3 % of the way from the median to the best loss: no budget goes into the sixth digit while another basin may be
   better.
-* Of many trials every third looks elsewhere: for numbers such as the better ones have, with categories that were hardly
-  tried (:mod:`tunewell.samplers.elsewhere`).
+* Of many trials every third is drawn elsewhere: to numbers such as the better ones have, with categories that were
+  hardly tried (:mod:`tunewell.samplers.elsewhere`).
 * Where the process finds noise, the most promising configuration is trained again from time to time; the first such
   repeat also tells noise from roughness. A deterministic objective, once seen to be one, is never asked the same twice.
 * Several goals are made one by a random weighting for each suggestion (ParEGO, Knowles 2006); the sampler ``ehvi`` is
@@ -50,8 +50,8 @@ Acquisition = Literal["log_ei", "noisy_log_ei", "ei", "ucb", "pi", "thompson"]
 
 _DRAWS = 8  # of the best value, for the noisy acquisition
 _THOMPSON_POINTS = 256
-_EXPECTING = ("log_ei", "noisy_log_ei", "ei")  # acquisitions that are logarithms of an expectation
-_ELSEWHERE = 3  # every so many suggestions look elsewhere,
+_EXPECTING = ("log_ei", "noisy_log_ei", "ei")  # all maximised as logarithms, to which that of a weight is added
+_ELSEWHERE = 3  # every so many suggestions are drawn elsewhere,
 _FIRST_ELSEWHERE = 24  # from so many losses on
 _KNOWN = 0.1  # of the signal deviation: less is close to what is known
 
@@ -112,7 +112,8 @@ class GP:
         elsewhere = self._looks_elsewhere(view, history.suggested)
         target = self.target(view, history.suggested, rng)
         if elsewhere:
-            target = Sum([target, Elsewhere.of(view.cube, view.seen.units[view.rows], view.targets[view.rows])])
+            units, behind = view.seen.units[view.rows], view.behind[view.rows]
+            target = Sum([target, Elsewhere.of(view.cube, units, behind, view.others)])
         try:
             config = largest(view.cube, space, history, target, view.top, self.candidates, rng)
         except Exhausted:
@@ -121,7 +122,7 @@ class GP:
             again = view.top[int(np.argmax(target.value(view.top)))]
             config = space.decode_one(np.nan_to_num(again, nan=0.5).tolist())
             return Suggestion(config, "once more, for the losses are noisy and everything has been tried")
-        aim = "; it looks for another basin, with what the better trials have in common" if elsewhere else ""
+        aim = "; drawn to what the better trials have in common and to categories hardly tried" if elsewhere else ""
         return Suggestion(config, self.reason(view, space, config, history.suggested) + aim)
 
     def target(self, view: View, suggested: int, rng: np.random.Generator) -> Term:

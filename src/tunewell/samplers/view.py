@@ -58,7 +58,9 @@ class View:
         cube: the space.
         seen: what they were given.
         targets: the warped losses, shape ``(n,)``.
+        behind: the same, and behind them all what breaks a constraint, shape ``(n,)``.
         rows: those that the processes were given.
+        others: trials without a loss, failed or still running, shape ``(m, d)``.
         explanations: the most likely one first.
         top: the points with the smallest posterior means, the best first, shape ``(k, d)``.
         conditions: failure, constraints, beliefs, as terms of the acquisition.
@@ -69,7 +71,9 @@ class View:
     cube: Cube
     seen: Observations
     targets: Floats
+    behind: Floats
     rows: Indices
+    others: Floats
     explanations: list[Explanation]
     top: Floats
     conditions: list[Term]
@@ -150,24 +154,25 @@ def look(
     weights = rng.dirichlet(np.ones(seen.losses.shape[1]))
     targets = processes.targets_of(seen.losses, weights)
     broken = breach(seen.violations) > 0.0
-    rows = processes.chosen(seen.units[:, cube.free], np.where(broken, targets + np.ptp(targets), targets))
-    failed = seen.failed[-_MOST_FAILED:]
+    behind = np.where(broken, targets + np.ptp(targets), targets)
+    rows = processes.chosen(seen.units[:, cube.free], behind)
+    others = np.concatenate([seen.failed[-_MOST_FAILED:], seen.pending])
     kept = ~broken[rows]
-    allowed = np.concatenate(
-        [kept if kept.any() else ~kept, np.zeros(len(failed), np.bool_), np.ones(len(seen.pending), np.bool_)]
-    )
-    believed = np.concatenate([failed, seen.pending])[:, cube.free]
+    allowed = np.concatenate([kept if kept.any() else ~kept, np.arange(len(others)) >= len(others) - len(seen.pending)])
+    believed = others[:, cube.free]
     explanations = []
     for log_share, model in processes.explanations(cube, seen, seen.losses, weights, rows, evaluations, warping):
         whole = model.append(believed) if len(believed) else model
         explanations.append(Explanation(log_share, whole, float(whole.reached[allowed].min())))
     reached = np.where(allowed, explanations[0].model.reached, np.inf)
-    points = np.concatenate([seen.units[rows], failed, seen.pending])
+    points = np.concatenate([seen.units[rows], others])
     return View(
         cube=cube,
         seen=seen,
         targets=targets,
+        behind=behind,
         rows=rows,
+        others=others,
         explanations=explanations,
         top=points[np.argsort(reached, kind="stable")[: min(_TOP, int(allowed.sum()))]],
         conditions=conditions(cube, space, history, seen, targets, rows, evaluations, around),
