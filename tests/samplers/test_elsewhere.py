@@ -5,10 +5,12 @@ import pytest
 from playing import LOSS, begin, tell
 
 import tunewell as tw
+from tunewell.events import Constraint, Ended, Status, StudyCreated
 from tunewell.history import History
 from tunewell.protocols import Suggestion
 from tunewell.samplers.elsewhere import Elsewhere
 from tunewell.samplers.gp import GP
+from tunewell.samplers.view import look
 from tunewell.surrogate.cube import cube_of
 from tunewell.testing.histories import created, mixed_space
 
@@ -79,3 +81,17 @@ def test_a_search_that_refines_goes_on_to_categories_never_tried_every_third_tim
     assert found.config["kind"] == "c"
     assert all(abs(found.config[f"x{k}"] - 0.3) < 0.2 for k in range(3))
     assert "categories hardly tried" in found.reason
+
+
+def test_what_breaks_a_constraint_is_no_better_trial():
+    space = tw.Space(x=tw.Float(0.0, 1.0), y=tw.Float(0.0, 1.0))
+    rule = (Constraint("size", 0.5),)
+    history, rng = History([StudyCreated(0.0, "test", space, LOSS, {}, 0, rule)]), np.random.default_rng(0)
+    for _ in range(30):
+        x, y = rng.random(2).tolist()
+        number = begin(history, {"x": x, "y": y})
+        history.apply(Ended(float(len(history)), number, Status.COMPLETED, metrics={"loss": x, "size": 1.0 - x}))
+    view = look(space, history, 3, 5, np.random.default_rng(0))
+    term = Elsewhere.of(view.cube, view.seen.units[view.rows], view.behind[view.rows], view.others)
+    allowed, forbidden = term.value(np.array([[0.6, 0.5], [0.1, 0.5]]))
+    assert allowed > forbidden
