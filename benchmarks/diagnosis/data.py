@@ -67,11 +67,7 @@ def questions(home: Path) -> Cut:
 
 def sentences(home: Path) -> Cut:
     stored = tables.load(home, "text.npz")
-    lines = str(stored["subj/text"]).split("\n")
-    rows = np.zeros((len(lines), datasets.WORDS), dtype=np.int64)
-    for i, line in enumerate(lines):
-        known = [zlib.crc32(word.encode()) % (datasets.BUCKETS - 1) + 1 for word in line.split()[: datasets.WORDS]]
-        rows[i, : len(known)] = known
+    rows = datasets.hashed(str(stored["subj/text"]).split("\n"))
     about = datasets.about(home, "text.npz")
     return _cut(datasets.cut(rows, stored["subj/y"], "diagnosis/subj", (3000, 800, 1200), **about), datasets.BUCKETS)
 
@@ -140,8 +136,5 @@ def spoken(home: Path, speakers: int) -> tuple[np.ndarray, np.ndarray]:
     said = [(part[0], line) for part in parts if part[0].endswith(":") for line in part[1:]]
     names = [name for name, _ in Counter(name for name, _ in said).most_common(speakers)]
     chosen = [(names.index(name), line) for name, line in said if name in names]
-    rows = np.zeros((len(chosen), datasets.WORDS), dtype=np.int64)
-    for row, (_, line) in zip(rows, chosen, strict=True):
-        hashes = [zlib.crc32(word.encode()) % (datasets.BUCKETS - 1) + 1 for word in line.lower().split()]
-        row[: len(hashes)] = hashes[: datasets.WORDS]
+    rows = datasets.hashed([line.lower() for _, line in chosen])
     return rows, np.array([k for k, _ in chosen], dtype=np.int64)

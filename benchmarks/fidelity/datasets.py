@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,12 +82,17 @@ def images(home: Path, file: str, pool: int, task: str, sizes: Sizes) -> Data:
 def questions(home: Path, task: str, sizes: Sizes) -> Data:
     """Return questions as hashes of their words, from 1; 0 fills up."""
     stored = tables.load(home, "text.npz")
-    lines = str(stored["trec_train/text"]).split("\n")
-    rows = np.zeros((len(lines), WORDS), dtype=np.int64)
-    for i, line in enumerate(lines):
-        hashes = [zlib.crc32(word.encode()) % (BUCKETS - 1) + 1 for word in line.lower().split()[:WORDS]]
-        rows[i, : len(hashes)] = hashes
+    rows = hashed(str(stored["trec_train/text"]).lower().split("\n"))
     return cut(rows, stored["trec_train/y"], task, sizes, **about(home, "text.npz"))
+
+
+def hashed(lines: Sequence[str]) -> np.ndarray:
+    """Return the first words of each line as hashes from 1, shape ``(n, WORDS)``; 0 fills up."""
+    rows = np.zeros((len(lines), WORDS), dtype=np.int64)
+    for row, line in zip(rows, lines, strict=True):
+        hashes = [zlib.crc32(word.encode()) % (BUCKETS - 1) + 1 for word in line.split()[:WORDS]]
+        row[: len(hashes)] = hashes
+    return rows
 
 
 def names(home: Path, task: str, sizes: Sizes) -> Data:

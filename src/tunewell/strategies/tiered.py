@@ -117,69 +117,49 @@ class Tiered:
             return Suggestion(default, "tiered: the default configuration comes first")
         at = standing(tiers, history)
         note = _note(tiers, at, history)
-        found: Suggestion | None = None
         base = _best(space, history) or default
-        if at.now.tier < len(tiers):
-            found = self._within(tiers, at, _units(space, default, base), base, space, history, rng)
-        elif at.few:
-            found = _together(tiers, at, _units(space, default, base), base, space, history, rng)
+        aim = self._aim(tiers, at, base, space, history)
+        found = None if aim is None else _searched(aim, base, _units(space, default, base), space, history, rng)
         if found is not None:
             return Suggestion(found.config, found.reason, note)
         found = Auto().suggest(space, history, rng)
         return Suggestion(found.config, f"tiered, all parameters together: {found.reason}", found.note or note)
 
-    def _within(
-        self,
-        tiers: Sequence[Tier],
-        at: Standing,
-        units: Floats,
-        base: Config,
-        space: Space,
-        history: History,
-        rng: np.random.Generator,
-    ) -> Suggestion | None:
-        """Return a configuration that differs from the best in the open parameters only; None when all were tried."""
-        tier = tiers[at.now.tier]
-        again, why = _reopened(tiers, at, base, space, history, self.domain)
-        opened = [*tier.parameters, *again]
-        place = f"tiered, tier {at.now.tier + 1} of {len(tiers)}, {', '.join(tier.parameters)}{why}"
-        part = Slice(np.array([list(space).index(name) for name in opened]), units)
-        return _searched(part, base, opened, place, space, history, rng, around=units if at.few else None)
+    def _aim(self, tiers: Sequence[Tier], at: Standing, base: Config, space: Space, history: History) -> _Aim | None:
+        """Return what is to be varied now; None where that is for the default sampler to say."""
+        if at.now.tier < len(tiers):
+            tier = tiers[at.now.tier]
+            again, why = _reopened(tiers, at, base, space, history, self.domain)
+            place = f"tiered, tier {at.now.tier + 1} of {len(tiers)}, {', '.join(tier.parameters)}{why}"
+            return _Aim([*tier.parameters, *again], place, near=at.few)
+        if not at.few:
+            return None
+        known = tiers[0].parameters
+        others = [name for name in space if name not in known]
+        if others and len(history.trials) - 1 - sum(passage.trials for passage in at.passages[:-1]) < _BOLD:
+            return _Aim(others, f"tiered, all but {', '.join(known)} together", near=False)
+        return _Aim(list(space), "tiered, all together around the best so far", near=True)
 
 
-def _together(
-    tiers: Sequence[Tier],
-    at: Standing,
-    units: Floats,
-    base: Config,
-    space: Space,
-    history: History,
-    rng: np.random.Generator,
-) -> Suggestion | None:
-    """Return a configuration where one tier is all that was tuned alone: two bold ones, then around the best."""
-    known = tiers[0].parameters
-    others = [name for name in space if name not in known]
-    bold = len(history.trials) - 1 - sum(passage.trials for passage in at.passages[:-1]) < _BOLD and others
-    opened = others if bold else list(space)
-    place = f"tiered, all but {', '.join(known)} together" if bold else "tiered, all together around the best so far"
-    part = Slice(np.array([list(space).index(name) for name in opened]), units)
-    return _searched(part, base, opened, place, space, history, rng, around=None if bold else units)
+@dataclass(frozen=True)
+class _Aim:
+    """Which parameters vary, where the search stands in words, and whether good ones are believed to lie near."""
+
+    opened: Sequence[str]
+    place: str
+    near: bool
 
 
 def _searched(
-    part: Slice,
-    base: Config,
-    opened: Sequence[str],
-    place: str,
-    space: Space,
-    history: History,
-    rng: np.random.Generator,
-    around: Floats | None = None,
+    aim: _Aim, base: Config, units: Floats, space: Space, history: History, rng: np.random.Generator
 ) -> Suggestion | None:
-    """Return a configuration of a part of the space, by a process of all trials; None when all of it were tried.
+    """Return a configuration that differs from ``base``, which lies at ``units``, in what is open only.
 
-    ``place`` says in words where the search stands; ``around`` is what :func:`tunewell.samplers.view.look` takes.
+    A process of all trials decides. None when all have been tried.
     """
+    opened, place = aim.opened, aim.place
+    part = Slice(np.array([list(space).index(name) for name in opened]), units)
+    around = units if aim.near else None
     with processes.one_thread():
         process = GP(warping=True)
         view = look(space, history, _FITTED, process.evaluations, rng, process.warping, around=around)
