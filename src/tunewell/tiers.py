@@ -163,8 +163,8 @@ def allotted(left: float, tiers: Sequence[Tier]) -> list[float]:
 
 
 def few(left: float, tiers: Sequence[Tier]) -> bool:
-    """Tell whether so many trainings are too few to say something about each tier by itself."""
-    return left < sum(tier.fewest for tier in tiers)
+    """Tell whether so many trainings are too few to say something about each of several tiers by itself."""
+    return len(tiers) > 1 and left < sum(tier.fewest for tier in tiers)
 
 
 def planned(left: float, tiers: Sequence[Tier]) -> list[float]:

@@ -276,6 +276,7 @@ def test_whether_trainings_are_too_few_for_every_tier():
     assert not few(least, tiers)
     assert planned(least - 1, tiers)[1:] == [0.0, 0.0, 0.0]
     assert planned(least, tiers) == allotted(least, tiers)
+    assert not few(1.0, tiers[:1])  # a single one is what there is to tune
 
 
 def test_what_a_tier_leaves_flows_on():

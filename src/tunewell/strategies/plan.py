@@ -18,6 +18,7 @@ from tunewell.surrogate.tiering_words import TOGETHER, amount
 from tunewell.tiers import Tier, checked_shares, checked_tiers, decade_of, few, planned, tiers_of
 
 DEFAULT = "the default configuration"
+_ENDS = "A tier ends as soon as its last results bring nothing more, and what it leaves flows on to the next."
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,7 @@ class TieredPlan:
             yield "  nothing more, and what it leaves goes to all parameters together: two bold trials of all the"
             yield "  others, then steps around the best so far."
         else:
-            rule = (
-                "A tier ends as soon as its last results bring nothing more, and what it leaves flows on to the next."
-            )
-            yield f"  {rule}"
+            yield f"  {_ENDS}"
         if len(self.tiers) > 1 and not self._few:
             yield "  The parameters of other tiers stay at the best values so far, but every third trial of a later"
             yield "  tier also varies those that interact with it, and every one where their partners have changed."
@@ -161,7 +159,7 @@ class TieredPlan:
 
     @property
     def _few(self) -> bool:
-        return len(self.tiers) > 1 and few(max(0.0, self.trainings - 1.0), self.tiers)
+        return few(max(0.0, self.trainings - 1.0), self.tiers)
 
     @property
     def _widest(self) -> int:
