@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.gaussian_process.kernels import Matern
 
+from tunewell.numerics.bends import Bend
 from tunewell.numerics.kernels import Columns, Kernel, matern52, squared_distances
 
 ARC = np.pi / 2.0
@@ -122,6 +125,20 @@ def test_slopes_against_differences():
             step[:, j] = 0.0 if MIXED.categories[j] else 1e-5
             above, below = (kernel.matrix(MIXED.features(units + s), inputs) for s in (step, -step))
             np.testing.assert_allclose(slopes[:, j], ((above - below) * w).sum(axis=1) / 2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bend", [False, True])
+def test_the_matrix_and_its_derivative_together_are_what_each_is_alone(bend):
+    rng = np.random.default_rng(5)
+    kernel = random_kernel(rng, MIXED, 0.5)
+    if bend:
+        kernel = replace(kernel, bend=Bend.of(0.3 * rng.standard_normal(2 * len(MIXED))))
+    inputs, units = MIXED.features(random_units(rng, MIXED, 70)), random_units(rng, MIXED, 6)
+    features, weights = kernel.features(units), [rng.standard_normal((6, 70)) for _ in range(2)]
+    matrix, derivative = kernel.matrix_and_derivative(units, features, inputs)
+    np.testing.assert_allclose(matrix, kernel.matrix(features, inputs), rtol=1e-12)
+    alone = kernel.slopes(units, features, inputs, weights)
+    np.testing.assert_allclose(derivative.along(weights), alone, rtol=1e-10, atol=1e-13)
 
 
 @settings(max_examples=40, deadline=None)

@@ -242,12 +242,13 @@ class Curves:
         """Return mean, deviation and their gradients in the coordinates, ``(m,), (m,), (m, d), (m, d)``."""
         features = self.kernel.columns.features(units)
         factors = 1.0 + self.growth * np.minimum(self.times, time)
-        k = self.kernel.matrix(features, self.inputs) * factors
+        plain, derivative = self.kernel.matrix_and_derivative(units, features, self.inputs)
+        k = plain * factors
         solved, _ = lapack.dpotrs(self.factor, k.T, lower=1)
         before = 1.0 + self.growth * time + self.own * (KAPPA + time)
         std = np.sqrt(self.variance * np.maximum(before - np.einsum("ij,ji->i", k, solved), 1e-12))
         weights = [np.broadcast_to(self.alpha * factors, k.shape), solved.T * factors]
-        of_mean, of_shrink = self.kernel.slopes(units, features, self.inputs, weights)
+        of_mean, of_shrink = derivative.along(weights)
         mean = self.mean[0] + self.mean[1] * time + k @ self.alpha
         return mean, std, of_mean, of_shrink * (-self.variance / std)[:, None]
 

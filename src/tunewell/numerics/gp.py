@@ -326,11 +326,11 @@ class GaussianProcess:
     def predict_with_slopes(self, units: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return mean, standard deviation and their gradients in the coordinates, ``(m,), (m,), (m, d), (m, d)``."""
         features = self.kernel.features(units)
-        k = self.kernel.matrix(features, self.gram.inputs)
+        k, derivative = self.kernel.matrix_and_derivative(units, features, self.gram.inputs)
         solved, _ = lapack.dpotrs(self.gram.factor, k.T, lower=1)
         std = np.sqrt(self.variance * np.maximum(1.0 - np.einsum("ij,ji->i", k, solved), 1e-12))
         weights = [np.broadcast_to(self.alpha, k.shape), solved.T]
-        of_mean, of_shrink = self.kernel.slopes(units, features, self.gram.inputs, weights)
+        of_mean, of_shrink = derivative.along(weights)
         return self.mean + k @ self.alpha, std, of_mean, of_shrink * (-self.variance / std)[:, None]
 
     def sample(self, units: Floats, rng: np.random.Generator, draws: int) -> Floats:

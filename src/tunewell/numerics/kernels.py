@@ -27,7 +27,7 @@ parameter does by itself from few points; the first learns what they do together
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -126,19 +126,18 @@ class Columns:
             found[:, place] = table[np.where(inactive, count, code)]
         return found
 
-    def pull_back(self, units: Floats, slopes: Floats) -> Floats:
-        """Return the gradient in the coordinates, ``(n, d)``, given that in the features, ``(n, n_features)``.
+    def pull_back(self, features: Floats, slopes: Floats) -> Floats:
+        """Return the gradient in the coordinates, ``(n, d)``, given that in the ``features``, ``(n, n_features)``.
 
         It is 0 for unordered columns and inactive parameters.
         """
-        found = np.zeros(units.shape)
+        found = np.zeros((len(features), len(self)))
         columns, places = self.plain
         found[:, columns] = slopes[:, places]
         columns, places = self._arcs
         if len(columns):
-            angle = _ARC * units[:, columns]
-            slope = np.cos(angle) * slopes[:, places + 1] - np.sin(angle) * slopes[:, places]
-            found[:, columns] = np.nan_to_num(slope)
+            cosine, sine = features[:, places], features[:, places + 1]
+            found[:, columns] = _ARC * (cosine * slopes[:, places + 1] - sine * slopes[:, places])
         return found
 
     def distances(self, features: Floats, rows: Indices, others: Indices) -> Floats:
@@ -186,6 +185,15 @@ def _add_matern(total: Floats, difference: Floats, part: float) -> None:
     total += part * np.einsum("jmn,jmn->mn", polynomial, np.exp(r, out=r))
 
 
+def _steep(difference: Floats) -> Floats:
+    """Return (1 + r) exp(-r) times the difference, with r its absolute value; written over the input."""
+    decay = np.abs(difference)
+    difference *= 1.0 + decay
+    np.negative(decay, out=decay)
+    difference *= np.exp(decay, out=decay)
+    return difference
+
+
 @dataclass(frozen=True)
 class Kernel:
     """The kernel of the module's docstring.
@@ -223,8 +231,8 @@ class Kernel:
         part = self.share / len(self.columns)
         for rows, difference in self._plain_differences(a, b):
             _add_matern(found[rows], difference, part)
-        for j, place in self.columns.wide:
-            found += part * matern52(squared_distances(a[:, place], b[:, place]) / self.single[j] ** 2)[0]
+        for square in self._wide_distances(a, b):
+            found += part * matern52(square)[0]
         return found
 
     def square(self, a: Floats) -> Floats:
@@ -256,29 +264,79 @@ class Kernel:
 
         ``a`` are the features of ``units``, shape ``(m, d)``.
         """
-        owner, part = self.columns.owner, self.share / len(self.columns)
-        squared = self.joint[owner] ** 2
-        root = self.joint[owner]
-        _, slope = matern52(squared_distances(a / root, b / root))
+        root = self.joint[self.columns.owner]
+        _, joint = matern52(squared_distances(a / root, b / root))
+        plain = ((rows, _steep(difference)) for rows, difference in self._plain_differences(a, b))
+        wide = [matern52(square)[1] for square in self._wide_distances(a, b)]
+        return Derivative(self, units, a, b, joint, plain, wide).along(weights)
+
+    def matrix_and_derivative(self, units: Floats, a: Floats, b: Floats) -> tuple[Floats, Derivative]:
+        """Return the kernel as :meth:`matrix` does, and its derivative, for little more than the price of either.
+
+        ``a`` are the features of ``units``, shape ``(m, d)``. All differences are kept: for a few points at a time.
+        """
+        root, part = self.joint[self.columns.owner], self.share / len(self.columns)
+        found, joint = matern52(squared_distances(a / root, b / root))
+        found *= 1.0 - self.share
+        plain, wide = [], []
+        for rows, difference in self._plain_differences(a, b):
+            r = np.abs(difference)
+            decay = np.exp(-r)
+            steep = (1.0 + r) * decay
+            r *= r
+            found[rows] += part * (steep.sum(axis=0) + np.einsum("jmn,jmn->mn", r, decay) / 3.0)
+            plain.append((rows, np.multiply(steep, difference, out=difference)))
+        for square in self._wide_distances(a, b):
+            value, slope = matern52(square)
+            found += part * value
+            wide.append(slope)
+        return found, Derivative(self, units, a, b, joint, plain, wide)
+
+    def _wide_distances(self, a: Floats, b: Floats) -> Iterator[Floats]:
+        """Yield D_j / a_j² of each column with several features, ``(m, n)``."""
+        for j, place in self.columns.wide:
+            yield squared_distances(a[:, place], b[:, place]) / self.single[j] ** 2
+
+
+@dataclass(frozen=True, eq=False)
+class Derivative:
+    """dk/du between m points, whose coordinates are u, and n others, in parts that are yet to be scaled.
+
+    Attributes:
+        kernel: k.
+        units: u, shape ``(m, d)``.
+        a: the features of ``units``.
+        b: those of the others.
+        joint: dM/dt of all columns together, shape ``(m, n)``.
+        plain: blocks of rows of ``a``, with (1 + r) r exp(-r) of the plain columns, ``(n_plain, rows, n)``, signed as
+            the differences are.
+        wide: dM/dt of each column with several features, shape ``(m, n)``.
+    """
+
+    kernel: Kernel
+    units: Floats
+    a: Floats
+    b: Floats
+    joint: Floats
+    plain: Iterable[tuple[slice, Floats]]
+    wide: list[Floats]
+
+    def along(self, weights: list[Floats]) -> list[Floats]:
+        """Return Σ_i w_i dk(x, b_i)/du for every array w of ``weights``, each ``(m, n)`` to ``(m, d)``."""
+        kernel, columns = self.kernel, self.kernel.columns
+        squared, part = kernel.joint[columns.owner] ** 2, kernel.share / len(columns)
         found = []
         for w in weights:
-            v = (2.0 * (1.0 - self.share)) * slope * w
-            found.append((a * v.sum(axis=1)[:, None] - v @ b) / squared)
-        columns, places = self.columns.plain
-        factor = (-_ROOT5 / 3.0) * part / self.single[columns]  # dM/du = -(1 + r) r exp(-r) / 3 · sign · √5 / a
-        for rows, difference in self._plain_differences(a, b):
-            decay = np.abs(difference)
-            difference *= 1.0 + decay
-            np.negative(decay, out=decay)
-            difference *= np.exp(decay, out=decay)
+            v = (2.0 * (1.0 - kernel.share)) * self.joint * w
+            found.append((self.a * v.sum(axis=1)[:, None] - v @ self.b) / squared)
+        own, places = columns.plain
+        factor = (-_ROOT5 / 3.0) * part / kernel.single[own]  # dM/du = -(1 + r) r exp(-r) / 3 · sign · √5 / a
+        for rows, steep in self.plain:
             for w, total in zip(weights, found, strict=True):
-                total[rows, places] += factor * np.einsum("jmn,mn->mj", difference, w[rows])
-        for j, place in self.columns.wide:
-            _, slope = matern52(squared_distances(a[:, place], b[:, place]) / self.single[j] ** 2)
+                total[rows, places] += factor * np.einsum("jmn,mn->mj", steep, w[rows])
+        for (j, place), slope in zip(columns.wide, self.wide, strict=True):
             for w, total in zip(weights, found, strict=True):
-                v = (2.0 * part / self.single[j] ** 2) * slope * w
-                total[:, place] += a[:, place] * v.sum(axis=1)[:, None] - v @ b[:, place]
-        if self.bend is None:
-            return [self.columns.pull_back(units, total) for total in found]
-        bent, steepness = self.bend.bent(units), self.bend.slopes(units)
-        return [self.columns.pull_back(bent, total) * steepness for total in found]
+                v = (2.0 * part / kernel.single[j] ** 2) * slope * w
+                total[:, place] += self.a[:, place] * v.sum(axis=1)[:, None] - v @ self.b[:, place]
+        steepness = 1.0 if kernel.bend is None else kernel.bend.slopes(self.units)
+        return [columns.pull_back(self.a, total) * steepness for total in found]
