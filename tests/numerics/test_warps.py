@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
-from tunewell.numerics.warps import scalarise, scores, soften, standardise
+from tunewell.numerics.warps import Softening, scalarise, scores, soften, standardise
 
 ANY = st.floats(allow_nan=False, allow_infinity=True)
 
@@ -111,3 +111,9 @@ def test_only_the_order_counts():
 @pytest.mark.parametrize("losses", [[3.0] * 5, [0.0], [math.inf] * 3])
 def test_scores_of_what_does_not_differ_are_zero(losses):
     np.testing.assert_array_equal(scores(np.array(losses)), 0.0)
+
+
+def test_the_map_made_for_some_losses_takes_others():
+    soft = Softening.of(np.array([0.0, 1.0, 2.0, 50.0, np.inf]))
+    below, within, beyond, infinite = soft(np.array([-1.0, 1.5, 1e3, np.inf]))
+    assert below < soft(np.zeros(1))[0] < within < soft(np.array([50.0]))[0] < beyond == infinite

@@ -193,7 +193,11 @@ def front_of(history):
     """Return the coordinates of the configurations that the sampler takes for the front."""
     cube, seen = cube_of(history.space), observations.observe(history.space, history)
     broken = (seen.violations > 0.0).any(axis=1)
-    return EHVI()._growth(cube, seen, np.arange(len(seen.losses)), broken, np.random.default_rng(0)).top
+    return (
+        EHVI()
+        ._growth(cube, seen, np.arange(len(seen.losses)), broken, np.full(2, np.inf), np.random.default_rng(0))
+        .top
+    )
 
 
 def test_a_lucky_loss_does_not_make_the_front():
@@ -217,6 +221,31 @@ def test_broken_constraints_keep_trials_off_the_front_and_the_search_away():
     assert (front_of(history)[:, 0] >= 0.4).all()
     late = [record.params["x0"] < 0.4 for record in history.trials[15:]]
     assert np.mean(late) < 0.25
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_bound_on_a_goal_is_where_its_volume_ends(mode):
+    sign = 1.0 if mode == "min" else -1.0
+    rules = (Constraint("a", 0.3 * sign, "<=" if mode == "min" else ">="),)
+    inside = {}
+    for told in (rules, ()):
+        history = History([replace(created(square(2), 0, (Goal("a", mode), B)), constraints=told)])
+        for _ in range(30):
+            number = start(history, EHVI())
+            first, second = zdt1(history.trials[number].params)
+            tell(history, number, (sign * first, second))
+        inside[told] = sum(record.params["x0"] <= 0.3 for record in history.trials[10:])
+    assert inside[rules] >= 17
+    assert inside[()] < 15
+
+
+def test_a_bound_on_a_goal_that_nothing_keeps_yet_is_searched_for():
+    rule = Constraint("b", 0.05, "<=")  # of ZDT1 only a corner
+    history = History([replace(created(square(3), 0, (A, B)), constraints=(rule,))])
+    for _ in range(30):
+        number = start(history, EHVI())
+        tell(history, number, zdt1(history.trials[number].params))
+    assert sum(zdt1(record.params)[1] <= 0.05 for record in history.trials) >= 5  # 0 or 1 without the bound
 
 
 def test_a_finite_space_is_tried_once_and_is_then_exhausted():

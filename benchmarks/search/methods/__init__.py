@@ -67,8 +67,8 @@ class Method:
         return made
 
 
-def _ours(sampler: str, *, several: bool = False) -> Method:
-    return Method("ours", options={"sampler": sampler}, several=several)
+def _ours(sampler: str, *, several: bool = False, told: bool = False) -> Method:
+    return Method("ours", options={"sampler": sampler, "told": told}, several=several)
 
 
 def _optuna(sampler: str, *, several: bool = False) -> Method:
@@ -80,6 +80,7 @@ LATE = (25, 50, 75, 96, 100)  # for methods whose recommendation is slow
 
 METHODS: Mapping[str, Method] = {
     "tunewell-auto": _ours("auto", several=True),
+    "tunewell-told": _ours("auto", several=True, told=True),  # the reference of the hypervolume, as qLogNEHVI is
     "tunewell-gp": _ours("gp", several=True),
     "tunewell-tpe": _ours("tpe"),
     "tunewell-cmaes": _ours("cmaes"),

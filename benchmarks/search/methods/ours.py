@@ -12,9 +12,11 @@ from tunewell.protocols import Sampler
 class Ours:
     """A study in memory."""
 
-    def __init__(self, task: Task, sampler: str | Sampler) -> None:
+    def __init__(self, task: Task, sampler: str | Sampler, told: bool = False) -> None:
+        """Make the study; ``told``: that of each objective only what is better than the reference counts."""
         metrics = [f"loss{k}" for k in range(task.objectives)]
-        self._study = tw.Study(task.space, metrics, sampler=sampler, seed=task.seed)
+        bounds = [f"{name} <= {bound!r}" for name, bound in zip(metrics, task.reference, strict=True)] if told else []
+        self._study = tw.Study(task.space, metrics, sampler=sampler, constraints=bounds, seed=task.seed)
 
     def ask(self) -> tuple[Any, dict[str, Any]]:
         """Start a trial."""
@@ -30,6 +32,6 @@ class Ours:
         return dict(self._study.best.params)
 
 
-def begin(task: Task, sampler: str) -> Search:
+def begin(task: Task, sampler: str, told: bool = False) -> Search:
     """Start a search."""
-    return Ours(task, sampler)
+    return Ours(task, sampler, told)

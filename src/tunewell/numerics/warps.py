@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy.special import ndtri
 
@@ -11,33 +13,67 @@ _HUGE = 1e300
 _GAP = float(np.log(1e8))
 
 
-def soften(losses: Floats) -> Floats:
-    """Return losses, shape ``(n,)``, with a softened bad tail, mean 0 and deviation 1; infinite ones become the worst.
+@dataclass(frozen=True)
+class Softening:
+    """A monotone map that softens the bad tail of losses and gives them mean 0 and deviation 1.
 
     With the unit e = median - minimum, losses up to one e above the median are left as they are and what is beyond,
     x e, becomes 1 + log x: what matters near the optimum keeps its shape. An infinite loss lies half a unit above the
     worst finite one, and so does what comes after a gap of eight decades, such as 1e300 for what went wrong. As the
     half-rank warp of Vizier (arXiv:2408.11527) it acts on one side only; it keeps the distances between bad losses in
     order of magnitude, which ranks forget.
+
+    Attributes:
+        middle: the median.
+        unit: e.
+        worst: where the last loss before infinity lies, in units from the median.
+        mean: of the softened losses.
+        spread: their standard deviation, infinite where they are all the same.
     """
-    finite = np.isfinite(losses)
-    if not finite.any():
-        return np.zeros(len(losses))
-    known = np.clip(losses[finite], -_HUGE, _HUGE)
-    middle = float(np.median(known))
-    unit = middle / 2.0 - float(known.min()) / 2.0  # halves: the difference may overflow
-    if not unit > 0.0:  # half of the losses are the best one
-        above = known[known > middle]
-        unit = float(np.median(above / 2.0 - middle / 2.0)) if len(above) else 1.0
-    units = np.full(len(losses), np.inf)
-    with np.errstate(over="ignore"):  # of an infinite ratio the logarithm is taken at 1e308
-        units[finite] = (known / 2.0 - middle / 2.0) / max(unit, 1e-300)
-    soft = np.where(units > 1.0, 1.0 + np.log(np.clip(units, 1.0, 1e308)), units)
-    ranked = np.sort(soft[finite])
-    gaps = np.flatnonzero(np.diff(ranked) > _GAP)
-    worst = ranked[gaps[0]] if len(gaps) else ranked[-1]
-    soft = np.where(finite & (soft <= worst), soft, worst + 0.5)
-    return standardise(np.maximum(soft, -1e9))
+
+    middle: float
+    unit: float
+    worst: float
+    mean: float = 0.0
+    spread: float = 1.0
+
+    @classmethod
+    def of(cls, losses: Floats) -> Softening:
+        """Return the map for losses, shape ``(n,)``, which may be infinite."""
+        known = np.clip(losses[np.isfinite(losses)], -_HUGE, _HUGE)
+        if not len(known):
+            return cls(0.0, 1.0, 0.0, spread=np.inf)
+        middle = float(np.median(known))
+        unit = middle / 2.0 - float(known.min()) / 2.0  # halves: the difference may overflow
+        if not unit > 0.0:  # half of the losses are the best one
+            above = known[known > middle]
+            unit = float(np.median(above / 2.0 - middle / 2.0)) if len(above) else 1.0
+        bare = cls(middle, unit, np.inf)
+        ranked = np.sort(bare._units(known))
+        gaps = np.flatnonzero(np.diff(ranked) > _GAP)
+        bare = replace(bare, worst=float(ranked[gaps[0]] if len(gaps) else ranked[-1]))
+        soft = bare(losses)
+        spread = float(soft.std())
+        varied = spread > 1e-12 * (1.0 + float(np.abs(soft).max()))
+        return replace(bare, mean=float(soft.mean()), spread=spread if varied else np.inf)
+
+    def __call__(self, losses: Floats) -> Floats:
+        """Return softened losses, shape ``(n,)``; they need not be those that the map was made for."""
+        units = self._units(losses)
+        soft = np.where(np.isfinite(losses) & (units <= self.worst), units, self.worst + 0.5)
+        return (np.maximum(soft, -1e9) - self.mean) / self.spread
+
+    def _units(self, losses: Floats) -> Floats:
+        """Return the distances from the median in units, those beyond the first as 1 + log."""
+        known = np.clip(losses, -_HUGE, _HUGE)
+        with np.errstate(over="ignore"):  # of an infinite ratio the logarithm is taken at 1e308
+            units = (known / 2.0 - self.middle / 2.0) / max(self.unit, 1e-300)
+        return np.where(units > 1.0, 1.0 + np.log(np.clip(units, 1.0, 1e308)), units)
+
+
+def soften(losses: Floats) -> Floats:
+    """Return losses, shape ``(n,)``, under the :class:`Softening` made for them."""
+    return Softening.of(losses)(losses)
 
 
 def standardise(values: Floats) -> Floats:

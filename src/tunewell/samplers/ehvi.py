@@ -13,6 +13,8 @@ logarithm of the expected hypervolume improvement, in closed form for two to fou
   one, a tenth of the front's range by custom, refines what there is and never reaches for the ends; a wide one does,
   and forgets the middle. So it is drawn anew for each suggestion: with two goals between 1/20 and twice the range; with
   more of them between 1/20 and 1/5, since there most of a wide margin's volume lies along the rim.
+* Where a constraint bounds a goal itself (``error <= 0.2``), what is beyond is worth nothing, however good the rest. So
+  the bound takes the place of the drawn reference with two goals; with more of them the smaller of both counts.
 * Deviations are multiplied by 1 to 2, drawn too: a process that is sure of itself fills the first front it finds. With
   more than two goals the front is large enough to keep the search busy, and the factor is at most 1.25.
 * Trials still running are believed to reach the posterior means, and take part in the front. A trial that breaks a
@@ -23,7 +25,7 @@ logarithm of the expected hypervolume improvement, in closed form for two to fou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,14 +87,17 @@ class EHVI:
             single = GP(initial=self.initial or GP.initial, candidates=self.candidates, evaluations=self.evaluations)
             return single.suggest(space, history, rng)
         with processes.one_thread():
-            cube, seen = cube_of(space), observe(space, history)
+            cube, (seen, bounds) = cube_of(space), _unbounded(history, observe(space, history))
             enough = self.initial or min(2 * (len(cube.free) + 1), 10)
             if len(seen.losses) < enough or not np.isfinite(seen.losses).any() or not len(cube.free):
                 return Suggestion(first(cube, space, history, rng), "to begin with")
             broken = breach(seen.violations) > 0.0
-            behind = _behind(np.stack([warps.soften(column) for column in seen.losses.T], axis=1))
+            maps = [warps.Softening.of(column) for column in seen.losses.T]
+            behind = _behind(np.stack([soft(column) for soft, column in zip(maps, seen.losses.T, strict=True)], axis=1))
+            limits = np.array([soft(bound)[0] for soft, bound in zip(maps, bounds[:, None], strict=True)])
+            limits[np.isinf(bounds)] = np.inf
             rows = processes.chosen(seen.units[:, cube.free], behind)
-            growth = self._growth(cube, seen, rows, broken, rng)
+            growth = self._growth(cube, seen, rows, broken, limits, rng)
             others = conditions(cube, space, history, seen, behind, rows, self.evaluations)
             terms: list[Term] = others if others and broken[rows].all() else [growth, *others]
             config = largest(cube, space, history, Sum(terms), growth.top, self.candidates, rng)
@@ -100,9 +105,15 @@ class EHVI:
         return Suggestion(config, f"expected hypervolume: new on the front with a chance of {chance:.2g} %")
 
     def _growth(
-        self, cube: Cube, seen: Observations, rows: Indices, broken: NDArray[np.bool_], rng: np.random.Generator
+        self,
+        cube: Cube,
+        seen: Observations,
+        rows: Indices,
+        broken: NDArray[np.bool_],
+        limits: Floats,
+        rng: np.random.Generator,
     ) -> Growth:
-        """Fit the processes, find the front and return what its volume is expected to grow by."""
+        """Fit the processes, find the front and return what its volume, up to ``limits``, is expected to grow by."""
         goals = seen.losses.shape[1]
         margin, width = np.exp(rng.uniform(*np.log(_MARGIN[goals]))), _WIDEST[goals] ** rng.random()
         models = [
@@ -118,6 +129,8 @@ class EHVI:
         front = np.flatnonzero(candidates)
         front = front[non_dominated(reached[front])]
         reference = _reference(reached, reached[front], float(margin))
+        told = np.isfinite(limits) if goals == 2 else limits < reference
+        reference = np.where(told, limits, reference)
         boxes = undominated(reached[front], reference, _MOST_ON_FRONT[goals])
         top = np.concatenate([seen.units[rows], seen.pending])[front]
         return Growth(cube, models, boxes, float(width), top)
@@ -167,6 +180,22 @@ class Growth:
         """Return means and deviations, both of shape ``(m, g)``."""
         found = [model.predict(units[:, self.cube.free]) for model in self.models]
         return np.stack([mean for mean, _ in found], axis=1), np.stack([std for _, std in found], axis=1)
+
+
+def _unbounded(history: History, seen: Observations) -> tuple[Observations, Floats]:
+    """Return what was seen without the constraints that bound a goal, and their bounds as losses, shape ``(g,)``.
+
+    A goal without one has infinity.
+    """
+    kept, bounds = [], np.full(len(history.goals), np.inf)
+    for k, rule in enumerate(history.constraints):
+        sense = "min" if rule.sense == "<=" else "max"
+        bounded = [g for g, goal in enumerate(history.goals) if (goal.metric, goal.mode) == (rule.metric, sense)]
+        if bounded:
+            bounds[bounded] = rule.bound if sense == "min" else -rule.bound
+        else:
+            kept.append(k)
+    return replace(seen, violations=seen.violations[:, kept]), bounds
 
 
 def _behind(losses: Floats) -> Floats:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tunewell.analysis.diagnosis.curves import Curves
+from tunewell.analysis.diagnosis.curves import LARGEST, Curves
 from tunewell.analysis.diagnosis.features import either
 from tunewell.analysis.diagnosis.guessing import guessing
 from tunewell.analysis.diagnosis.labels import Label
@@ -54,7 +54,7 @@ def _diverging(curves: Curves, features: Mapping[str, float]) -> Sentences:
             continue
         odd = np.flatnonzero(np.isinf(values))
         if len(odd):
-            yield f"the {name} loss is no finite number at step {curves.steps[odd[0]]:g}"
+            yield f"the {name} loss is no number below {short(LARGEST)} at step {curves.steps[odd[0]]:g}"
         elif len(known := values[np.isfinite(values)]) and known[-1] > known[0]:
             yield f"the {name} loss has risen from {short(float(known[0]))} to {short(float(known[-1]))}"
     if features["grad_peak"] > 1.0:
