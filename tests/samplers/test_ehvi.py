@@ -291,6 +291,7 @@ def test_the_reason_is_the_chance_to_be_on_the_front():
         observations.observe(history.space, history),
         np.arange(13),
         np.zeros(13, dtype=bool),
+        np.full(2, np.inf),
         np.random.default_rng(0),
     )
     chances = growth.chance(np.random.default_rng(0).random((50, 2)))
