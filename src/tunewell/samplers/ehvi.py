@@ -92,10 +92,8 @@ class EHVI:
             if len(seen.losses) < enough or not np.isfinite(seen.losses).any() or not len(cube.free):
                 return Suggestion(first(cube, space, history, rng), "to begin with")
             broken = breach(seen.violations) > 0.0
-            maps = [warps.Softening.of(column) for column in seen.losses.T]
-            behind = _behind(np.stack([soft(column) for soft, column in zip(maps, seen.losses.T, strict=True)], axis=1))
-            limits = np.array([soft(bound)[0] for soft, bound in zip(maps, bounds[:, None], strict=True)])
-            limits[np.isinf(bounds)] = np.inf
+            softened, limits = _softened(seen.losses, bounds)
+            behind = _behind(softened)
             rows = processes.chosen(seen.units[:, cube.free], behind)
             growth = self._growth(cube, seen, rows, broken, limits, rng)
             others = conditions(cube, space, history, seen, behind, rows, self.evaluations)
@@ -128,9 +126,7 @@ class EHVI:
         candidates = np.append(~broken[rows] | broken[rows].all(), np.ones(len(seen.pending), dtype=np.bool_))
         front = np.flatnonzero(candidates)
         front = front[non_dominated(reached[front])]
-        reference = _reference(reached, reached[front], float(margin))
-        told = np.isfinite(limits) if goals == 2 else limits < reference
-        reference = np.where(told, limits, reference)
+        reference = _reference(reached, reached[front], float(margin), limits)
         boxes = undominated(reached[front], reference, _MOST_ON_FRONT[goals])
         top = np.concatenate([seen.units[rows], seen.pending])[front]
         return Growth(cube, models, boxes, float(width), top)
@@ -209,9 +205,21 @@ def _behind(losses: Floats) -> Floats:
     return away
 
 
-def _reference(losses: Floats, front: Floats, margin: float) -> Floats:
-    """Return the worst of the front and ``margin`` ranges of it, or of all losses where it has none, shape ``(g,)``."""
+def _softened(losses: Floats, bounds: Floats) -> tuple[Floats, Floats]:
+    """Return losses, shape ``(n, g)``, softened goal by goal, and where the bounds are then, shape ``(g,)``."""
+    maps = [warps.Softening.of(column) for column in losses.T]
+    soft = np.stack([each(column) for each, column in zip(maps, losses.T, strict=True)], axis=1)
+    limits = np.concatenate([each(bound) for each, bound in zip(maps, bounds[:, None], strict=True)])
+    return soft, np.where(np.isfinite(bounds), limits, np.inf)
+
+
+def _reference(losses: Floats, front: Floats, margin: float, limits: Floats) -> Floats:
+    """Return the worst of the front and ``margin`` ranges of it, or of all losses where it has none, shape ``(g,)``.
+
+    What a goal's limit says against that, shape ``(g,)``, is in the module's text.
+    """
     whole = np.maximum(np.ptp(losses, axis=0), 1e-6)
     spread = np.ptp(front, axis=0)
-    reference: Floats = front.max(axis=0) + margin * np.where(spread > 1e-6 * whole, spread, whole)
-    return reference
+    drawn: Floats = front.max(axis=0) + margin * np.where(spread > 1e-6 * whole, spread, whole)
+    told = np.isfinite(limits) if len(limits) == 2 else limits < drawn
+    return np.where(told, limits, drawn)
