@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scipy import stats
+
 import tunewell as tw
 from tunewell.analysis.report import write_report
 
@@ -45,10 +47,17 @@ def stage(file, name, names, found, trials, executor):
     return study, {**found, **study.best.params}
 
 
+def at_an_end(space, found):
+    """Say which of the values found lie at an end of their range: there the best may lie beyond."""
+    ordered = [name for name in space if not space[name].is_categorical]
+    ends = [name for name in ordered if found[name] in (space[name].grid(2)[0], space[name].grid(2)[-1])]
+    return f"; at an end of its range: {', '.join(ends)}" if ends else ""
+
+
 def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
     """Walk the whole path in the current folder; ``scale`` makes every stage shorter or longer.
 
-    Trainings of a second or two run in this process, ``"inline"``; longer ones want ``"processes"``, the usual.
+    Trainings of a few seconds run in this process, ``"inline"``; longer ones want ``"processes"``, the usual.
     """
     file = write_study_file(task, framework, trials=30, folder=Path.cwd())
     default = found = {**file.fixed, **file.space.default()}
@@ -59,7 +68,8 @@ def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
     def told(stage, study, text):
         number, first = len(study.trials), study.trials[0].value  # the first is what was found so far, another seed
         counted = "1 trial" if number == 1 else f"{number} trials, {first:.4f} the first"
-        print(f"{stage:<10} {file.METRIC} {study.best.value:.4f} after {counted}: {text}", flush=True)
+        ends = at_an_end(study.space, study.best.params)
+        print(f"{stage:<10} {file.METRIC} {study.best.value:.4f} after {counted}: {text}{ends}", flush=True)
 
     study, _ = stage(file, "1 baseline", [RATE], found, 1, executor)
     told("baseline", study, "the default configuration")
@@ -75,20 +85,20 @@ def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
     regularisers = [name for name in file.space if name in REGULARISERS]
     if gap > OVERFITS and regularisers:
         study, found = stage(file, "4 regularise", [RATE, *regularisers], found, trials(12), executor)
-        told("regularise", study, ", ".join(f"{name} {found[name]:.3g}" for name in [RATE, *regularisers]))
+        values = ", ".join(f"{name} {found[name]:.3g}" for name in [RATE, *regularisers])
+        told("regularise", study, f"{values}; the training loss was {100 * gap:.0f} % lower than the validation loss")
     else:
         print(f"regularise not needed: the training loss is {100 * gap:.0f} % lower than the validation loss")
 
     gains = file.confirm({name: found[name] for name in file.space}, range(1, seeds + 1), workers=1, executor=executor)
-    mean, error = statistics.mean(gains), statistics.stdev(gains) / len(gains) ** 0.5
+    mean, reach = statistics.mean(gains), stats.t.ppf(0.975, seeds - 1) * stats.sem(gains)  # 95 % of the intervals hold
     better = -mean if file.MODE == "min" else mean
-    verdict = "better" if better > 2 * error else "worse" if better < -2 * error else "not clearly better"
-    advice = ": keep the default" if verdict == "worse" else ""
-    print(
-        f"confirm    on the test part, {seeds} seeds: {mean:+.4f} ± {2 * error:.4f}, {verdict} than the default{advice}"
-    )
+    verdict = "better" if better > reach else "worse" if better < -reach else "not clearly better"
+    advice = "" if verdict == "better" else ": keep the default"
+    metric = file.METRIC.replace("val", "test")
+    print(f"confirm    {metric} {mean:+.4f} ± {reach:.4f} with {seeds} seeds: {verdict} than the default{advice}")
 
-    print(f"report     {write_report(study.history, 'report.html')}")
+    print(f"report     {write_report(study.history, 'report.html')}, of the last search; all searches: tunewell ls")
 
     examples = len(file.parts()["train"][1])
     print("come back  when? In a year there may be three times as many examples, in batches four times as large:")

@@ -42,5 +42,21 @@ def test_the_page_counts_regrets_and_ranks() -> None:
     assert "1 tasks on 1 tables, 2 seeds each" in page
     assert "| tunewell-tiered | 1.00 (0.0 %) | 1.00 (0.0 %) |" in page
     assert "| optuna-tpe | 2.00 (50.0 %) | 2.00 (50.0 %) |" in page
-    assert "| random and both peers at once | 1 | 1 |" in page
+    assert "| tunewell-random, optuna-tpe at once | 1 | 1 |" in page
     assert not math.isnan(least)
+
+
+def test_the_page_says_what_holds_of_live_trainings_alone() -> None:
+    rows = {
+        method: [
+            {"table": "digits_mlp", "answer": answer, "seed": 0, "budget": 10, "best": best}
+            for answer in ("nearest", "live")
+        ]
+        for method, best in {"tunewell-tiered": -0.9, "tunewell-random": -0.8}.items()
+    }
+    page = report.page(rows, (10,))
+    assert "# Only nearest\n" in page
+    live = page.partition("# Only live\n")[2]
+    assert "1 tasks on 1 tables, 1 seeds each: 1 searches a method." in live
+    assert "| tunewell-random | 1 |" in live
+    assert "Only" not in report.page({method: of[:1] for method, of in rows.items()}, (10,))

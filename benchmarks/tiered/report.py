@@ -10,8 +10,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from benchmarks.tiered.methods import METHODS, PEERS, RANDOM, TIERED
-from benchmarks.tiered.tasks import problem
+from benchmarks.tiered.tasks import ANSWERS, problem
 
+QUICK = 0.9  # of the tasks: who has finished less is left out of the second part
 Task: TypeAlias = tuple[str, str]  # a table and how it answers
 HEAD = (
     "# Tiered search against searches over everything",
@@ -28,7 +29,10 @@ Found: TypeAlias = Mapping[tuple[str, Task, int, int], float]  # method, task, s
 
 
 def page(rows: Mapping[str, Sequence[Mapping[str, Any]]], budgets: Sequence[int]) -> str:
-    """Return the page, from the searches that all methods have finished; a second part leaves slow methods out."""
+    """Return the page, from the searches that all methods have finished; a second part leaves slow methods out.
+
+    The last parts are of the tasks that answer in one way only, for example by really training.
+    """
     found = {
         (method, (row["table"], row["answer"]), row["seed"], row["budget"]): row["best"]
         for method, of in rows.items()
@@ -40,31 +44,42 @@ def page(rows: Mapping[str, Sequence[Mapping[str, Any]]], budgets: Sequence[int]
         if rows.get(method)
     }
     tasks = {method: len({task for task, _ in pairs}) for method, pairs in done.items()}
-    quick = [method for method, number in tasks.items() if number == max(tasks.values())]
-    text = [*HEAD, *_part(found, done, list(done), budgets)]
+    quick = [method for method, number in tasks.items() if number >= QUICK * max(tasks.values())]
+    every = _shared(found, done, list(done), budgets)
+    text = [*HEAD, *_part(every, list(done), budgets)]
+    more = every
     if len(quick) < len(done):
+        more = _shared(found, done, quick, budgets)
         left_out = ", ".join(method for method in done if method not in quick)
-        text += [f"# Without {left_out}, on more tasks", "", *_part(found, done, quick, budgets)]
+        text += [f"# Without {left_out}, on more tasks", "", *_part(more, quick, budgets)]
+    for answer in ANSWERS:
+        some = {task: regret for task, regret in more.items() if task[1] == answer}
+        if 0 < len(some) < len(more):
+            text += [f"# Only {answer}", "", _counted(some), "", *_summary(some, quick, budgets)]
     return "\n".join(text)
 
 
-def _part(
+def _shared(
     found: Found, done: Mapping[str, set[tuple[Task, int]]], methods: Sequence[str], budgets: Sequence[int]
-) -> list[str]:
-    """Return the tables of some methods, on the searches that all of them have finished."""
+) -> dict[Task, Any]:
+    """Return the normalised regrets of some methods, by task, on the searches that all of them have finished."""
     shared = set.intersection(*(done[method] for method in methods))
     tasks = sorted({task for task, _ in shared})
     seeds = {task: sorted(seed for t, seed in shared if t == task) for task in tasks}
-    regrets = {task: _regrets(found, methods, task, seeds[task], budgets) for task in tasks}
-    numbers = sorted({len(each) for each in seeds.values()})
-    count = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-    return [
-        f"{len(tasks)} tasks on {len({table for table, _ in tasks})} tables, {count} seeds each: {len(shared)} "
-        "searches a method.",
-        "",
-        *_summary(regrets, methods, budgets),
-        *_each(regrets, methods, budgets),
-    ]
+    return {task: _regrets(found, methods, task, seeds[task], budgets) for task in tasks}
+
+
+def _part(regrets: Mapping[Task, Any], methods: Sequence[str], budgets: Sequence[int]) -> list[str]:
+    """Return the tables of some methods."""
+    return [_counted(regrets), "", *_summary(regrets, methods, budgets), *_each(regrets, methods, budgets)]
+
+
+def _counted(regrets: Mapping[Task, Any]) -> str:
+    """Return how many searches there are of each method."""
+    seeds = [regret.shape[1] for regret in regrets.values()]
+    count = f"{min(seeds)}" if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
+    tables = len({table for table, _ in regrets})
+    return f"{len(regrets)} tasks on {tables} tables, {count} seeds each: {sum(seeds)} searches a method."
 
 
 def _regrets(
@@ -98,10 +113,11 @@ def _summary(regrets: Mapping[Task, Any], methods: Sequence[str], budgets: Seque
         for other, label in [(k, m) for k, m in enumerate(methods) if m != TIERED]:
             cells = [str(_ahead(regrets, mine, [other], b)) for b in range(len(budgets))]
             text.append(f"| {label} | {' | '.join(cells)} |")
-        both = [methods.index(m) for m in PEERS if m in methods]
-        if RANDOM in methods and both:
-            cells = [str(_ahead(regrets, mine, [methods.index(RANDOM), *both], b)) for b in range(len(budgets))]
-            text.append(f"| random and both peers at once | {' | '.join(cells)} |")
+        plain = [method for method in (RANDOM, *PEERS) if method in methods]
+        if len(plain) > 1:
+            others = [methods.index(method) for method in plain]
+            cells = [str(_ahead(regrets, mine, others, b)) for b in range(len(budgets))]
+            text.append(f"| {', '.join(plain)} at once | {' | '.join(cells)} |")
         text.append("")
     return text
 
@@ -115,7 +131,7 @@ def _each(regrets: Mapping[Task, Any], methods: Sequence[str], budgets: Sequence
     """Return a table of mean regrets for each budget."""
     text: list[str] = []
     for b, budget in enumerate(budgets):
-        text += [f"## {budget} trainings: mean regret in % (± standard error)", ""]
+        text += [f"## {budget} trainings: mean regret in % (± standard error, where there are several seeds)", ""]
         text += [f"| task | {' | '.join(methods)} |", "| --- |" + " ---: |" * len(methods)]
         for (table, answer), regret in regrets.items():
             cells = [_mean(regret[k, :, b]) for k in range(len(methods))]
@@ -125,5 +141,8 @@ def _each(regrets: Mapping[Task, Any], methods: Sequence[str], budgets: Sequence
 
 
 def _mean(values: Any) -> str:
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return f"{100 * statistics.fmean(values):.1f} ± {100 * error:.1f}"
+    """Return the mean and, of two seeds or more, its standard error, in per cent."""
+    mean = f"{100 * statistics.fmean(values):.1f}"
+    if len(values) < 2:
+        return mean
+    return f"{mean} ± {100 * statistics.stdev(values) / len(values) ** 0.5:.1f}"

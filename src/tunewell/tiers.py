@@ -37,6 +37,7 @@ from tunewell.space import Config, Space
 from tunewell.values import nearest
 
 SHARES = (0.5, 0.2, 0.2, 0.1)
+MOST = 6, 4  # the trainings after which a tier is over, and how many more for each of its parameters
 _UNKNOWN = 3  # the importance of what nobody knows
 _RATE, _OPTIMISATION, _ARCHITECTURE, _REFINEMENTS = range(4)
 
@@ -57,7 +58,7 @@ class Tier:
     @property
     def most(self) -> int:
         """The trainings after which it is over."""
-        return 6 + 4 * len(self.parameters)
+        return MOST[0] + MOST[1] * len(self.parameters)
 
 
 def tiers_of(
@@ -215,8 +216,11 @@ def _kind(importance: int, architecture: bool) -> int | None:
 
 
 def _why(names: Sequence[str], known: Mapping[str, Explanation]) -> str:
+    """Return why some parameters stand where they do: the reason of the first that is known."""
     first = next((name for name in names if name in known), None)
-    return "nothing is known of what they do" if first is None else f"{known[first].tier.why}"
+    if first is None:
+        return "nothing is known of what they do"
+    return f"{known[first].tier.why}" if len(names) == 1 else f"{first}: {known[first].tier.why}"
 
 
 def _check_names(tiers: Sequence[Sequence[str]], space: Space) -> None:

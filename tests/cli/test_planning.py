@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def test_a_plan_in_time(tunewell: Tunewell, script: str) -> None:
     assert {(one["unit"], one["total"], one["training"]) for one in by_name.values()} == {("seconds", 5400.0, 180.0)}
     assert (by_name["study"]["domain"], by_name["space"]["domain"]) == ("vision", "generic")
     assert [row["what"] for row in by_name["space"]["rows"]][1:3] == ["lr", "layers"]
+
+
+def test_a_file_finds_the_modules_beside_it(tunewell: Tunewell, tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "spaces_of_the_lab.py").write_text(SCRIPT)
+    (tmp_path / "lab" / "train.py").write_text("from spaces_of_the_lab import space\n")
+    before = list(sys.path)
+    told = tunewell("plan", str(tmp_path / "lab" / "train.py"), "--trials", "30")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert told.stdout.startswith("space: plan for 30 trials\n")
+    assert sys.path == before
 
 
 def test_a_plan_of_a_stored_study(tunewell: Tunewell) -> None:

@@ -359,6 +359,7 @@ NAMES = [
     "bn_gamma",
     "epochs",
     "layers",
+    "activation",
 ]
 FLOATS = st.floats(-10.0, 10.0).map(lambda x: round(x, 6))
 PARAMETERS = st.one_of(

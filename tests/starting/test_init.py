@@ -101,6 +101,12 @@ def test_every_parameter_is_explained_and_few_trials_search_few(framework: str, 
             assert "  # " in line, line
 
 
+def test_a_network_for_small_images_stays_small() -> None:
+    text = write_study(Answers("image", "torch", trials=150))
+    assert space_of(text)["channels"].high == 64  # type: ignore[attr-defined]
+    assert "# " + "here up to 64, so that a training takes seconds" in re.sub(r" +", " ", text)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_study_file_runs_to_its_end(task: str, init: Init, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
@@ -110,6 +116,7 @@ def test_a_study_file_runs_to_its_end(task: str, init: Init, tmp_path: Path) -> 
     said = run(tmp_path, "study.py")
     for word in ("baseline", "search", "fit", "confirm", "report"):
         assert re.search(rf"^{word}:  ? *\S", said, re.M), said
+    assert re.search(r"^confirm: .* [-+][\d.]+ ± [\d.]+, 95 % \(min\)$", said, re.M), said
     study = tw.open(str(tmp_path / "tunewell.db"), "study")
     assert [trial.status for trial in study.trials] == ["completed"] * 3
     assert study.trials[0].origin == "default"

@@ -118,7 +118,9 @@ def test_on_tables_the_architecture_comes_second():
 def test_what_is_usually_left_alone_is_in_no_tier():
     space = tw.Space(lr=tw.Float(1e-4, 1.0, scale="log"), beta2=tw.Float(0.9, 0.999, scale="reverse_log"))
     assert [tier.parameters for tier in tiers_of(space)] == [("lr",)]
-    assert "beta2 stay at the default" in str(tw.Study(space).plan(trials=30))
+    assert "Until all are tuned together, beta2 stays at its default." in str(tw.Study(space).plan(trials=30))
+    both = tw.Space.of(["lr", "beta2", "epsilon"])
+    assert "together, beta2 and epsilon stay at their defaults." in str(tw.Study(both).plan(trials=30))
     only = tw.Space(beta2=tw.Float(0.9, 0.999, scale="reverse_log"))
     assert [tier.parameters for tier in tiers_of(only)] == [("beta2",)]
 
@@ -266,7 +268,10 @@ def test_the_plan_of_a_small_budget_says_what_follows_the_first_tier():
     text = str(tw.Study(NETWORK).plan(trials=10))
     assert "up to 9 trainings" in text
     assert text.count("together with all others") == 3
+    assert " % " not in text.rpartition("Caviar")[0]  # shares of the budget count for nothing here
     assert "together with all others" not in str(tw.Study(NETWORK).plan(trials=30))
+    large = [["learning_rate"], ["momentum", "batch_size", "hidden_units", "layers"], ["warmup_steps"]]
+    assert "what is left, 1 training or more" in str(tw.Study(NETWORK).plan(trials=12).changed(tiers=large))
 
 
 def test_whether_trainings_are_too_few_for_every_tier():
@@ -531,13 +536,18 @@ def test_a_plan_says_what_is_tuned_on_how_much_how_and_why():
     assert "1  learning_rate" in text
     assert "50 %  up to 10 trainings" in text
     assert "a decade up and down from the default" in text
-    assert "if there is time to tune only one hyperparameter" in text
+    assert "(if there is time to tune only one hyperparameter" in text
+    assert "(momentum: second after the learning rate" in text
+    assert "after 6 trainings and 4 a parameter\n  at the latest" in text
 
 
 def test_a_plan_in_time():
     study = tw.Study(NETWORK)
     assert "about 40 trainings of 3 min" in str(study.plan(seconds=7200, training=180.0))
-    assert "up to 10 trainings, 60 min" in str(study.plan(seconds=7200))
+    assert "up to 60 min, 10 trainings at most" in str(study.plan(seconds=7200))
+    beside = str(study.plan(seconds=1200, training=180.0, workers=4))
+    assert beside.startswith("plan for 20 min, about 26 trainings of 3 min, 4 at a time\n")
+    assert "Caviar: 26 trainings" in beside
     with pytest.raises(ValueError, match="one total, got trials and seconds"):
         study.plan(trials=3, seconds=4.0)
     with pytest.raises(ValueError, match="above 0"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def spaces_and_studies(path: Path) -> dict[str, Space | Study]:
     """Return the studies of a file by their names there, and the spaces that are not those of a study.
 
-    The file is run as if it were imported.
+    The file is run as if it were imported, and finds the modules beside it, as it does where it is started by itself.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -27,10 +28,14 @@ def spaces_and_studies(path: Path) -> dict[str, Space | Study]:
 
     if not path.is_file():
         raise FileNotFoundError(2, "No such file", str(path))
+    beside = str(path.resolve().parent)
+    sys.path.insert(0, beside)
     try:
         names = runpy.run_path(str(path), run_name="tunewell_lint")
     except Exception as error:
         raise Mistake(f"expected {path} to run, got {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(beside)
     found: dict[str, Space | Study] = {name: value for name, value in names.items() if isinstance(value, Study)}
     seen = [study.space for study in found.values() if isinstance(study, Study)]
     found |= {

@@ -36,6 +36,8 @@ OPTIMIZERS = {  # each with what it is a kind of, the nearest first
     "rmsprop": ("adam",),
 }
 
+_GREEK = str.maketrans({"β": "beta", "ε": "epsilon"})
+
 
 def names() -> list[str]:
     """Return the names of all hyperparameters that are known."""
@@ -77,12 +79,12 @@ def explain(name: str, *, domain: str = "generic", optimizer: str | None = None)
 def find(name: str, *, ambiguous: bool = False) -> str | None:
     """Return the name under which a hyperparameter is known, None for one that is not.
 
-    Case, dashes and whatever comes before a dot, a slash or two underscores do not matter (``"optimizer.lr"``), and a
-    number at the end need not be known (``"dropout_2"``). Names that often mean something else count only with
-    ``ambiguous``.
+    Case, dashes and whatever comes before a dot, a slash or two underscores do not matter (``"optimizer.lr"``), β and ε
+    may be written so, and a number at the end need not be known (``"dropout_2"``). Names that often mean something else
+    count only with ``ambiguous``.
     """
     known = _by_name(ambiguous)
-    last = re.split(r"[./]|__", name.lower())[-1]
+    last = re.split(r"[./]|__", name.lower().translate(_GREEK))[-1]
     plain = re.sub(r"[^a-z0-9]+", "_", last).strip("_")
     for form in (plain, re.sub(r"_?\d+$", "", plain)):
         if form in known:

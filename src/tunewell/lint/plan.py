@@ -75,6 +75,12 @@ class Plan:
         return (name for name, known in self.known.items() if known[0].name in names)
 
     @property
+    def where(self) -> str:
+        """Domain and optimizer as further arguments of ``of``, empty where nobody said them."""
+        said = {"domain": self.domain, "optimizer": self.optimizer}
+        return "".join(f', {what}="{value}"' for what, value in said.items() if value is not None)
+
+    @property
     def tuned(self) -> list[str]:
         """The parameters that have more than one value."""
         return [name for name, parameter in self.parameters.items() if parameter.count > 1]

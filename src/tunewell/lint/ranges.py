@@ -17,6 +17,7 @@ from tunewell.scales import SCALES, ScaleName
 
 NARROW = 0.1  # of the usual range, on its scale
 WIDE = 1.75  # times the usual range, on its scale
+STEPS = 1000  # values of a stepped range that are looked at
 _RATIO = {"Float": 3.0, "Int": 16.0, "Choice": 8.0}  # a range of less than this factor needs no other scale
 
 
@@ -30,7 +31,7 @@ def wrong_scale(plan: Plan) -> Iterator[Finding]:
             continue
         if _factor(parameter, scale) > _RATIO[known[0].kind]:
             better = _on_scale(parameter, known[0])
-            yield Finding("wrong-scale", name, _uneven(name, parameter, scale), f"write {name}=tw.{better!r}")
+            yield Finding("wrong-scale", name, _uneven(name, parameter, scale), _written(name, better))
 
 
 def _factor(parameter: Float | Int, scale: str) -> float:
@@ -48,21 +49,29 @@ def _uneven(name: str, parameter: Float | Int, scale: str) -> str:
     return f"{name} is drawn evenly, so half of its values lie above {middle:g}, but what counts is a factor"
 
 
+def _written(name: str, parameter: Parameter) -> str:
+    """Return the fix that puts a parameter in the place of another, ready to be pasted."""
+    return f"write {name}=tw.{parameter!r}".replace("prior=Prior(", "prior=tw.Prior(")
+
+
 def _on_scale(parameter: Float | Int, known: Explanation) -> Parameter:
-    """Return the parameter on its right scale; an end that this scale cannot hold becomes the usual one."""
+    """Return the parameter on its right scale; what this scale cannot hold becomes what is usual."""
     low, high = parameter.low, parameter.high
-    changed: dict[str, Any] = {"prior": None}
+    changed: dict[str, Any] = {}
     if known.kind == "Choice":
         powers = [2**k for k in range(41) if low <= 2**k <= high] or list(known.range.value)
         default = parameter.default if parameter.default in powers else powers[len(powers) // 2]
-        return Choice(powers, ordered=True, default=default, when=parameter.when)
+        about: dict[str, Any] = {"tier": parameter.tier, "note": parameter.note, "when": parameter.when}
+        return Choice(powers, ordered=True, default=default, **about)
     usual_low, usual_high = known.range.value
     if known.scale.value == "log" and low <= 0:
         changed["low"] = low = min(usual_low, high)
     if known.scale.value == "reverse_log" and high >= 1.0:
         changed["high"] = high = max(usual_high, low)
     if parameter.default is not None and not low <= parameter.default <= high:
-        changed["default"] = None
+        changed["default"] = min(max(known.default.value, low), high)
+    if parameter.prior is not None and not low <= parameter.prior.center <= high:
+        changed["prior"] = None
     return dataclasses.replace(parameter, scale=known.scale.value, **changed)
 
 
@@ -77,7 +86,7 @@ def unordered_numbers(plan: Plan) -> Iterator[Finding]:
                 "unordered-numbers",
                 name,
                 f"{name} is a choice of numbers without an order, so what is learnt at one says nothing about the next",
-                f"write {name}=tw.{better!r}",
+                _written(name, better),
             )
 
 
@@ -92,15 +101,22 @@ def odd_batch_sizes(plan: Plan) -> Iterator[Finding]:
                     "odd-batch-size",
                     name,
                     f"{name} of {_listed(odd)} is neither a power of two nor a multiple of eight, so devices may idle",
-                    f"write {name}=tw.{_powers(parameter)!r}",
+                    _written(name, _powers(parameter)),
                     "advice",
                 )
 
 
 def _powers(parameter: Choice) -> Choice:
-    """Return the powers of two nearest to the choices; of those below one, 1."""
-    near = sorted({2 ** max(0, round(math.log2(max(value, 1)))) for value in parameter.choices})
-    return Choice(near, ordered=True)
+    """Return the choice between the powers of two nearest to its values."""
+    changed: dict[str, Any] = {"choices": sorted({_power(value) for value in parameter.choices}), "prior": None}
+    if parameter.has_default:
+        changed["default"] = _power(parameter.default)
+    return dataclasses.replace(parameter, ordered=True, **changed)
+
+
+def _power(value: float) -> int:
+    """Return the power of two nearest to a number; of one below 1, 1."""
+    return int(2 ** max(0, round(math.log2(max(value, 1)))))
 
 
 def batch_beyond_data(plan: Plan) -> Iterator[Finding]:
@@ -126,7 +142,7 @@ def unusual_ranges(plan: Plan) -> Iterator[Finding]:
         parameter, found = plan.parameters[name], ends(plan.parameters[name])
         if found is None or parameter.count <= 1 or known[0].scale.value == "unordered":
             continue
-        low, high = min(min(k.range.value) for k in known), max(max(k.range.value) for k in known)
+        low, high = _usual_ends(known)
         if found[1] < low or found[0] > high:
             yield Finding(
                 "range-elsewhere",
@@ -153,6 +169,11 @@ def unusual_ranges(plan: Plan) -> Iterator[Finding]:
             )
 
 
+def _usual_ends(known: tuple[Explanation, ...]) -> tuple[float, float]:
+    """Return the lowest and the highest usual value, wherever it may be tuned."""
+    return min(min(k.range.value) for k in known), max(max(k.range.value) for k in known)
+
+
 def _width(low: float, high: float, known: Explanation, usual: tuple[float, float] | None = None) -> float:
     """Return the width of a range on the scale of the hyperparameter; ends beyond the scale count ten times too far."""
     scale: ScaleName = "log" if known.scale.value == "ordered" else known.scale.value
@@ -167,41 +188,54 @@ def _width(low: float, high: float, known: Explanation, usual: tuple[float, floa
 
 
 def _usual(name: str, plan: Plan, known: tuple[Explanation, ...]) -> str:
-    domain = f', domain="{plan.domain}"' if plan.domain is not None else ""
-    optimizer = f', optimizer="{plan.optimizer}"' if plan.optimizer is not None else ""
-    return f'{name}=tw.{known[0].kind}.of("{known[0].name}"{domain}{optimizer})'
+    when = plan.parameters[name].when
+    active = f", when={dict(when)!r}" if when else ""
+    return f'{name}=tw.{known[0].kind}.of("{known[0].name}"{plan.where}{active})'
 
 
 def unusual_default(plan: Plan) -> Iterator[Finding]:
     """Point out defaults beyond the usual range."""
     for name, known in plan.known.items():
         parameter = plan.parameters[name]
-        if ends(parameter) is None or not parameter.has_default or known[0].scale.value == "unordered":
+        start = _start(parameter, known)
+        if start is None or not parameter.has_default:
             continue
-        low, high = min(min(k.range.value) for k in known), max(max(k.range.value) for k in known)
-        if not low <= parameter.default_value <= high and _overlaps(ends(parameter), low, high):
+        low, high = _usual_ends(known)
+        if not low <= parameter.default_value <= high:
             yield Finding(
                 "unusual-default",
                 name,
                 f"{name} starts at {parameter.default_value:g}, and usual is {low:g} to {high:g}",
-                f"start where others do, at default={known[0].default.value:g}",
+                f"start where others do, at default={start!r}",
                 "advice",
             )
 
 
-def _overlaps(found: tuple[float, float] | None, low: float, high: float) -> bool:
-    return found is not None and found[0] <= high and found[1] >= low
+def _start(parameter: Parameter, known: tuple[Explanation, ...]) -> float | None:
+    """Return the value that is nearest to the usual default, None where no value of the parameter is usual."""
+    if ends(parameter) is None or known[0].scale.value == "unordered":
+        return None
+    usual = known[0].default.value
+    low, high = _usual_ends(known)
+    if isinstance(parameter, Float | Int) and parameter.step is None:
+        near = min(max(usual, parameter.low), parameter.high)
+        values = [near if isinstance(parameter, Float) else round(near)]
+    else:
+        values = parameter.grid(STEPS)
+    return min((value for value in values if low <= value <= high), key=lambda value: abs(value - usual), default=None)
 
 
 def no_default(plan: Plan) -> Iterator[Finding]:
     """Point out spaces whose first trial is no configuration that a person would start from."""
     if plan.tuned and not plan.is_comparison and not any(p.has_default for p in plan.parameters.values()):
         name = next((n for n in plan.known if n in plan.tuned), plan.tuned[0])
+        parameter, known = plan.parameters[name], plan.known.get(name)
+        start = _start(parameter, known) if known is not None else None
         yield Finding(
             "no-default",
             None,
             "no parameter has a default, so there is no trial of the usual configuration to compare with",
-            f"state where an expert would start, {name} with default=... for one",
+            f"state where an expert would start, {name} with default={'...' if start is None else repr(start)} for one",
             "advice",
         )
 

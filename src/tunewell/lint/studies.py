@@ -10,7 +10,7 @@ from tunewell import knowledge
 from tunewell.lint.finding import Finding
 from tunewell.lint.plan import Plan, is_seed
 from tunewell.parameters import Choice
-from tunewell.values import joined
+from tunewell.values import Value, joined
 
 PER_PARAMETER = 3  # trials, for each parameter that is searched
 GRID = 3  # more parameters than this are too many for a grid
@@ -39,6 +39,8 @@ _HIGHER = {
     "precision",
 }
 _LOWER = {"loss", "error", "perplexity", "ppl", "mse", "rmse", "mae", "nll", "crossentropy", "fid", "wer", "cer"}
+_SMOOTH = {"cosine", "linear", "constant", "const"}  # schedules without a factor
+_STAIRCASE = re.compile("step|stair|exp")
 _LEARNT = re.compile(r"(bn|batch_?norm|layer_?norm|ln|norm)_?\d*_(gamma|beta|weight|bias|scale|shift)")
 
 
@@ -175,7 +177,7 @@ def keep_default(plan: Plan) -> Iterator[Finding]:
                 "keep-default",
                 name,
                 f"{name} is rarely worth a trial: {known[0].tier.why}",
-                f"fix it at {known[0].default.value}",
+                f"fix it at {known[0].default.value!r}",
                 "advice",
             )
 
@@ -188,7 +190,7 @@ def no_learning_rate(plan: Plan) -> Iterator[Finding]:
             "no-learning-rate",
             None,
             f"{joined(training)} are searched and the learning rate is not, which decides most and moves with them",
-            'add learning_rate=tw.Float.of("learning_rate")',
+            f'add learning_rate=tw.Float.of("learning_rate"{plan.where})',
             "advice",
         )
 
@@ -232,15 +234,26 @@ def decay_without_step(plan: Plan) -> Iterator[Finding]:
     """Point out factors of a staircase that other schedules do not have."""
     for schedule in plan.called("schedule"):
         parameter = plan.parameters[schedule]
-        smooth = isinstance(parameter, Choice) and set(parameter.choices) & {"cosine", "linear", "constant", "const"}
+        if not isinstance(parameter, Choice) or not set(parameter.choices) & _SMOOTH:
+            continue
+        stairs = [value for value in parameter.choices if _STAIRCASE.search(str(value).lower())]
         for name in plan.called("decay_factor"):
-            if smooth and name in plan.tuned and schedule not in (plan.parameters[name].when or {}):
+            if name in plan.tuned and schedule not in (plan.parameters[name].when or {}):
                 yield Finding(
                     "decay-without-step",
                     name,
                     f"{name} is searched for every {schedule}, but only a staircase has such a factor",
-                    f'make it active only then: when={{"{schedule}": "step"}}',
+                    f"make it active only then: {_active(plan, name, schedule, stairs)}"
+                    if stairs
+                    else f"take it out of the space, since no {schedule} here is one",
                 )
+
+
+def _active(plan: Plan, name: str, parent: str, values: list[Value]) -> str:
+    """Return the condition of a parameter with these values of one more parent, ready to be pasted."""
+    found = {**(plan.parameters[name].when or {}), parent: values}
+    when = {other: held[0] if len(held) == 1 else held for other, held in found.items()}
+    return f"when={when!r}"
 
 
 def of_another_optimizer(plan: Plan) -> Iterator[Finding]:
@@ -264,7 +277,7 @@ def of_another_optimizer(plan: Plan) -> Iterator[Finding]:
                     "of-another-optimizer",
                     name,
                     f"{name} is searched under {joined(sorted(foreign))}, too, where it means nothing",
-                    f"make it active only where it counts: when={{{optimizer!r}: {mine!r}}}",
+                    f"make it active only where it counts: {_active(plan, name, optimizer, mine)}",
                     "advice",
                 )
 
@@ -285,15 +298,16 @@ def architecture_in_population(plan: Plan) -> Iterator[Finding]:
     """Point out sizes of a network that cannot change while weights are handed on."""
     if plan.population is None:
         return
-    fixed = plan.population.get("fixed", ())
-    for name, known in plan.known.items():
-        if known[0].architecture and name in plan.tuned and name not in fixed:
-            yield Finding(
-                "architecture-in-population",
-                name,
-                f"{name} would change while {plan.population['name']} hands on weights, which then no longer fit",
-                f"say fixed=[{name!r}] to the scheduler, or search it in another study",
-            )
+    fixed = list(plan.population.get("fixed", ()))
+    built = [name for name, known in plan.known.items() if known[0].architecture and name in plan.tuned]
+    loose = [name for name in built if name not in fixed]
+    for name in loose:
+        yield Finding(
+            "architecture-in-population",
+            name,
+            f"{name} would change while {plan.population['name']} hands on weights, which then no longer fit",
+            f"say fixed={fixed + loose!r} to the scheduler, or search it in another study",
+        )
 
 
 def _together(plan: Plan, one: str, other: str) -> bool:

@@ -25,6 +25,7 @@ CANDIDATES = {  # by framework and task, the hyperparameters of the networks in 
 }
 OPTIMIZER = {"torch": "adamw", "sklearn": "adam"}
 EXAMPLES = {"image": 1078, "tabular": 341, "text": 1013}  # that the pieces train on
+MOST = {"channels": 64}  # on so few examples: 256 take thirty times as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def choose(
 ) -> Choices:
     """Return what to tune of some hyperparameters with so many trials: the lowest tiers first, in the given order.
 
-    ``names`` says where each one stands now; None: where others start. A range is widened to hold that value.
+    ``names`` says where each one stands now; None: where others start. A range is widened to hold that value, and
+    narrowed where it is known that there are only so few examples.
     """
     items = [_item(name, domain, optimizer, value, examples) for name, value in names.items()]
     ordered = sorted(items, key=lambda item: int(item.known.tier.value))
@@ -68,6 +70,8 @@ def _item(name: str, domain: str, optimizer: str | None, value: Any, examples: i
     if known.name == "batch_size" and examples is not None and isinstance(parameter, Choice):
         choices = [size for size in parameter.choices if size <= examples // 4]
         parameter = dataclasses.replace(parameter, choices=choices, default=min(parameter.default, choices[-1]))
+    if known.name in MOST and examples is not None and isinstance(parameter, Int):
+        parameter = dataclasses.replace(parameter, high=MOST[known.name])
     return Item(name, known, parameter if value is None else _starting_at(parameter, value))
 
 
@@ -108,6 +112,8 @@ def _explained(item: Item) -> Iterator[str]:
     facts = [f"{_head(known, why)}: {why} ({fact.sources[0].source.short})" for why, fact in said.items()]
     if item.parameter.default_value != known.default.value:
         facts.append(f"here it starts at {item.parameter.default_value!r}")
+    if isinstance(item.parameter, Int) and item.parameter.high < known.range.value[1]:
+        facts.append(f"here up to {item.parameter.high}, so that a training takes seconds")
     for text in (f"{item.name}: {known.means}.", *facts):
         for number, line in enumerate(textwrap.wrap(text, WIDTH)):
             yield f"    # {'' if text.startswith(f'{item.name}: ') else '  '}{'  ' if number else ''}{line}"

@@ -83,7 +83,7 @@ def panda_or_caviar(
 
 def judged(trainings: float, said: str = "{}", at_a_time: int = 1) -> Approach:
     """Return which fits for so many full trainings; ``said`` has a place for their number in words."""
-    number = f"{trainings:,.2g}" if trainings < 10 else f"{math.floor(trainings):,}"
+    number = in_number(trainings)
     words = said.format(f"{number} training{'' if number == '1' else 's'}")
     if trainings < FEWEST:
         return Approach("panda", trainings, at_a_time, f"{words}, too few to compare: watch one and change it by hand")
@@ -91,3 +91,8 @@ def judged(trainings: float, said: str = "{}", at_a_time: int = 1) -> Approach:
     return Approach(
         "caviar", trainings, at_a_time, f"{words}: the best of {number} is on average among the best {share}"
     )
+
+
+def in_number(trainings: float) -> str:
+    """Return how many trainings there is compute for: ``2.7``, or ``26`` where a part of one does not count."""
+    return f"{trainings:,.2g}" if trainings < 10 else f"{math.floor(trainings):,}"

@@ -12,13 +12,26 @@ from tunewell.events import Status
 from tunewell.history import History
 from tunewell.knowledge import check_where
 from tunewell.space import Space
-from tunewell.strategies.approach import Approach, judged
+from tunewell.strategies.approach import Approach, in_number, judged
 from tunewell.surrogate.tiering import Unit, budget_of
 from tunewell.surrogate.tiering_words import TOGETHER, amount
-from tunewell.tiers import Tier, checked_shares, checked_tiers, decade_of, few, planned, tiers_of
+from tunewell.tiers import MOST, Tier, checked_shares, checked_tiers, decade_of, few, planned, tiers_of
+from tunewell.values import joined
 
 DEFAULT = "the default configuration"
-_ENDS = "A tier ends as soon as its last results bring nothing more, and what it leaves flows on to the next."
+_ENDS = (
+    f"A tier ends as soon as its last results bring nothing more, after {MOST[0]} trainings and {MOST[1]} a parameter",
+    "at the latest, and what it leaves of its share flows on to the next.",
+)
+_FEW = (
+    "Too few trainings for each tier by itself: the first ends as soon as its last result brings",
+    "nothing more, and what it leaves goes to all parameters together: two bold trials of all the",
+    "others, then steps around the best so far.",
+)
+_OTHERS = (
+    "The parameters of other tiers stay at the best values so far, but every third trial of a later",
+    "tier also varies those that interact with it, and every one where their partners have changed.",
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,9 @@ class TieredPlan:
         space: what is tuned.
         tiers: what is tuned together, in order.
         unit, total: the budget; infinite where none is known.
-        training: what a full training costs in that unit, None where nobody knows.
+        training: what a full training costs of the total, None where nobody knows: side by side, some seconds pay for
+            several.
+        workers: how many train side by side where the total is in seconds, 1 elsewhere.
         domain, optimizer: where the tiers come from.
 
     >>> import tunewell as tw
@@ -60,6 +75,7 @@ class TieredPlan:
     unit: Unit = "trials"
     total: float = math.inf
     training: float | None = 1.0
+    workers: int = 1
     domain: str = "generic"
     optimizer: str | None = None
 
@@ -121,20 +137,14 @@ class TieredPlan:
     def _lines(self) -> Iterator[str]:
         yield self._head()
         for number, row in enumerate(self.rows):
-            share = f"{100 * row.share:.0f} %" if row.share else ""
+            share = f"{100 * row.share:.0f} %" if row.share and not self._few else ""
             yield f"  {number}  {row.what:<{self._widest}}  {share:>5}  {self._limit(row)}"
-            yield f"     {row.method}: {row.why}"
+            yield f"     {row.method} ({row.why})"
         if self.left_out:
-            yield f"  Until all are tuned together {', '.join(self.left_out)} stay at the default."
-        if self._few:
-            yield "  Too few trainings for each tier by itself: the first ends as soon as its last result brings"
-            yield "  nothing more, and what it leaves goes to all parameters together: two bold trials of all the"
-            yield "  others, then steps around the best so far."
-        else:
-            yield f"  {_ENDS}"
-        if len(self.tiers) > 1 and not self._few:
-            yield "  The parameters of other tiers stay at the best values so far, but every third trial of a later"
-            yield "  tier also varies those that interact with it, and every one where their partners have changed."
+            stay = "stays at its default" if len(self.left_out) == 1 else "stay at their defaults"
+            yield f"  Until all are tuned together, {joined(self.left_out)} {stay}."
+        said = _FEW if self._few else (*_ENDS, *_OTHERS) if len(self.tiers) > 1 else _ENDS
+        yield from (f"  {line}" for line in said)
         if self.approach is not None:
             yield f"  {str(self.approach)[0].upper()}{str(self.approach)[1:]}."
 
@@ -144,6 +154,7 @@ class TieredPlan:
             "unit": self.unit,
             "total": self.total,
             "training": self.training,
+            "workers": self.workers,
             "domain": self.domain,
             "optimizer": self.optimizer,
             "rows": [asdict(row) for row in self.rows],
@@ -170,7 +181,9 @@ class TieredPlan:
             return "plan without a total: each tier as long as it brings something"
         about = ""
         if self.unit != "trials" and self.training is not None:
-            about = f", about {self.trainings:,.0f} trainings of {amount(self.training, self.unit)}"
+            each = amount(self.training * self.workers, self.unit)
+            side = f", {self.workers} at a time" if self.workers > 1 else ""
+            about = f", about {in_number(self.trainings)} trainings of {each}{side}"
         return f"plan for {amount(self.total, self.unit)}{about}"
 
     def _limit(self, row: Row) -> str:
@@ -179,15 +192,21 @@ class TieredPlan:
             return "1 training"
         if row.what == TOGETHER:
             sure = 1.0 <= row.trainings < math.inf
-            return f"what is left, {math.floor(row.trainings):,} trainings or more" if sure else "what is left"
+            return f"what is left, {_trainings(math.floor(row.trainings))} or more" if sure else "what is left"
         if math.isinf(row.trainings) and math.isinf(row.budget):
             return "as long as it brings something"
         if math.isinf(row.trainings):
             return f"up to {amount(row.budget, self.unit)}"
         if row.trainings < 0.5:
             return "together with all others" if self._few else "only if others leave something"
-        said = f"up to {amount(row.trainings, 'trials').replace('trial', 'training')}"
+        if self.training is None:
+            return f"up to {amount(row.budget, self.unit)}, {_trainings(row.trainings)} at most"
+        said = f"up to {_trainings(row.trainings)}"
         return said if self.unit == "trials" else f"{said}, {amount(row.budget, self.unit)}"
+
+
+def _trainings(number: float) -> str:
+    return amount(number, "trials").replace("trial", "training")
 
 
 def _first_method(tier: Tier, space: Space) -> str:
@@ -211,7 +230,7 @@ def plan_of(
         budget: unit and total; None: those of the newest run.
         training: what a full training costs in that unit; None: what those of the study took on average.
         domain, optimizer: where the tiers come from; None: as the study's sampler says.
-        workers: how many trainings side by side a total of seconds has; None: one, or as many as the newest run.
+        workers: how many trainings side by side a total of seconds has; None: as many as the newest run, or one.
 
     Raises:
         ValueError: an unknown domain or optimizer, tiers that the space does not have, workers below 1.
@@ -224,9 +243,9 @@ def plan_of(
     check_where(*where)
     unit, total = budget or budget_of(history.run)
     tiers = tiers_of(history.space, options.get("tiers"), options.get("shares"), *where)
-    if training is not None and unit == "seconds":
-        training /= workers or 1
-    return TieredPlan(history.space, tiers, unit, total, training or _training(history, unit, workers), *where)
+    side = 1 if unit != "seconds" else workers or (history.run.workers if history.run is not None else 1)
+    each = training or _training(history, unit)
+    return TieredPlan(history.space, tiers, unit, total, None if each is None else each / side, side, *where)
 
 
 def only_total(given: Mapping[str, float | None]) -> tuple[Unit, float] | None:
@@ -242,13 +261,11 @@ def only_total(given: Mapping[str, float | None]) -> tuple[Unit, float] | None:
     return next(((unit, float(said[unit])) for unit in known if unit in said), None)
 
 
-def _training(history: History, unit: Unit, workers: int | None) -> float | None:
-    """Return what a full training of a study costs, None where nobody knows yet."""
+def _training(history: History, unit: Unit) -> float | None:
+    """Return what a full training of a study takes, None where nobody knows yet."""
     if unit == "trials":
         return 1.0
     if unit == "steps" and history.horizon is not None:
         return float(history.horizon)
-    workers = workers or (history.run.workers if history.run is not None else 1)
     whole = [trial for trial in history.trials if trial.status is Status.COMPLETED]
-    costs = [float(trial.step) if unit == "steps" else trial.seconds / max(1, workers) for trial in whole]
-    return fmean(costs) or None if costs else None
+    return fmean(float(trial.step) if unit == "steps" else trial.seconds for trial in whole) or None if whole else None
