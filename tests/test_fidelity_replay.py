@@ -10,6 +10,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent.parent))  # the benchmarks stand beside the package, not in it
 
+from benchmarks.fidelity import tables
 from benchmarks.fidelity.reference import SAMPLE, facts
 from benchmarks.fidelity.replay import Meter, Spent, task
 
@@ -50,3 +51,19 @@ def test_nothing_that_was_drawn_is_better_than_the_best_there_is():
     for known in (near, smooth):
         assert np.all(np.diff(known.regrets) <= 0.0)
         assert known.target == pytest.approx(known.least + known.regrets[-1])
+
+
+def test_a_training_that_goes_on_pays_for_its_new_steps_alone():
+    of = task("digits_mlp")
+    training = of.training(of.space.sample(np.random.default_rng(0)))
+    meter = Meter(of, 2.0, "steps")
+    at_ten = meter.to(training, 0, 10)
+    at_thirty = meter.to(training, 10, 30)
+    assert (at_ten, at_thirty) == (training.values[9], training.values[29])
+    assert meter.left == of.horizon * 2.0 - 30.0
+    assert meter.measured()["begun"] == 1
+
+
+def test_no_space_states_a_default_so_no_method_is_told_a_prior():
+    stated = [name for name in tables.names() if tables.load(name).space.has_default]
+    assert stated == [], "with_neps passes no priors, and the page says that there are none"

@@ -198,11 +198,15 @@ def _opening(budget: float) -> list[str]:
         f"search with full trainings at equal compute, no task counting as less than {FLOOR:g}. Lower is better "
         "everywhere. Numbers are geometric means over tasks of medians over seeds; in brackets the 90 % interval when "
         f"seeds, {FEW} or more, are drawn again. CPU is the processor time of a whole search, the median.",
-        "Tunewell pauses trainings, continues them, and pays for the new steps alone, except where a name says "
+        "Tunewell and NePS pause trainings, continue them, and pay for the new steps alone, except where a name says "
         "stopping. Optuna, Ray Tune and Syne Tune stop a training for ever or train it on at once. SMAC and DEHB train "
         "a configuration that goes on anew from the first step, which is counted. Tunewell is told of a divergence by "
         "NaN, the others by the table's worst loss. "
         "Methods have their defaults, a first rung of one step where they ask for one, and one thread.",
+        "No space here states a default, so neither NePS's PriorBand nor Tunewell's has a prior: configurations are "
+        "random, or lie around the best one. NePS's ASHA, in this version, promotes the best third of what has not "
+        "been promoted yet, again and again, so it trains most of the few configurations that it begins to the end. "
+        "NePS's ifBO is left out: its network is in no package and is downloaded when it is first used.",
         "A table has the methods that ran on all of its tasks. With few seeds, take differences below a factor of two "
         "as open. Searches cannot leave the recorded rows: in spaces of many parameters a few rows are nearest to much "
         "of the space and are suggested again and again, so the last digits of the regret are harder to get than in a "
