@@ -117,3 +117,11 @@ def test_the_map_made_for_some_losses_takes_others():
     soft = Softening.of(np.array([0.0, 1.0, 2.0, 50.0, np.inf]))
     below, within, beyond, infinite = soft(np.array([-1.0, 1.5, 1e3, np.inf]))
     assert below < soft(np.zeros(1))[0] < within < soft(np.array([50.0]))[0] < beyond == infinite
+
+
+def test_a_bound_just_above_all_losses_lies_just_above_them():
+    losses = np.linspace(0.10, 0.19, 10)
+    soft = Softening.of(losses)
+    near, far, never = soft.bounds(np.array([0.20, 0.5, np.inf]))
+    assert soft(losses).max() < near < far == never
+    assert near - soft(losses).max() < 0.5 * (far - soft(losses).max())

@@ -157,17 +157,16 @@ def test_a_group_is_fitted_on_the_trials_in_which_it_is_active():
     space, configs, losses = two_branches()
     root, of_a, of_b = model_of(TPE(grouped=True), space, history_of(space, configs, losses)).parts
     n_a = sum("x" in config for config in configs)
-    prior = 1
     for part, n in ((root, 24), (of_a, n_a), (of_b, 24 - n_a)):
-        assert len(part.below.weights) + len(part.above.weights) == n + 2 * prior
+        assert len(part.below.weights) + len(part.above.weights) == n + 3  # prior and uniform law, which is alone in g
 
 
 def test_the_good_of_a_group_are_the_good_of_all_and_the_best_of_its_own():
     space, configs, losses = two_branches(loss_of_b=lambda config: 5.0 + config["y"])
     _, of_a, of_b = model_of(TPE(share=0.25, grouped=True), space, history_of(space, configs, losses)).parts
     n_a = sum("x" in config for config in configs)
-    assert len(of_a.below.weights) - 1 == max(6, math.ceil(0.25 * n_a))  # all six good trials are in a
-    assert len(of_b.below.weights) - 1 == math.ceil(0.25 * (24 - n_a))
+    assert len(of_a.below.weights) - 2 == max(6, math.ceil(0.25 * n_a))  # all six good trials are in a
+    assert len(of_b.below.weights) - 2 == math.ceil(0.25 * (24 - n_a))
     best = space.encode([min((c for c in configs if "y" in c), key=lambda c: c["y"])])[0, 2]
     assert best in of_b.below.centers
 
@@ -265,7 +264,7 @@ def test_trials_of_an_earlier_space_count_where_they_say_something():
     history = history_of(space, configs, losses)
     assert named(later) == [("model",), ("x", "z"), ("y",)]
     part = model_of(TPE(grouped=True), later, history).parts[1]
-    assert len(part.below.weights) + len(part.above.weights) == sum("x" in config for config in configs) + 2
+    assert len(part.below.weights) + len(part.above.weights) == sum("x" in config for config in configs) + 3
     config = TPE(grouped=True).suggest(later, history, np.random.default_rng(0))
     assert dict(config) == later.check(config)
 

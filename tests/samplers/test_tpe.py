@@ -173,6 +173,21 @@ def test_the_prior_draws_the_first_trials():
     assert np.mean([record.params["c"] == "f" for record in history.trials[:20]]) > 0.6
 
 
+def test_a_right_prior_of_one_parameter_does_not_hold_the_others_back():
+    def space(prior):
+        rate = tw.Float(1e-5, 1.0, scale="log", prior=prior)
+        return tw.Space(rate=rate, decay=tw.Float(1e-6, 0.1, scale="log"), x=tw.Float(0.0, 1.0))
+
+    def loss(config):
+        rate, decay = np.log10(config["rate"]) + 1.2, np.log10(config["decay"]) + 2.0
+        return 0.3 * rate**2 + 0.1 * decay**2 + (config["x"] - 0.8) ** 2
+
+    found = {}
+    for prior in (None, tw.Prior(0.06, "high")):
+        found[prior] = np.median([play(TPE(), space(prior), loss, 40, seed=seed).best.loss for seed in range(8)])
+    assert found[tw.Prior(0.06, "high")] < 1.5 * found[None]
+
+
 def test_two_goals_come_near_the_front():
     goals = (Goal("loss"), Goal("cost", "max"))
     history = play(TPE(), square(2), lambda c: (c["x0"] + c["x1"], c["x0"] - c["x1"]), 80, goals=goals)

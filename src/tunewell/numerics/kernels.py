@@ -309,7 +309,7 @@ class Derivative:
         b: those of the others.
         joint: dM/dt of all columns together, shape ``(m, n)``.
         plain: blocks of rows of ``a``, with (1 + r) r exp(-r) of the plain columns, ``(n_plain, rows, n)``, signed as
-            the differences are.
+            the differences are; looked through once.
         wide: dM/dt of each column with several features, shape ``(m, n)``.
     """
 

@@ -25,7 +25,7 @@ class Softening:
 
     Attributes:
         middle: the median.
-        unit: e.
+        unit: e / 2, for e itself may overflow.
         worst: where the last loss before infinity lies, in units from the median.
         mean: of the softened losses.
         spread: their standard deviation, infinite where they are all the same.
@@ -60,8 +60,15 @@ class Softening:
     def __call__(self, losses: Floats) -> Floats:
         """Return softened losses, shape ``(n,)``; they need not be those that the map was made for."""
         units = self._units(losses)
-        soft = np.where(np.isfinite(losses) & (units <= self.worst), units, self.worst + 0.5)
-        return (np.maximum(soft, -1e9) - self.mean) / self.spread
+        return self._standard(np.where(np.isfinite(losses) & (units <= self.worst), units, self.worst + 0.5))
+
+    def bounds(self, losses: Floats) -> Floats:
+        """Return where bounds lie, shape ``(n,)``: as losses do, but beyond the worst one no farther than they are."""
+        return self._standard(np.minimum(self._units(losses), self.worst + 0.5))
+
+    def _standard(self, soft: Floats) -> Floats:
+        standard: Floats = (np.maximum(soft, -1e9) - self.mean) / self.spread
+        return standard
 
     def _units(self, losses: Floats) -> Floats:
         """Return the distances from the median in units, those beyond the first as 1 + log."""

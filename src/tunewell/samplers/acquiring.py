@@ -287,5 +287,14 @@ def anything_new(space: Space, history: History, rng: np.random.Generator) -> Co
     return left[0] if left else config
 
 
+def in_words(chance: float) -> str:
+    """Return a probability as a person says it: ``"12 %"``, ``"3.4 %"``, ``"less than 0.1 %"``."""
+    if chance < 1e-3:
+        return "less than 0.1 %"
+    if chance > 0.99:
+        return "more than 99 %"
+    return f"{100.0 * chance:.{0 if chance >= 0.1 else 1}f} %"
+
+
 def _draws(space: Space, rng: np.random.Generator) -> Iterator[Config]:
     return (space.sample(rng) for _ in range(_DRAWS))

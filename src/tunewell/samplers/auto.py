@@ -1,15 +1,15 @@
 """The default: the model that explains this study best decides what to try next.
 
 It begins with the middle of the ranges (or the stated default, or what somebody believes in) and two quasi-random
-configurations; from then on a Gaussian process decides, see :mod:`tunewell.samplers.gp`, which may bend the axes; with
-several goals by the hypervolume it expects to gain, see :mod:`tunewell.samplers.ehvi`. What the process makes of the
-study is evidence:
+configurations; from then on a Gaussian process decides, see :mod:`tunewell.samplers.gp`, which may bend the axes. What
+the process makes of the study is evidence:
 
 * noise that it finds is tested by a repeat, and repeats go on where it is confirmed;
 * an objective that it cannot predict (no better than the mean does, when each trial is left out in turn) gets every
   other suggestion from a tree-structured Parzen estimator, which asks of the losses only their order.
 
-So which model decides follows from how well it has done here, not from a table of kinds of spaces.
+So which model decides follows from how well it has done here, not from a table of kinds of spaces. Two to four goals
+are left to :mod:`tunewell.samplers.ehvi`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from tunewell.history import History
 from tunewell.protocols import Suggestion
 from tunewell.samplers.acquiring import first
-from tunewell.samplers.ehvi import EHVI
+from tunewell.samplers.ehvi import EHVI, MOST_GOALS
 from tunewell.samplers.gp import GP
 from tunewell.samplers.tpe import TPE
 from tunewell.samplers.view import look
@@ -30,7 +30,6 @@ from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
 
 _JUDGED = 20  # losses before the process is judged
-_MOST_GOALS = 4
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Auto:
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return what the model in charge suggests; raise Exhausted when everything has been tried."""
-        if 1 < len(history.goals) <= _MOST_GOALS:
+        if 1 < len(history.goals) <= MOST_GOALS:
             return EHVI().suggest(space, history, rng)
         process = GP(warping=True)
         with processes.one_thread():

@@ -19,7 +19,7 @@ logarithm of the expected hypervolume improvement, in closed form for two to fou
   more than two goals the front is large enough to keep the search busy, and the factor is at most 1.25.
 * Trials still running are believed to reach the posterior means, and take part in the front. A trial that breaks a
   constraint does not.
-* Failures, constraints, beliefs and the bounds on the cost are as with one goal.
+* Failures, constraints, beliefs and the bounds on the cost are as with one goal. Nothing is repeated to test for noise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tunewell.numerics.hypervolume import Boxes, log_expected_hypervolume_improv
 from tunewell.numerics.kernels import Indices
 from tunewell.numerics.pareto import non_dominated
 from tunewell.protocols import Suggestion
-from tunewell.samplers.acquiring import Sum, Term, first, largest
+from tunewell.samplers.acquiring import Sum, Term, first, in_words, largest
 from tunewell.samplers.gp import GP
 from tunewell.samplers.view import conditions
 from tunewell.scales import Floats
@@ -47,7 +47,7 @@ from tunewell.surrogate import processes
 from tunewell.surrogate.cube import Cube, cube_of
 from tunewell.surrogate.observations import Observations, observe
 
-_MOST_GOALS = 4
+MOST_GOALS = 4
 _MOST_ON_FRONT = {2: 128, 3: 64, 4: 32}  # points that boxes are made of, by goals: about 130, 130 and 200 boxes
 _MARGIN = {2: (0.05, 2.0), 3: (0.05, 0.2), 4: (0.05, 0.2)}  # in ranges of the front, by goals
 _WIDEST = {2: 2.0, 3: 1.25, 4: 1.25}  # factor of the deviations, by goals
@@ -83,7 +83,7 @@ class EHVI:
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return the configuration with the largest acquisition found; raise Exhausted when all have been tried."""
-        if not 1 < len(history.goals) <= _MOST_GOALS:
+        if not 1 < len(history.goals) <= MOST_GOALS:
             single = GP(initial=self.initial or GP.initial, candidates=self.candidates, evaluations=self.evaluations)
             return single.suggest(space, history, rng)
         with processes.one_thread():
@@ -99,8 +99,8 @@ class EHVI:
             others = conditions(cube, space, history, seen, behind, rows, self.evaluations)
             terms: list[Term] = others if others and broken[rows].all() else [growth, *others]
             config = largest(cube, space, history, Sum(terms), growth.top, self.candidates, rng)
-            chance = 100.0 * float(growth.chance(space.encode([config]))[0])
-        return Suggestion(config, f"expected hypervolume: new on the front with a chance of {chance:.2g} %")
+            chance = float(growth.chance(space.encode([config]))[0])
+        return Suggestion(config, f"expected hypervolume: new on the front with a chance of {in_words(chance)}")
 
     def _growth(
         self,
@@ -209,7 +209,7 @@ def _softened(losses: Floats, bounds: Floats) -> tuple[Floats, Floats]:
     """Return losses, shape ``(n, g)``, softened goal by goal, and where the bounds are then, shape ``(g,)``."""
     maps = [warps.Softening.of(column) for column in losses.T]
     soft = np.stack([each(column) for each, column in zip(maps, losses.T, strict=True)], axis=1)
-    limits = np.concatenate([each(bound) for each, bound in zip(maps, bounds[:, None], strict=True)])
+    limits = np.concatenate([each.bounds(bound) for each, bound in zip(maps, bounds[:, None], strict=True)])
     return soft, np.where(np.isfinite(bounds), limits, np.inf)
 
 

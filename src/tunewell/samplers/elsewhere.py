@@ -15,6 +15,8 @@ Of many trials those count that the process is given (:mod:`tunewell.surrogate.p
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +32,7 @@ _MOST = 32  # trials that it is made of, the best ones
 _BAD = 0.9  # share of the trials that are better than a bad one
 _REFINED = 0.02  # of the way from a bad loss to the best: what is nearer to the best refines it
 _POWER = 2.0
+_CODES = 1e6  # more than there are categories
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +43,12 @@ class Elsewhere:
         cube: the space.
         heights: the log density of each column at evenly spaced places, shape ``(d, places + 1)``; zeros where it is
             unordered or nothing is known.
-        combinations: of categories that were tried, shape ``(k, c)``, -1 for an inactive one.
-        counts: how often, shape ``(k,)``, whatever became of it.
+        tries: of each combination of categories, how many there were, whatever became of them.
     """
 
     cube: Cube
     heights: Floats
-    combinations: Floats
-    counts: Floats
+    tries: Mapping[bytes, int]
 
     @classmethod
     def of(cls, cube: Cube, units: Floats, targets: Floats, others: Floats) -> Elsewhere:
@@ -65,8 +66,7 @@ class Elsewhere:
             known = better[~np.isnan(better[:, j]), j]
             if len(known):
                 heights[j] = np.log(_UNIFORM + (1.0 - _UNIFORM) * _density(known))
-        combinations, counts = np.unique(_categories(cube, np.concatenate([units, others])), axis=0, return_counts=True)
-        return cls(cube, heights, combinations, counts.astype(np.float64))
+        return cls(cube, heights, Counter(_combinations(cube, np.concatenate([units, others]))))
 
     def value(self, units: Floats) -> Floats:
         """Return the term at coordinates, shape ``(m, d)`` to ``(m,)``."""
@@ -79,9 +79,10 @@ class Elsewhere:
         columns = np.arange(units.shape[1])
         low, high = self.heights[columns, left], self.heights[columns, left + 1]
         value = np.where(active, low + (high - low) * (places - left), 0.0).sum(axis=1)
-        same = (np.abs(_categories(self.cube, units)[:, None, :] - self.combinations) < 1e-9).all(axis=2)
-        often = np.log1p(same @ self.counts) if self.combinations.shape[1] else 0.0
-        return value - _POWER * often, np.where(active, (high - low) * _PLACES, 0.0)
+        if self.cube.categorical.any():
+            often = [self.tries.get(combination, 0) for combination in _combinations(self.cube, units)]
+            value -= _POWER * np.log1p(often)
+        return value, np.where(active, (high - low) * _PLACES, 0.0)
 
 
 def _better(targets: Floats) -> Indices:
@@ -103,6 +104,7 @@ def _density(values: Floats) -> Floats:
     return density
 
 
-def _categories(cube: Cube, units: Floats) -> Floats:
-    """Return the unordered columns, shape ``(n, c)``, -1 for an inactive one."""
-    return np.nan_to_num(units[:, cube.categorical], nan=-1.0)
+def _combinations(cube: Cube, units: Floats) -> list[bytes]:
+    """Return what tells the combination of categories of each row, shape ``(n, d)``, from others."""
+    codes = np.rint(np.nan_to_num(units[:, cube.categorical], nan=-1.0) * _CODES).astype(np.int32)
+    return [row.tobytes() for row in codes]

@@ -39,7 +39,7 @@ from scipy.special import ndtr
 from tunewell.history import History
 from tunewell.numerics import acquisition
 from tunewell.protocols import Exhausted, Suggestion
-from tunewell.samplers.acquiring import Measured, Mixture, Sum, Term, first, largest
+from tunewell.samplers.acquiring import Measured, Mixture, Sum, Term, first, in_words, largest
 from tunewell.samplers.elsewhere import Elsewhere
 from tunewell.samplers.view import View, look
 from tunewell.space import Config, Space
@@ -156,10 +156,10 @@ class GP:
     def reason(self, view: View, space: Space, config: Config, suggested: int) -> str:
         """Say in words why this configuration."""
         mean, std = (float(each[0]) for each in view.model.predict(space.encode([config])[:, view.cube.free]))
-        better = 100.0 * float(ndtr((view.best - mean) / std))
+        better = in_words(float(ndtr((view.best - mean) / std)))
         known = "close to what is known" if std < _KNOWN * np.sqrt(view.model.variance) else "little is known there"
-        aim = "; the last trials brought no gain worth having, so it looks farther" if view.margin(suggested) else ""
-        return f"Gaussian process: better than the best with a chance of {better:.2g} %, {known}{aim}"
+        aim = view.aim(suggested) if self.acquisition in ("log_ei", "ei") else ""
+        return f"Gaussian process: better than the best with a chance of {better}, {known}{aim}"
 
 
 def _drawn(view: View, rng: np.random.Generator) -> Term:

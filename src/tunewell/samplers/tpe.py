@@ -34,8 +34,9 @@ Ozaki et al., "Multiobjective tree-structured Parzen estimator" (2022), do with 
 and 512 others, evenly spaced, become kernels. The prior weighs as much as two trials, not one. Constraints: trials that
 keep them come before those that do not, and are weighted by their place; so l moves towards what is allowed first.
 Watanabe and Hutter, "c-TPE" (IJCAI 2023), model each constraint by densities of its own. Beliefs: each whole or partial
-configuration that a person named is a kernel in the l it says something about, with the weight of the prior at first,
-which fades as ``design / (design + n)``.
+configuration that a person named is a kernel in the l it says something about, with the weight of the prior at first.
+What was said beforehand, priors and beliefs, fades as ``design / (design + n)``; what the priors lose, the uniform law
+gets. It is in l alone: g is what has been tried, and with the priors in it l / g would lead away from where they point.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class TPE:
         beliefs = self._beliefs(plan, space, history, 0)
         if not plan.believes and not len(beliefs.weights):
             return Sobol().suggest(space, history, rng)
-        belief = self._density(plan.axes, np.empty((0, len(plan.axes))), np.empty(0), beliefs)
+        belief = self._density(plan.axes, np.empty((0, len(plan.axes))), np.empty(0), beliefs, self.prior)
         return space.decode_one(belief.sample(1, rng)[0].tolist())
 
     def _model(self, plan: _Plan, seen: Observations, space: Space, history: History) -> _Model | None:
@@ -158,11 +159,12 @@ class TPE:
         rest = np.delete(np.arange(len(here.losses)), good.rows)
         others = np.concatenate([_thinned(here.units[rest]), _thinned(here.failed), here.pending])
         n_others = len(rest) + len(here.failed) + len(here.pending)
-        beliefs = self._beliefs(plan, space, history, len(here.losses) + len(here.failed)).of(group)
+        finished = len(here.losses) + len(here.failed)
+        beliefs = self._beliefs(plan, space, history, finished).of(group)
         return _Part(
             columns=group.columns,
-            below=self._density(axes, here.units[good.rows], good.weights, beliefs),
-            above=self._density(axes, others, scaled(np.ones(len(others)), n_others), _no_kernels(len(axes))),
+            below=self._density(axes, here.units[good.rows], good.weights, beliefs, self._faith(finished)),
+            above=self._density(axes, others, scaled(np.ones(len(others)), n_others), _no_kernels(len(axes)), 0.0),
         )
 
     def _beliefs(self, plan: _Plan, space: Space, history: History, finished: int) -> _Kernels:
@@ -171,19 +173,30 @@ class TPE:
             return _no_kernels(len(plan.axes))
         centers, spreads = believed(space, history)
         labels = np.array([not axis.ordered for axis in plan.axes])
-        fading = self.prior * self.design / (self.design + finished)
+        faith = self._faith(finished)
         widened = spreads[:, None] * np.where(labels, 2.0, 1.0)  # of labels: b in (4) there
-        return _Kernels(centers, widened, np.full(len(centers), fading))
+        return _Kernels(centers, widened, np.full(len(centers), faith))
 
-    def _density(self, axes: tuple[Axis, ...], centers: Floats, weights: Floats, beliefs: _Kernels) -> Parzen:
-        """Return the mixture of the trials' kernels, of beliefs and of the prior, all weights in trials."""
+    def _faith(self, finished: int) -> float:
+        """Return the weight, in trials, of what somebody said beforehand: the less, the more trials have finished."""
+        return self.prior * self.design / (self.design + finished)
+
+    def _density(
+        self, axes: tuple[Axis, ...], centers: Floats, weights: Floats, beliefs: _Kernels, faith: float
+    ) -> Parzen:
+        """Return the mixture of the kernels of trials and beliefs, of the priors and of the uniform law.
+
+        All weights are in trials. The priors have ``faith``, the uniform law what they have lost.
+        """
         bandwidths = neighbour_bandwidths(axes, centers, self.narrowest, _LEAVING)
-        says_nothing = np.full((1, len(axes)), np.nan)
+        rest = np.array([faith, self.prior - faith])
+        middles = np.array([np.nan, 0.5])[rest > 0.0, None] + np.zeros(len(axes))
+        widths = np.array([np.nan, np.inf])[rest > 0.0, None] + np.zeros(len(axes))
         return Parzen(
             axes,
-            np.concatenate([centers, beliefs.centers, says_nothing]),
-            np.concatenate([bandwidths, beliefs.bandwidths, says_nothing]),
-            np.concatenate([weights, beliefs.weights, [self.prior]]),
+            np.concatenate([centers, beliefs.centers, middles]),
+            np.concatenate([bandwidths, beliefs.bandwidths, widths]),
+            np.concatenate([weights, beliefs.weights, rest[rest > 0.0]]),
         )
 
 

@@ -120,8 +120,16 @@ class View:
         Of several trials at a time every second looks for an improvement worth having: what is believed of the others
         makes small steps around the best one look less attractive, but not unattractive enough.
         """
-        apart = suggested % 2 and len(self.seen.pending)
-        return self.worthwhile if apart or (suggested % 3 and self.stalled) else 0.0
+        return self.worthwhile if self._apart(suggested) or (suggested % 3 and self.stalled) else 0.0
+
+    def aim(self, suggested: int) -> str:
+        """Return in words why more than a small step is looked for, an empty string where none is."""
+        if suggested % 3 and self.stalled:
+            return "; the last trials brought no gain worth having, so it looks farther"
+        return "; others are in training, so it looks farther from them" if self._apart(suggested) else ""
+
+    def _apart(self, suggested: int) -> bool:
+        return bool(suggested % 2 and len(self.seen.pending))
 
     def to_repeat(self, space: Space, history: History) -> Suggestion | None:
         """Return a trial to be repeated, if it is time for that."""
@@ -191,7 +199,7 @@ def conditions(
     evaluations: int = processes.EVALUATIONS,
     around: Floats | None = None,
 ) -> list[Term]:
-    """Return the terms that do not depend on how promising a point is: belief and the odds of a success.
+    """Return the terms that do not depend on how promising a point is: belief, and the :func:`odds`.
 
     Args:
         cube, space, history, seen: the study.
@@ -223,10 +231,10 @@ def odds(
     failures = processes.of_failures(cube, seen, evaluations=evaluations)
     if failures is not None:
         terms.append(Measured(cube, failures, acquisition.times(_price(history), acquisition.log_works)))
-    return [*terms, *constraints(cube, seen, rows)]
+    return [*terms, *constraints(cube, seen, rows, evaluations)]
 
 
-def constraints(cube: Cube, seen: Observations, rows: Indices) -> list[Term]:
+def constraints(cube: Cube, seen: Observations, rows: Indices, evaluations: int = processes.EVALUATIONS) -> list[Term]:
     """Return a term for each constraint, the log of the probability that it is kept, as ``rows`` of what was seen say.
 
     None for a metric of which hardly anything is known.
@@ -235,7 +243,9 @@ def constraints(cube: Cube, seen: Observations, rows: Indices) -> list[Term]:
     for column in seen.violations.T:
         known = rows[np.isfinite(column[rows])]
         if len(known) >= _FEWEST_KNOWN:
-            terms.append(Measured(cube, processes.of_constraint(cube, seen, column, known), acquisition.log_kept))
+            terms.append(
+                Measured(cube, processes.of_constraint(cube, seen, column, known, evaluations), acquisition.log_kept)
+            )
     return terms
 
 

@@ -160,12 +160,14 @@ def of_failures(
     return gp.GaussianProcess.of(cube.columns, theta, units, labels, _LABEL_NOISE)
 
 
-def of_constraint(cube: Cube, seen: Observations, column: Floats, rows: Indices) -> gp.GaussianProcess:
+def of_constraint(
+    cube: Cube, seen: Observations, column: Floats, rows: Indices, evaluations: int = EVALUATIONS
+) -> gp.GaussianProcess:
     """Return a process on how far a metric is beyond its bound, in units in which the bound stays at 0."""
     scale = float(np.median(np.abs(column[rows]))) or 1.0
     values = np.arcsinh(column / scale)
     units = seen.units[:, cube.free]
-    theta = hyperparameters(cube.columns, units[rows], values[rows])
+    theta = hyperparameters(cube.columns, units[rows], values[rows], evaluations)
     return gp.GaussianProcess.of(cube.columns, theta, units[rows], values[rows])
 
 
