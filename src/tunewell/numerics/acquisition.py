@@ -19,40 +19,25 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, log_ndtr, ndtr
+from scipy.special import log_ndtr
 
+from tunewell.numerics.excess import LOG_ROOT_2PI, log_mean_excess
 from tunewell.scales import Floats
-
-_LOG_ROOT_2PI = 0.5 * float(np.log(2.0 * np.pi))
-_ROOT_HALF_PI = float(np.sqrt(np.pi / 2.0))
 
 
 def log_expected_improvement(mean: Floats, std: Floats, best: float) -> tuple[Floats, Floats, Floats]:
     """Return log E[max(f - y, 0)] and its derivatives in μ and σ, exact far into the tail.
 
-    Ament et al., "Unexpected improvements to expected improvement" (arXiv:2310.20708), eq. 9: log EI = log h(z) + log σ
-    with h(z) = φ(z) + z Φ(z); further dEI/dμ = -Φ(z) and dEI/dσ = φ(z). Below z = -1 all is relative to φ: with
-    R = Φ/φ = √(π/2) erfcx(-z/√2), h/φ = 1 + z R; where that cancels, below -100, its series 1/z² - 3/z⁴ + 15/z⁶.
+    Ament et al., "Unexpected improvements to expected improvement" (arXiv:2310.20708), eq. 9; see :mod:`.excess`.
     """
-    z = (best - mean) / std
-    low, high = np.minimum(z, -1.0), np.maximum(z, -1.0)
-    ratio = _ROOT_HALF_PI * erfcx(low / -np.sqrt(2.0))
-    inverse = low**-2.0
-    series = inverse * (1.0 - 3.0 * inverse + 15.0 * inverse * inverse)
-    rest = np.where(low < -100.0, series, 1.0 + np.maximum(low, -101.0) * ratio)
-    density, below = np.exp(-0.5 * high * high - _LOG_ROOT_2PI), ndtr(high)
-    h = density + high * below
-    tail = z < -1.0
-    log_h = np.where(tail, np.log(rest) - 0.5 * low * low - _LOG_ROOT_2PI, np.log(h))
-    of_mean = np.where(tail, -ratio / rest, -below / h) / std
-    return np.log(std) + log_h, of_mean, np.where(tail, 1.0 / rest, density / h) / std
+    return log_mean_excess((best - mean) / std, std)
 
 
 def log_probability_of_improvement(mean: Floats, std: Floats, best: float) -> tuple[Floats, Floats, Floats]:
     """Return log P[y < f] = log Φ(z) and its derivatives in μ and σ."""
     z = (best - mean) / std
     value: Floats = log_ndtr(z)
-    slope: Floats = np.exp(-0.5 * z * z - _LOG_ROOT_2PI - value)  # φ/Φ
+    slope: Floats = np.exp(-0.5 * z * z - LOG_ROOT_2PI - value)  # φ/Φ
     return value, -slope / std, -slope * z / std
 
 

@@ -41,17 +41,15 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, log_ndtr
+from scipy.special import log_ndtr
 
+from tunewell.numerics.excess import LOG_ROOT_2PI, log_mean_excess
 from tunewell.numerics.pareto import non_dominated
 from tunewell.scales import Floats
 
 Indices = NDArray[np.int64]
 
 _NARROW = 1e-4  # boxes narrower than this, in units of log ψ, take Φ at their middle
-_ROOT2 = float(np.sqrt(2.0))
-_LOG_ROOT_2PI = 0.5 * float(np.log(2.0 * np.pi))
-_ROOT_HALF_PI = float(np.sqrt(np.pi / 2.0))
 
 
 # --- hypervolume ------------------------------------------------------------------------------------------------------
@@ -291,7 +289,7 @@ def _log_side(edges: Floats, low: Indices, high: Indices, mean: Floats, std: Flo
     With the gap δ = log ψ(u) - log ψ(l) it is log ψ(u) + log(1 - exp(-δ)), and the integral of Φ((t - μ) / σ) from l to
     u, which is (u - l) Φ at the middle where δ is too small to be known well; that is off by less than a part in 10⁸.
     """
-    log_psi, of_mean, of_std = _log_psi((edges[1:] - mean) / std, std)
+    log_psi, of_mean, of_std = log_mean_excess((edges[1:] - mean) / std, std)
     upper, lower = high - 1, np.maximum(low - 1, 0)
     gap = np.where(low > 0, log_psi[:, upper] - log_psi[:, lower], np.inf)
     narrow = gap < _NARROW
@@ -304,30 +302,7 @@ def _log_side(edges: Floats, low: Indices, high: Indices, mean: Floats, std: Flo
         begin, end, deviation = edges[low[side]], edges[high[side]], std[row, 0]
         z = (0.5 * begin + 0.5 * end - mean[row, 0]) / deviation
         log_below = log_ndtr(z)
-        ratio = np.exp(-0.5 * z * z - _LOG_ROOT_2PI - log_below) / deviation
+        ratio = np.exp(-0.5 * z * z - LOG_ROOT_2PI - log_below) / deviation
         value[narrow] = np.log(end - begin) + log_below
         by_mean[narrow], by_std[narrow] = -ratio, -z * ratio
     return value, by_mean, by_std
-
-
-def _log_psi(z: Floats, std: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return log ψ and its derivatives in μ and σ, each of the shape of ``z`` = (a - μ) / σ.
-
-    ψ = σ h(z) with h(z) = φ(z) + z Φ(z) = max(z, 0) + h(-|z|), and dψ/dμ = -Φ(z), dψ/dσ = φ(z). With t = -|z| and the
-    ratio R = Φ(t) / φ(t) = √(π/2) erfcx(-t/√2), h(t) = φ(t) (1 + t R); where that cancels, below -100, its series
-    1/t² - 3/t⁴ + 15/t⁶. All of z < 0 is relative to φ (Ament et al. 2023, eq. 9).
-    """
-    t = -np.abs(z)
-    ratio = _ROOT_HALF_PI * erfcx(t / -_ROOT2)
-    rest = 1.0 + t * ratio
-    far = t < -100.0
-    if far.any():
-        inverse = t[far] ** -2.0
-        rest[far] = inverse * (1.0 - 3.0 * inverse + 15.0 * inverse * inverse)
-    half = -0.5 * t * t - _LOG_ROOT_2PI
-    density = np.exp(half)
-    above = z > 0.0
-    h = np.where(above, np.where(above, z, 0.0) + density * rest, rest)
-    log_psi = np.log(std * h) + np.where(above, 0.0, half)
-    h *= std
-    return log_psi, np.where(above, density * ratio - 1.0, -ratio) / h, np.where(above, density, 1.0) / h
