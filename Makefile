@@ -22,8 +22,8 @@ help:  ## this list
 demo: .venv/.ready  ## tune a real network on real data, about two minutes
 	@$(PY) -m tunewell.cli demo
 
-test: .venv/.ready  ## all tests but the slow proofs
-	$(PY) -m pytest --numprocesses auto --maxprocesses 4
+test: .venv/.ready  ## all tests but the slow proofs, one thread each: more would wait for one another
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4
 
 storm: .venv/.ready  ## the slow proofs: kills at random moments, many drivers at once
 	$(PY) -m pytest -m slow --timeout 1800
