@@ -74,7 +74,7 @@ class TPE:
         share: the share of the finished trials that counts as good, between 0 and 1: less is greedier.
         candidates: draws among which the best is taken: more is greedier.
         narrowest: the smallest bandwidth, in the unit cube: less gives finer search.
-        prior: the weight of the prior in both densities, in trials: more explores.
+        prior: the weight in both densities, in trials, of the uniform law, or at first of the priors: more explores.
         grouped: whether parameters that are always active together have densities of their own, for spaces whose
             conditions add up, such as a width for each layer; else all parameters have one joint density.
 
