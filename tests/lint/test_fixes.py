@@ -168,7 +168,7 @@ AWKWARD: dict[str, tuple[str, Plan, str]] = {
     ),
     "a usual default beyond the range": (
         "unusual-default",
-        Plan(tw.Space(beta2=tw.Float(0.5, 0.95, scale="reverse_log", default=0.5))),
+        Plan(tw.Space(beta2=tw.Float(0.5, 0.95, scale="reverse_log", default=0.5)), "vision"),
         "start where others do, at default=0.95",
     ),
     "a usual default that is no choice": (
