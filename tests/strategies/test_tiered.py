@@ -13,8 +13,9 @@ from tunewell.history import History
 from tunewell.protocols import Suggestion
 from tunewell.replay import replay
 from tunewell.samplers import SAMPLERS
+from tunewell.strategies.plan import DEFAULT
 from tunewell.surrogate.tiering import standing
-from tunewell.surrogate.tiering_words import came_of_it
+from tunewell.surrogate.tiering_words import TOGETHER, came_of_it
 from tunewell.testing.histories import created
 from tunewell.testing.samplers import SamplerContract
 from tunewell.tiers import allotted, default_of, few, interacting, planned, tiers_of
@@ -267,11 +268,19 @@ def test_a_handful_of_trainings_leaves_the_learning_rate_only_once_it_is_settled
 def test_the_plan_of_a_small_budget_says_what_follows_the_first_tier():
     text = str(tw.Study(NETWORK).plan(trials=10))
     assert "up to 9 trainings" in text
-    assert text.count("together with all others") == 3
+    assert [row.what for row in tw.Study(NETWORK).plan(trials=10).rows] == [DEFAULT, "learning_rate", TOGETHER]
+    assert "two bold trials of momentum, batch_size" in text
     assert " % " not in text.rpartition("Caviar")[0]  # shares of the budget count for nothing here
-    assert "together with all others" not in str(tw.Study(NETWORK).plan(trials=30))
+    assert "bold" not in str(tw.Study(NETWORK).plan(trials=30))
     large = [["learning_rate"], ["momentum", "batch_size", "hidden_units", "layers"], ["warmup_steps"]]
     assert "what is left, 1 training or more" in str(tw.Study(NETWORK).plan(trials=12).changed(tiers=large))
+
+
+def test_the_plan_of_a_single_training_promises_no_more_than_the_default():
+    plan = tw.Study(NETWORK).plan(trials=1)
+    assert [row.what for row in plan.rows] == [DEFAULT]
+    assert "nothing is tuned" in str(plan)
+    assert len(tw.Study(NETWORK).plan(trials=2).rows) == 3
 
 
 def test_whether_trainings_are_too_few_for_every_tier():

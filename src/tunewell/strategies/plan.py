@@ -25,8 +25,7 @@ _ENDS = (
 )
 _FEW = (
     "Too few trainings for each tier by itself: the first ends as soon as its last result brings",
-    "nothing more, and what it leaves goes to all parameters together: two bold trials of all the",
-    "others, then steps around the best so far.",
+    "nothing more, and what it leaves goes to all the others together.",
 )
 _OTHERS = (
     "The parameters of other tiers stay at the best values so far, but every third trial of a later",
@@ -110,11 +109,16 @@ class TieredPlan:
         trainings = self.trainings
         most = planned(max(0.0, trainings - 1.0), self.tiers)
         found = [self._row(DEFAULT, 1.0, 0.0, "one training", "where an expert would begin")]
-        for place, (tier, number) in enumerate(zip(self.tiers, most, strict=True)):
+        if self._one:
+            return tuple(found)
+        for place, (tier, number) in enumerate(zip(self.tiers[: 1 if self._few else None], most, strict=False)):
             how = _first_method(tier, self.space) if place == 0 else "Gaussian process of all trials"
             found.append(self._row(", ".join(tier.parameters), number, tier.share, how, tier.why))
         left = max(0.0, trainings - 1.0 - sum(most))
-        how = "Gaussian process of all trials" if self._few else "the default sampler"
+        how = "the default sampler"
+        if self._few:
+            others = joined([name for tier in self.tiers[1:] for name in tier.parameters])
+            how = f"two bold trials of {others}, then steps around the best so far"
         return (*found, self._row(TOGETHER, left, 0.0, how, "what interacts is found together"))
 
     @property
@@ -137,14 +141,13 @@ class TieredPlan:
     def _lines(self) -> Iterator[str]:
         yield self._head()
         for number, row in enumerate(self.rows):
-            share = f"{100 * row.share:.0f} %" if row.share and not self._few else ""
-            yield f"  {number}  {row.what:<{self._widest}}  {share:>5}  {self._limit(row)}"
+            share = "" if self._few else f"{f'{100 * row.share:.0f} %' if row.share else '':>5}  "
+            yield f"  {number}  {row.what:<{self._widest}}  {share}{self._limit(row)}"
             yield f"     {row.method} ({row.why})"
-        if self.left_out:
+        if self.left_out and not self._one:
             stay = "stays at its default" if len(self.left_out) == 1 else "stay at their defaults"
             yield f"  Until all are tuned together, {joined(self.left_out)} {stay}."
-        said = _FEW if self._few else (*_ENDS, *_OTHERS) if len(self.tiers) > 1 else _ENDS
-        yield from (f"  {line}" for line in said)
+        yield from (f"  {line}" for line in self._rules)
         if self.approach is not None:
             yield f"  {str(self.approach)[0].upper()}{str(self.approach)[1:]}."
 
@@ -173,6 +176,16 @@ class TieredPlan:
         return few(max(0.0, self.trainings - 1.0), self.tiers)
 
     @property
+    def _one(self) -> bool:
+        return self.unit == "trials" and self.total < 2.0
+
+    @property
+    def _rules(self) -> tuple[str, ...]:
+        if self._one:
+            return ("One training: nothing is tuned.",)
+        return _FEW if self._few else (*_ENDS, *_OTHERS) if len(self.tiers) > 1 else _ENDS
+
+    @property
     def _widest(self) -> int:
         return max(len(row.what) for row in self.rows)
 
@@ -198,7 +211,7 @@ class TieredPlan:
         if math.isinf(row.trainings):
             return f"up to {amount(row.budget, self.unit)}"
         if row.trainings < 0.5:
-            return "together with all others" if self._few else "only if others leave something"
+            return "only if others leave something"
         if self.training is None:
             return f"up to {amount(row.budget, self.unit)}, {_trainings(row.trainings)} at most"
         said = f"up to {_trainings(row.trainings)}"
