@@ -29,7 +29,7 @@ from benchmarks.diagnosis.families import FAMILIES
 from benchmarks.diagnosis.labels import Row, labelled
 from benchmarks.diagnosis.plan import VARIANTS, planned, setups
 from benchmarks.diagnosis.record import recorded, run_of
-from tunewell.analysis.diagnosis import configuration, features
+from tunewell.analysis.diagnosis import configuration, course, features
 from tunewell.analysis.diagnosis.diagnosing import FEWEST
 from tunewell.analysis.diagnosis.judge import LIKE_HEALTH, PATTERNS, STAGES, TELLING, inputs
 
@@ -39,12 +39,12 @@ MOST = 0.5
 """Health is never called improbable above this."""
 FOLDS = 5
 COPIES = 12
-UNITS, MEMBERS, EPOCHS = 48, 4, 12
-RATE, DECAY, DROPOUT, SMOOTHING, BATCH = 3e-3, 0.1, 0.2, 0.02, 256
+UNITS, MEMBERS, EPOCHS = 96, 4, 20
+RATE, DECAY, HIDDEN_DROPOUT, INPUT_DROPOUT, SMOOTHING, BATCH = 3e-3, 0.1, 0.2, 0.1, 0.02, 256
 CURVE_KNOWN = ("fallen", "val_fallen", "accuracy_lost")
 UNUSED = ("accuracy", "train_accuracy", "accuracy_gained", "train_accuracy_gained", "improved")
 """Levels of accuracy are the data's, not the training's; what has improved is only for the advice."""
-NAMES = tuple(name for name in (*features.NAMES, *configuration.NAMES, "share") if name not in UNUSED)
+NAMES = tuple(name for name in (*features.NAMES, *course.NAMES, *configuration.NAMES, "share") if name not in UNUSED)
 Array = NDArray[np.float64]
 Labelled = Sequence[tuple[Row, str]]
 
@@ -85,7 +85,8 @@ def fitted(z: Array, wanted: NDArray[np.int64], labels: int, seed: int) -> nn.Se
     """Return a network that is trained on what it sees of examples, shape ``(n, d)``, and their labels, ``(n,)``."""
     torch.manual_seed(seed)
     x, y = torch.tensor(z, dtype=torch.float32), torch.tensor(wanted)
-    net = nn.Sequential(nn.Linear(x.shape[1], UNITS), nn.Tanh(), nn.Dropout(DROPOUT), nn.Linear(UNITS, labels))
+    hidden = nn.Linear(x.shape[1], UNITS), nn.Tanh(), nn.Dropout(HIDDEN_DROPOUT)
+    net = nn.Sequential(nn.Dropout(INPUT_DROPOUT), *hidden, nn.Linear(UNITS, labels))
     optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=DECAY)
     steps = EPOCHS * (len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)

@@ -31,11 +31,11 @@ class Run:
 
     ``noise`` is the share of training labels that are random; ``mislabelled`` shifts the labels of validation and
     test alike as a wrong encoding would; ``wiring`` breaks the network: its hidden units start dead, the optimizer
-    has none of its weights, or its inputs are all the same. ``kicks`` are bad batches (SGD: their loss counts twelve
-    times, with random labels) or, under Adam, steps at forty times the rate. ``eval_rows`` is how many random rows a
-    validation looks at, 0 for all. From the share ``drop_at`` of the steps on the rate is a five-hundredth;
-    ``cosine`` lets it fall to 0 after a warm-up of 24 steps, ``staircase`` to a tenth after six tenths of the steps and
-    a hundredth near the end. ``variant`` names the circumstances that trainings have in common which are compared.
+    has none of its weights, or its inputs are all the same. ``kicks`` are bad batches, one in 47: their labels are
+    random and their loss counts twelve times. ``eval_rows`` is how many random rows a validation looks at, 0 for all.
+    From the share ``drop_at`` of the steps on the rate is a five-hundredth; ``cosine`` lets it fall to 0 after a
+    warm-up of 24 steps, ``staircase`` to a tenth after six tenths of the steps and a hundredth near the end.
+    ``variant`` names the circumstances that trainings have in common which are compared.
     """
 
     family: str
@@ -152,8 +152,6 @@ def _rate(run: Run, step: int) -> float:
         rate *= 0.1 ** sum(step >= share * run.steps for share in STAIRS)
     if run.drop_at > 0.0 and step >= run.drop_at * run.steps:
         rate *= 0.002
-    if run.kicks and run.optimizer != "sgd" and step % 47 == 46:
-        rate *= 40.0
     return rate
 
 
@@ -171,7 +169,7 @@ def _stretch(
         answers = net(x)
         loss = losses(shape, answers, y)
         total, right = total + float(loss.detach()), right + accuracy(shape, answers.detach(), y)
-        if run.kicks and run.optimizer == "sgd" and step % 47 == 46:
+        if run.kicks and step % 47 == 46:
             loss = 12.0 * losses(shape, answers, y[torch.randperm(len(y))])
         torch.autograd.backward(loss)
         limit = run.clip if run.clip > 0.0 else math.inf

@@ -228,7 +228,7 @@ def _made(
     named = next((name for name in params if find(name, ambiguous=True) == role), role or None)
     # Features are those of fewer reports; sentences are about the curves as they were reported.
     seen = features if thinned(curves) is curves else {**features, **measured(curves)}
-    return Diagnosis(label, confidence, evidence(label, curves, seen), advised(label, features, step), named)
+    return Diagnosis(label, confidence, evidence(label, curves, seen), advised(label, features, step, params), named)
 
 
 def _undecided(named: Sequence[tuple[Label, float]], curves: Curves) -> Diagnosis:

@@ -46,7 +46,7 @@ def measured(curves: Curves) -> dict[str, float]:
 
     Only reports whose losses are finite count; fewer than four of them tell nothing.
     """
-    train, val = _finite(curves.train_loss), _finite(curves.val_loss)
+    train, val = finite(curves.train_loss), finite(curves.val_loss)
     main = train if train is not None else val
     found: dict[str, float] = dict.fromkeys(NAMES, math.nan)
     if main is None:
@@ -173,8 +173,8 @@ def _accuracies(curves: Curves) -> dict[str, float]:
     if train is not None and val is not None:
         found["accuracy_gap"] = late(train) - late(val)
     for name, right, loss in (
-        ("skill", val, _finite(curves.val_loss)),
-        ("train_skill", train, _finite(curves.train_loss)),
+        ("skill", val, finite(curves.val_loss)),
+        ("train_skill", train, finite(curves.train_loss)),
     ):
         if right is None or loss is None:
             continue
@@ -187,7 +187,7 @@ def _accuracies(curves: Curves) -> dict[str, float]:
 
 def _insides(curves: Curves) -> dict[str, float]:
     found: dict[str, float] = {}
-    grad, update, dead = _finite(curves.grad_norm), _finite(curves.update_ratio), _finite(curves.dead_units)
+    grad, update, dead = finite(curves.grad_norm), finite(curves.update_ratio), finite(curves.dead_units)
     if grad is not None:
         found["grad_change"] = _between(_log10(late(grad), middle(grad[:3])), -4.0, 4.0)
         found["grad_peak"] = _between(_log10(float(grad.max()), middle(grad)), 0.0, 4.0)
@@ -202,7 +202,7 @@ def _insides(curves: Curves) -> dict[str, float]:
     return found
 
 
-def _finite(values: Floats | None) -> Floats | None:
+def finite(values: Floats | None) -> Floats | None:
     """Return the finite values of a curve, None where there are fewer than four."""
     if values is None:
         return None
@@ -210,10 +210,14 @@ def _finite(values: Floats | None) -> Floats | None:
     return kept if len(kept) >= 4 else None
 
 
+def as_shares(values: Floats) -> Floats:
+    """Return accuracies as shares, where they may have been told in per cent."""
+    return values / 100.0 if float(values.max()) > 1.5 else values
+
+
 def _shares(values: Floats | None) -> Floats | None:
-    """Return the finite values of an accuracy as shares, where they may have been told in per cent."""
-    kept = _finite(values)
-    return kept / 100.0 if kept is not None and float(kept.max()) > 1.5 else kept
+    kept = finite(values)
+    return None if kept is None else as_shares(kept)
 
 
 def _between(value: float, low: float, high: float) -> float:

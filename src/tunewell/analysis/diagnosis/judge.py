@@ -7,12 +7,12 @@ predictive uncertainty estimation using deep ensembles"):
 
     z_j = clip((x_j - mean_j) / scale_j, -4, 4), and 0 where x_j is unknown,
 
-with the features x of :mod:`.features` and :mod:`.configuration`, the share of its steps that a training has taken,
-and whether each of :data:`TELLING` is known. One judge serves all sets of curves and all stages, because it was learnt
-on copies of trainings that lack curves, reports and hyperparameters. The weights lie in ``judge.json``, written by
-``python -m benchmarks.diagnosis.learn`` from the families of ``benchmarks/diagnosis`` that are not held out; T is
-chosen so that in families left out in turn the probabilities are what they say (Guo et al. 2017, "On calibration of
-modern neural networks", equation 9).
+with the features x of :mod:`.features`, :mod:`.course` and :mod:`.configuration`, the share of its steps that a
+training has taken, and whether each of :data:`TELLING` is known. One judge serves all sets of curves and all stages,
+because it was learnt on copies of trainings that lack curves, reports and hyperparameters. The weights lie in
+``judge.json``, written by ``python -m benchmarks.diagnosis.learn`` from the families of ``benchmarks/diagnosis`` that
+are not held out; T is chosen so that in families left out in turn the probabilities are what they say (Guo et al. 2017,
+"On calibration of modern neural networks", equation 9).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from tunewell.analysis.diagnosis.configuration import configured
+from tunewell.analysis.diagnosis.course import course
 from tunewell.analysis.diagnosis.curves import Curves, Role
 from tunewell.analysis.diagnosis.features import measured
 from tunewell.analysis.diagnosis.thinning import share_of, thinned
@@ -125,7 +126,8 @@ def stage_of(curves: Curves) -> float:
 
 def told(curves: Curves, params: Mapping[str, Any]) -> dict[str, float]:
     """Return the features of a training at the judge's number of reports, see :mod:`.thinning`, and of its values."""
-    return measured(thinned(curves)) | configured(params) | {"share": share_of(curves)}
+    few = thinned(curves)
+    return measured(few) | course(few) | configured(params) | {"share": share_of(curves)}
 
 
 @cache

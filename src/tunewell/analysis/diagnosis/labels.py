@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from tunewell.analysis.diagnosis.actions import Action
+from tunewell.analysis.diagnosis.configuration import number_of
 from tunewell.analysis.diagnosis.features import either
 
 
@@ -72,7 +74,7 @@ MEANINGS: Mapping[Label, Meaning] = {
     ),
     Label.OVERFITTING: Meaning("the network overfits", "dropout", (_DROPOUT, _LOWER_SOME, _DECAY)),
     Label.UNDERFITTING: Meaning("the network underfits", "hidden_units", (_LARGER, _LESS_DROPOUT, _LESS_DECAY)),
-    Label.UNSTABLE: Meaning("the training is unstable", "learning_rate", (_LOWER_SOME, _CLIP)),
+    Label.UNSTABLE: Meaning("the training is unstable", "learning_rate", (_CLIP,)),
     Label.NOISY_EVALUATION: Meaning(
         "the evaluation is noisy",
         "",
@@ -91,11 +93,14 @@ MEANINGS: Mapping[Label, Meaning] = {
 """What each label means. Some actions depend on the curves as well: see :func:`advised`."""
 
 
-def advised(label: Label, features: Mapping[str, float], best_step: int | None) -> tuple[Action, ...]:
-    """Return what is to be done, the most useful first.
+def advised(
+    label: Label, features: Mapping[str, float], best_step: int | None, params: Mapping[str, Any]
+) -> tuple[Action, ...]:
+    """Return what is to be done, the most useful first, about a training with such hyperparameters.
 
     How far the learning rate is to be moved was measured on recorded trainings: a hundred times where it is far from
-    what is usual, or nothing was learnt at all, three times where a good deal was learnt, otherwise ten times.
+    what is usual, or nothing was learnt at all, three times where a good deal was learnt, otherwise ten times. So was
+    that clipping calms without a lower rate; that is for trainings which clip already.
     """
     actions, improved = MEANINGS[label].actions, either(features, "improved", "val_improved")
     if label is Label.OVERFITTING and best_step is not None:
@@ -107,6 +112,9 @@ def advised(label: Label, features: Mapping[str, float], best_step: int | None) 
         return (_raised(features),)
     if label is Label.NOTHING_LEARNT:
         return (*_moved(features), *actions)
+    if label is Label.UNSTABLE:
+        norm = number_of("gradient_clipping", params)
+        return (_LOWER_SOME,) if norm is not None and 0.0 < norm <= _CLIP.amount else actions
     return actions
 
 
