@@ -678,6 +678,23 @@ def test_the_default_configuration() -> None:
         NESTED.default(layers=[1])
 
 
+def test_continuous_ranges_are_encoded_together_as_each_is_alone() -> None:
+    scales = {"linear": (-1.0, 3.0), "log": (1e-5, 0.1), "reverse_log": (0.8, 0.999), "logit": (0.01, 0.9)}
+    floats = {name: Float(low, high, name) for name, (low, high) in scales.items()}  # type: ignore[arg-type]
+    space = Space({**floats, "n": Int(1, 9), "one": Float(2.0, 2.0), "kind": Choice(["a", "b"])})
+    rng = np.random.default_rng(0)
+    ends = [space.decode_one([end] * len(space)) for end in (0.0, 1.0)]
+    configs = ends + [space.sample(rng) for _ in range(20)]
+    together = space.encode(configs)
+    for j, (name, parameter) in enumerate(space.items()):
+        np.testing.assert_array_equal(together[:, j], parameter.to_units([config[name] for config in configs]))
+    np.testing.assert_array_equal(together[:2, :4], [[0.0] * 4, [1.0] * 4])
+    part = [{name: value for name, value in config.items() if name != "log"} for config in configs]
+    lacking = space.encode(part)
+    assert np.isnan(lacking[:, 1]).all()
+    np.testing.assert_array_equal(np.delete(lacking, 1, axis=1), np.delete(together, 1, axis=1))
+
+
 def test_encode_and_decode_are_exact_and_strict() -> None:
     space = Space(lr=Float(1e-5, 0.1, "log"), n=Int(1, 4), o=Choice(["a", "b"]), w=Int(1, 512, "log"))
     ends = space.decode([[0, 0, 0, 0], [1, 1, 1, 1], [-9, -9, -9, -9], [9, 9, 9, 9]])

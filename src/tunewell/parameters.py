@@ -128,6 +128,11 @@ class Parameter:
         """
         return self._axis.units(self._places(values))
 
+    @property
+    def line(self) -> Line | None:
+        """The axis of a range of real numbers, None of anything else."""
+        return self._axis if isinstance(self._axis, Line) and self.count > 1 else None
+
     def to_unit(self, value: Any) -> float:
         """Return the coordinate of a value; raise ValueError when it is not a possible value."""
         return float(self.to_units([self.check(value)])[0])

@@ -18,7 +18,7 @@ fast and building dictionaries of Python numbers is a loop in any case.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -89,10 +89,10 @@ def _at_low_end(unit: float) -> bool:
 class Line:
     """The real numbers from ``low`` to ``high``, which may be equal. Both ends are exact in both directions."""
 
-    __slots__ = ("_end", "_scale", "_start", "_unwarp", "_width", "count", "high", "low")
+    __slots__ = ("_end", "_start", "_unwarp", "_width", "count", "high", "low", "scale")
 
     def __init__(self, low: float, high: float, scale: ScaleName) -> None:
-        self.low, self.high, self._scale = low, high, scale
+        self.low, self.high, self.scale = low, high, scale
         self._unwarp = SCALES[scale].unwarp
         self._start, self._end = SCALES[scale].warp(np.array([low, high])).tolist()
         self._width = self._end - self._start
@@ -113,9 +113,14 @@ class Line:
     def units(self, places: Floats) -> Floats:
         if self.low == self.high:
             return np.full(len(places), 0.5)
-        units: Floats = np.clip((SCALES[self._scale].warp(places) - self._start) / self._width, 0.0, 1.0)
+        units: Floats = np.clip((SCALES[self.scale].warp(places) - self._start) / self._width, 0.0, 1.0)
         units[places == self.low], units[places == self.high] = 0.0, 1.0
         return units
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Where the line starts on its scale, and how long it is there."""
+        return self._start, self._width
 
     def spaced(self, n: int) -> list[float]:
         units = [i / (n - 1) for i in range(n)] if n > 1 else [0.5]
@@ -126,6 +131,37 @@ class Line:
         short = float(f"{x:.12g}")
         inside = self.low < x < self.high and self.low < short < self.high
         return short if inside and math.isclose(short, x, rel_tol=1e-14) else x
+
+
+class Lines:
+    """Named lines side by side, none of a single number: many are encoded in little more time than one."""
+
+    __slots__ = ("_ends", "_names", "_starts", "_warps", "_widths")
+
+    def __init__(self, lines: Mapping[str, Line]) -> None:
+        self._names = list(lines)
+        self._ends = np.array([(line.low, line.high) for line in lines.values()]).reshape(-1, 2).T
+        self._starts, self._widths = np.array([line.span for line in lines.values()]).reshape(-1, 2).T
+        on: dict[ScaleName, list[int]] = {}
+        for j, line in enumerate(lines.values()):
+            on.setdefault(line.scale, []).append(j)
+        self._warps = [(columns, SCALES[scale].warp) for scale, columns in on.items()]
+
+    def units(self, configs: Sequence[Mapping[str, Any]]) -> Floats | None:
+        """Return the coordinates of n configurations, shape ``(n, k)``; None where any lacks a line or is beyond it."""
+        try:
+            places = np.array([[config[name] for name in self._names] for config in configs], dtype=np.float64)
+        except (KeyError, TypeError, ValueError):
+            return None
+        low, high = self._ends
+        if not ((places >= low) & (places <= high)).all():
+            return None
+        units = np.empty(places.shape)
+        for columns, warp in self._warps:
+            units[:, columns] = warp(places[:, columns])
+        units -= self._starts
+        units /= self._widths
+        return np.where(places == low, 0.0, np.where(places == high, 1.0, np.minimum(np.maximum(units, 0.0), 1.0)))
 
 
 class Bins:

@@ -21,7 +21,7 @@ from tunewell.parameters import Float as Float
 from tunewell.parameters import Int as Int
 from tunewell.parameters import Parameter as Parameter
 from tunewell.parameters import Prior as Prior
-from tunewell.scales import Floats
+from tunewell.scales import Floats, Lines
 from tunewell.values import UNSET, Unset, canonical_text, fingerprint_of, grid_points, listed, nearest, plain
 from tunewell.values import Config as Config
 from tunewell.values import Value as Value
@@ -52,7 +52,7 @@ class Space(Mapping[str, Parameter]):
     {'optimizer': 'adam'}
     """
 
-    __slots__ = ("_conditions", "_parameters", "_plan", "_text")
+    __slots__ = ("_conditions", "_lines", "_parameters", "_plan", "_text")
 
     def __init__(self, parameters: Mapping[str, Parameter] | None = None, /, **named: Parameter) -> None:
         if parameters is not None and not isinstance(parameters, Mapping):
@@ -73,6 +73,8 @@ class Space(Mapping[str, Parameter]):
         self._conditions = {name: _resolve(name, given) for name in given}
         self._parameters = {name: given[name] for name in _parents_first(self._conditions)}
         self._plan = tuple((name, p.from_unit, self._conditions[name]) for name, p in self._parameters.items())
+        lines = {name: p.line for name, p in self._parameters.items() if p.line and not self._conditions[name]}
+        self._lines = Lines(lines), np.array([name in lines for name in self._parameters], dtype=np.bool_)
         self._text = canonical_text(self.to_json())
 
     @classmethod
@@ -280,7 +282,13 @@ class Space(Mapping[str, Parameter]):
             ValueError: a value that the parameter cannot have.
         """
         units = np.full((len(configs), len(self._plan)), np.nan)
+        lines, at_once = self._lines
+        found = lines.units(configs) if len(configs) and at_once.any() else None
+        if found is not None:
+            units[:, at_once] = found
         for j, (name, parameter) in enumerate(self._parameters.items()):
+            if found is not None and at_once[j]:
+                continue
             rows = [i for i, config in enumerate(configs) if name in config]
             if not rows:
                 continue

@@ -6,6 +6,7 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
+from tunewell.numerics.acquisition import expecting
 from tunewell.numerics.gp import RATE, SHAPE, Evidence, GaussianProcess, fit, fit_modes, prior
 from tunewell.numerics.kernels import Columns
 
@@ -119,6 +120,18 @@ def test_slopes_of_the_posterior_against_differences(columns):
         above, below = process.predict(points + step), process.predict(points - step)
         np.testing.assert_allclose(of_mean[:, j], (above[0] - below[0]) / 2e-5, atol=1e-5)
         np.testing.assert_allclose(of_std[:, j], (above[1] - below[1]) / 2e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [PLAIN, MIXED], ids=["plain", "mixed"])
+def test_the_slopes_of_a_measure_are_those_of_mean_and_deviation_by_the_chain_rule(columns):
+    units, targets = data(columns, 40)
+    process = GaussianProcess.of(columns, theta_of(columns), units, targets)
+    points, measure = data(columns, 9, seed=1)[0], expecting(float(targets.min()))
+    mean, std, of_mean, of_std = process.predict_with_slopes(points)
+    value, by_mean, by_std = measure(mean, std)
+    found, slopes = process.measured(points, measure)
+    np.testing.assert_allclose(found, value, rtol=1e-12)
+    np.testing.assert_allclose(slopes, by_mean[:, None] * of_mean + by_std[:, None] * of_std, rtol=1e-9, atol=1e-9)
 
 
 def test_draws_have_the_mean_and_the_deviation_of_the_posterior():

@@ -89,6 +89,17 @@ def test_both_parts_against_an_explicit_double_loop(share):
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("scale", [0.02, 0.3, 1e3])
+def test_products_give_the_additive_part_of_rough_and_of_smooth_functions(scale):
+    """The smaller of two matrix products, at the ends of the box of a; the corners and equal points among them."""
+    rng, columns = np.random.default_rng(6), Columns((0,) * 3, (False,) * 3)
+    kernel = Kernel(columns, np.ones(3), np.full(3, scale), 1.0)
+    a = np.concatenate([rng.random((300, 3)), [[0.0, 0.5, 1.0], [1.0, 0.0, 0.0]]])
+    b = np.concatenate([a[:40], a[-2:], rng.random((60, 3))])
+    expected = matern52(((a[:, None, :] - b) / scale) ** 2)[0].mean(axis=2)
+    np.testing.assert_allclose(kernel.matrix(a, b), expected, atol=1e-12)
+
+
 def test_distances_of_pairs_are_those_of_the_table():
     rng = np.random.default_rng(2)
     units = random_units(rng, MIXED, 30)
@@ -135,7 +146,7 @@ def test_the_matrix_and_its_derivative_together_are_what_each_is_alone(bend):
         kernel = replace(kernel, bend=Bend.of(0.3 * rng.standard_normal(2 * len(MIXED))))
     inputs, units = MIXED.features(random_units(rng, MIXED, 70)), random_units(rng, MIXED, 6)
     features, weights = kernel.features(units), [rng.standard_normal((6, 70)) for _ in range(2)]
-    matrix, derivative = kernel.matrix_and_derivative(units, features, inputs)
+    matrix, derivative = kernel.at(features).matrix_and_derivative(units, kernel.at(inputs))
     np.testing.assert_allclose(matrix, kernel.matrix(features, inputs), rtol=1e-12)
     alone = kernel.slopes(units, features, inputs, weights)
     np.testing.assert_allclose(derivative.along(weights), alone, rtol=1e-10, atol=1e-13)

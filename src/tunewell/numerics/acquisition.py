@@ -115,8 +115,8 @@ def log_kept(mean: Floats, std: Floats) -> tuple[Floats, Floats, Floats]:
 Objective = Callable[[Floats], tuple[Floats, Floats]]
 
 
-def climb(objective: Objective, points: Floats, free: NDArray[np.bool_], steps: int) -> Floats:
-    """Return points, shape ``(b, d)``, improved by projected BFGS in the unit cube, all rows at once.
+def climb(objective: Objective, points: Floats, free: NDArray[np.bool_], steps: int) -> tuple[Floats, Floats]:
+    """Return points, ``(b, d)``, improved by projected BFGS in the unit cube, all rows at once, and values, ``(b,)``.
 
     ``objective`` maps ``(b, d)`` to values ``(b,)`` and gradients ``(b, d)``; only the coordinates with ``free``, shape
     ``(b, d)``, move. Every step is one evaluation: a row that did not improve tries a quarter of its step next.
@@ -126,7 +126,7 @@ def climb(objective: Objective, points: Floats, free: NDArray[np.bool_], steps: 
         new = state.proposal()
         if not state.take(new, *objective(np.where(free, new, points))):
             break
-    return np.where(free, state.x, points)
+    return np.where(free, state.x, points), state.value
 
 
 class _Climbers:
@@ -136,7 +136,7 @@ class _Climbers:
         b, d = points.shape
         self.x = np.nan_to_num(points)
         self._free = free
-        self._value, self._gradient = value, np.where(free, gradient, 0.0)
+        self.value, self._gradient = value, np.where(free, gradient, 0.0)
         self._hessian = np.eye(d) * _first_step(self._gradient)[:, None, None]
         self._fresh = np.ones(b, dtype=np.bool_)
         self._length = np.ones(b)
@@ -146,24 +146,23 @@ class _Climbers:
         g = self._gradient
         walled = ((self.x <= 0.0) & (g < 0.0)) | ((self.x >= 1.0) & (g > 0.0))
         g = np.where(walled, 0.0, g)
-        direction = np.where(walled, 0.0, np.einsum("bij,bj->bi", self._hessian, g))
+        direction = np.where(walled, 0.0, np.matmul(self._hessian, g[:, :, None])[:, :, 0])
         uphill = np.einsum("bi,bi->b", direction, g) > 0.0
-        direction = np.where(uphill[:, None], direction, g * _first_step(g)[:, None])
+        if not uphill.all():
+            direction = np.where(uphill[:, None], direction, g * _first_step(g)[:, None])
         most = np.maximum(np.abs(direction).max(axis=1), 1e-300)
         new: Floats = self.x + (self._length * np.minimum(1.0, 0.25 / most))[:, None] * direction
-        return np.clip(new, 0.0, 1.0)
+        return np.minimum(np.maximum(new, 0.0, out=new), 1.0, out=new)
 
     def take(self, new: Floats, value: Floats, gradient: Floats) -> bool:
         """Take in what was found at ``new``; return whether going on is worth while."""
-        gradient = np.where(self._free, gradient, 0.0)
-        better = value > self._value
-        self._update(
-            np.where(better[:, None], new - self.x, 0.0), np.where(better[:, None], self._gradient - gradient, 0.0)
-        )
-        gain = np.where(better, value - self._value, 0.0).max()
-        self.x = np.where(better[:, None], new, self.x)
-        self._gradient = np.where(better[:, None], gradient, self._gradient)
-        self._value = np.where(better, value, self._value)
+        better = value > self.value
+        taken = better[:, None]
+        new, gradient = np.where(taken, new, self.x), np.where(taken & self._free, gradient, self._gradient)
+        value = np.where(better, value, self.value)
+        self._update(new - self.x, self._gradient - gradient)
+        gain = np.max(value - self.value, where=better, initial=0.0)
+        self.x, self._gradient, self.value = new, gradient, value
         self._length = np.where(better, np.minimum(1.0, 2.0 * self._length), 0.25 * self._length)
         return bool(gain > 1e-5 or (not better.all() and self._length.max() > 1e-3))
 
@@ -177,10 +176,11 @@ class _Climbers:
             self._hessian[begin] = np.eye(s.shape[1]) * scale[:, None, None]
             self._fresh &= ~begin
         rho = np.where(curved, 1.0 / np.where(curved, sy, 1.0), 0.0)
-        hy = np.einsum("bij,bj->bi", self._hessian, y)
-        size = (1.0 + rho * np.einsum("bi,bi->b", y, hy)) * rho
-        cross = (rho[:, None] * hy)[:, :, None] * s[:, None, :]
-        self._hessian += size[:, None, None] * (s[:, :, None] * s[:, None, :]) - cross - cross.transpose(0, 2, 1)
+        hy = rho[:, None] * np.matmul(self._hessian, y[:, :, None])[:, :, 0]
+        half = 0.5 * (rho + rho * np.einsum("bi,bi->b", y, hy))
+        part = s[:, :, None] * (half[:, None] * s - hy)[:, None, :]
+        self._hessian += part
+        self._hessian += part.transpose(0, 2, 1)
 
 
 def _first_step(gradient: Floats) -> Floats:

@@ -242,7 +242,7 @@ class Curves:
         """Return mean, deviation and their gradients in the coordinates, ``(m,), (m,), (m, d), (m, d)``."""
         features = self.kernel.columns.features(units)
         factors = 1.0 + self.growth * np.minimum(self.times, time)
-        plain, derivative = self.kernel.matrix_and_derivative(units, features, self.inputs)
+        plain, derivative = self.kernel.at(features).matrix_and_derivative(units, self.kernel.at(self.inputs))
         k = plain * factors
         solved, _ = lapack.dpotrs(self.factor, k.T, lower=1)
         before = 1.0 + self.growth * time + self.own * (KAPPA + time)

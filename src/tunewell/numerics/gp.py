@@ -39,8 +39,9 @@ import numpy as np
 from scipy.linalg import lapack
 from scipy.optimize import minimize
 
+from tunewell.numerics.acquisition import Measure
 from tunewell.numerics.gram import Gram, cholesky
-from tunewell.numerics.kernels import Columns, Indices, Kernel, matern52
+from tunewell.numerics.kernels import Columns, Derivative, Indices, Kernel, matern52
 from tunewell.scales import Floats
 
 LOWEST_NOISE, HIGHEST_NOISE = 1e-8, 10.0
@@ -310,35 +311,50 @@ class GaussianProcess:
 
         Rasmussen and Williams (2006), eq. 5.12: y_i - μ_i = α_i / (A⁻¹)_ii.
         """
-        inverse, _ = lapack.dpotri(self.gram.factor, lower=1)
-        left = self.alpha / np.diagonal(inverse)
+        left = self.alpha / np.einsum("ij,ij->j", self.gram.inverse, self.gram.inverse)
         n = len(self.targets)
         around = (self.targets - self.targets.mean()) * (n / (n - 1))  # the mean, too, leaves the point out
         return 1.0 - float(left @ left) / max(float(around @ around), 1e-300)
 
     def predict(self, units: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation without noise at ``units``, shape ``(m, d)``, both ``(m,)``."""
-        k = self.kernel.matrix(self.kernel.features(units), self.gram.inputs)
+        k = self.kernel.at(self.kernel.features(units)).matrix(self.gram.points)
         root = self.gram.solved(k)
-        shrunk = np.maximum(1.0 - np.einsum("ij,ij->j", root, root), 1e-12)
-        return self.mean + k @ self.alpha, np.sqrt(self.variance * shrunk)
+        return self.mean + k @ self.alpha, self._std(root)
 
     def predict_with_slopes(self, units: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return mean, standard deviation and their gradients in the coordinates, ``(m,), (m,), (m, d), (m, d)``."""
-        features = self.kernel.features(units)
-        k, derivative = self.kernel.matrix_and_derivative(units, features, self.gram.inputs)
-        solved, _ = lapack.dpotrs(self.gram.factor, k.T, lower=1)
-        std = np.sqrt(self.variance * np.maximum(1.0 - np.einsum("ij,ji->i", k, solved), 1e-12))
-        weights = [np.broadcast_to(self.alpha, k.shape), solved.T]
+        mean, std, root, derivative = self._around(units)
+        weights = [np.broadcast_to(self.alpha, root.shape), root @ self.gram.inverse]
         of_mean, of_shrink = derivative.along(weights)
-        return self.mean + k @ self.alpha, std, of_mean, of_shrink * (-self.variance / std)[:, None]
+        return mean, std, of_mean, of_shrink * (-self.variance / std)[:, None]
+
+    def measured(self, units: Floats, measure: Measure) -> tuple[Floats, Floats]:
+        """Return a measure of mean and deviation at ``units``, ``(m, d)`` to ``(m,)``, and its gradient, ``(m, d)``."""
+        mean, std, root, derivative = self._around(units)
+        value, by_mean, by_std = measure(mean, std)
+        weights = (by_std * (-self.variance / std))[:, None] * (root @ self.gram.inverse)
+        weights += by_mean[:, None] * self.alpha
+        return value, derivative.along([weights])[0]
+
+    def _around(self, units: Floats) -> tuple[Floats, Floats, Floats, Derivative]:
+        """Return mean and deviation, ``(m,)``, (L⁻¹k)ᵀ, ``(m, n)``, and the derivative of k."""
+        points = self.kernel.at(self.kernel.features(units))
+        k, derivative = points.matrix_and_derivative(units, self.gram.points)
+        root = self.gram.solved(k)
+        return self.mean + k @ self.alpha, self._std(root), root, derivative
+
+    def _std(self, root: Floats) -> Floats:
+        """Return the deviation, shape ``(m,)``, given (L⁻¹k)ᵀ, shape ``(m, n)``."""
+        std: Floats = np.sqrt(self.variance * np.maximum(1.0 - np.einsum("ij,ij->i", root, root), 1e-12))
+        return std
 
     def sample(self, units: Floats, rng: np.random.Generator, draws: int) -> Floats:
         """Draw the function's values at ``units``, shape ``(m, d)``, jointly, ``draws`` times: ``(draws, m)``."""
-        features = self.kernel.features(units)
-        k = self.kernel.matrix(features, self.gram.inputs)
+        points = self.kernel.at(self.kernel.features(units))
+        k = points.matrix(self.gram.points)
         root = self.gram.solved(k)
-        covariance = self.variance * (self.kernel.matrix(features, features) - root.T @ root)
+        covariance = self.variance * (points.matrix(points) - root @ root.T)
         drawn: Floats = self.mean + k @ self.alpha + rng.standard_normal((draws, len(units))) @ cholesky(covariance).T
         return drawn
 
@@ -350,7 +366,7 @@ class GaussianProcess:
         they are.
         """
         if targets is None:
-            across = self.kernel.matrix(self.kernel.features(units), self.gram.inputs)
+            across = self.kernel.at(self.kernel.features(units)).matrix(self.gram.points)
             targets = self.mean + across @ self.alpha
         gram, joined = self.gram.append(units, extra_noise), np.concatenate([self.targets, targets])
         alpha, _ = lapack.dpotrs(gram.factor, joined - self.mean, lower=1)

@@ -7,11 +7,12 @@ does not. So whoever keeps the factor of some points need only add what is new.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import lapack
 
-from tunewell.numerics.kernels import Columns, Kernel
+from tunewell.numerics.kernels import Columns, Kernel, Points
 from tunewell.scales import Floats
 
 
@@ -20,15 +21,13 @@ class Gram:
     """Points, and the factor of the matrix A = K + diag(η + w).
 
     Attributes:
-        kernel: the kernel.
-        inputs: features, shape ``(n, n_features)``.
+        points: the points, as an argument of the kernel.
         factor: the lower Cholesky factor of A, shape ``(n, n)``, in Fortran order.
         noise: η, in units of the signal variance.
         extra: w, the extra noise of each point, in the same units, shape ``(n,)``.
     """
 
-    kernel: Kernel
-    inputs: Floats
+    points: Points
     factor: Floats
     noise: float
     extra: Floats
@@ -40,7 +39,17 @@ class Gram:
         inputs, extra = kernel.features(units), np.zeros(n) + extra_noise
         matrix = kernel.square(inputs)
         matrix[np.arange(n), np.arange(n)] = 1.0 + eta + extra
-        return cls(kernel, inputs, cholesky(matrix), eta, extra)
+        return cls(kernel.at(inputs), cholesky(matrix), eta, extra)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel."""
+        return self.points.kernel
+
+    @property
+    def inputs(self) -> Floats:
+        """The features of the points, shape ``(n, n_features)``."""
+        return self.points.features
 
     def append(self, units: Floats, extra_noise: Floats | float = 0.0) -> Gram:
         """Return the matrix of k more points, ``units`` of shape ``(k, d)``, in O(k n²).
@@ -50,18 +59,24 @@ class Gram:
         x = self.kernel.features(units)
         n, k = len(self.inputs), len(x)
         extra = np.zeros(k) + extra_noise
-        root = self.solved(self.kernel.matrix(x, self.inputs))
-        left = self.kernel.matrix(x, x) - root.T @ root
+        joined = self.kernel.at(np.concatenate([self.inputs, x]))
+        across = self.kernel.at(x).matrix(joined)
+        root = self.solved(across[:, :n])
+        left = across[:, n:] - root @ root.T
         left[np.arange(k), np.arange(k)] += self.noise + extra
         factor = np.zeros((n + k, n + k), order="F")
-        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, root.T, cholesky(left)
-        joined = np.concatenate([self.inputs, x])
-        return Gram(self.kernel, joined, factor, self.noise, np.concatenate([self.extra, extra]))
+        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, root, cholesky(left)
+        return Gram(joined, factor, self.noise, np.concatenate([self.extra, extra]))
+
+    @cached_property
+    def inverse(self) -> Floats:
+        """L⁻¹, the inverse of the factor, shape ``(n, n)``: a product with it is cheaper than to solve with L."""
+        found, _ = lapack.dtrtri(self.factor, lower=1)
+        return np.asarray(found)
 
     def solved(self, across: Floats) -> Floats:
-        """Return L⁻¹K, shape ``(n, m)``, given the kernel of m points with these, shape ``(m, n)``."""
-        root, _ = lapack.dtrtrs(self.factor, across.T, lower=1)
-        return np.asarray(root)
+        """Return (L⁻¹K)ᵀ, shape ``(m, n)``, given the kernel of m points with these, shape ``(m, n)``."""
+        return across @ self.inverse.T
 
 
 def cholesky(matrix: Floats) -> Floats:

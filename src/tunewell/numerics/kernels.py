@@ -110,6 +110,8 @@ class Columns:
         In an ordered column without gaps NaN, which a trial has that was started before there was such a parameter,
         stands for the middle.
         """
+        if not self.wide:
+            return np.where(np.isnan(units), 0.5, units)
         found = np.empty((len(units), len(self.owner)))
         columns, places = self.plain
         plain = units[:, columns]
@@ -131,6 +133,8 @@ class Columns:
 
         It is 0 for unordered columns and inactive parameters.
         """
+        if not self.wide:
+            return slopes
         found = np.zeros((len(features), len(self)))
         columns, places = self.plain
         found[:, columns] = slopes[:, places]
@@ -149,6 +153,12 @@ class Columns:
         for j, place in self.wide:
             found[j] = np.linalg.norm(features[rows, place] - features[others, place], axis=1)
         return found
+
+
+def _blocks(m: int, n: int) -> list[slice]:
+    """Return blocks of m rows, of n numbers each, that stay in the cache."""
+    size = max(1, _BLOCK // max(1, n))
+    return [slice(begin, min(m, begin + size)) for begin in range(0, max(1, m), size)]
 
 
 def squared_distances(a: Floats, b: Floats) -> Floats:
@@ -171,18 +181,45 @@ def matern52(t: Floats) -> tuple[Floats, Floats]:
     return slope + (5.0 / 3.0) * t * decay, (-5.0 / 6.0) * slope
 
 
-def _add_matern(total: Floats, difference: Floats, part: float) -> None:
-    """Add ``part`` times the sum of (1 + r + r²/3) exp(-r) over j to ``total``, with r = |difference|, ``(j, m, n)``.
-
-    Written over its input, pass by pass, for this is where the time of a suggestion goes.
-    """
-    r = np.abs(difference, out=difference)
+def _matern52_of(t: Floats) -> Floats:
+    """Return M(t) alone, written over ``t``."""
+    t *= 5.0
+    r = np.sqrt(t, out=t)
     polynomial = r * (1.0 / 3.0)
     polynomial += 1.0
     polynomial *= r
     polynomial += 1.0
     np.negative(r, out=r)
-    total += part * np.einsum("jmn,jmn->mn", polynomial, np.exp(r, out=r))
+    polynomial *= np.exp(r, out=r)
+    return polynomial
+
+
+def _first_factors(x: Floats) -> Floats:
+    """Return what depends on x in f(x - y) and in f(y - x), see :meth:`Points.matrix`: ``(j, m)`` to ``(2, j, m, 3)``.
+
+    f(x - y) = exp(-x) [1 + x + x²/3, -1 - 2x/3, 1/3] · exp(y) [1, y, y²], and f(y - x) is that of -x and -y. With
+    coordinates around the middle and a of 0.02 or more, nothing is near overflow.
+    """
+    decay, growth = np.exp(-x), np.exp(x)
+    even, odd = x * x * (1.0 / 3.0) + 1.0, x * (2.0 / 3.0)
+    found = np.empty((2, len(x), 3, x.shape[1]))
+    np.multiply(even + x, decay, out=found[0, :, 0])
+    np.multiply(even - x, growth, out=found[1, :, 0])
+    np.multiply(-1.0 - odd, decay, out=found[0, :, 1])
+    np.multiply(1.0 - odd, growth, out=found[1, :, 1])
+    np.multiply(decay, 1.0 / 3.0, out=found[0, :, 2])
+    np.multiply(growth, 1.0 / 3.0, out=found[1, :, 2])
+    return found.swapaxes(2, 3)
+
+
+def _second_factors(y: Floats) -> Floats:
+    """Return what depends on y in the same, shape ``(j, n)`` to ``(2, j, 3, n)``."""
+    found = np.empty((2, len(y), 3, y.shape[1]))
+    np.exp(y, out=found[0, :, 0])
+    np.exp(-y, out=found[1, :, 0])
+    np.multiply(found[:, :, 0], y, out=found[:, :, 1])
+    np.multiply(found[:, :, 1], y, out=found[:, :, 2])
+    return found
 
 
 def _steep(difference: Floats) -> Floats:
@@ -223,17 +260,28 @@ class Kernel:
         """Return the features, shape ``(n, n_features)``, of coordinates, shape ``(n, d)``, NaN where inactive."""
         return self.columns.features(units if self.bend is None else self.bend.bent(units))
 
+    @cached_property
+    def lengths(self) -> Floats:
+        """ℓ of each feature, shape ``(n_features,)``."""
+        return self.joint[self.columns.owner]
+
+    @cached_property
+    def rates(self) -> Floats:
+        """√5 / a of the plain columns, shape ``(n_plain,)``."""
+        return _ROOT5 / self.single[self.columns.plain[0]]
+
+    @property
+    def part(self) -> float:
+        """β / d."""
+        return self.share / len(self.columns)
+
+    def at(self, features: Floats) -> Points:
+        """Return points with ``features``, shape ``(n, n_features)``, to be given to the kernel many times."""
+        return Points(self, features)
+
     def matrix(self, a: Floats, b: Floats) -> Floats:
         """Return the kernel of features, ``(m, n_features)`` and ``(n, n_features)`` to ``(m, n)``."""
-        owner = self.columns.owner
-        found, _ = matern52(squared_distances(a / self.joint[owner], b / self.joint[owner]))
-        found *= 1.0 - self.share
-        part = self.share / len(self.columns)
-        for rows, difference in self._plain_differences(a, b):
-            _add_matern(found[rows], difference, part)
-        for square in self._wide_distances(a, b):
-            found += part * matern52(square)[0]
-        return found
+        return self.at(a).matrix(self.at(b))
 
     def square(self, a: Floats) -> Floats:
         """Return the kernel of features with themselves, ``(n, n_features)`` to ``(n, n)``: the lower triangle only."""
@@ -246,56 +294,109 @@ class Kernel:
             found[begin:end, :end] = self.matrix(a[begin:end], a[:end])
         return found
 
-    def _plain_differences(self, a: Floats, b: Floats) -> Iterator[tuple[slice, Floats]]:
-        """Yield blocks of rows, with √5 times the differences of the plain columns over a, each ``(n_plain, m, n)``."""
-        columns, places = self.columns.plain
-        if not len(columns):
-            return
-        scale = _ROOT5 / self.single[columns]
-        right = np.ascontiguousarray((b[:, places] * scale).T)[:, None, :]
-        left = np.ascontiguousarray((a[:, places] * scale).T)[:, :, None]
-        size = max(1, _BLOCK // max(1, len(columns) * len(b)))
-        for begin in range(0, len(a), size):
-            rows = slice(begin, begin + size)
-            yield rows, left[:, rows] - right
-
     def slopes(self, units: Floats, a: Floats, b: Floats, weights: list[Floats]) -> list[Floats]:
         """Return Σ_i w_i dk(x, b_i)/du for every array w of ``weights``, each ``(m, n)`` to ``(m, d)``.
 
         ``a`` are the features of ``units``, shape ``(m, d)``.
         """
-        root = self.joint[self.columns.owner]
-        _, joint = matern52(squared_distances(a / root, b / root))
-        plain = ((rows, _steep(difference)) for rows, difference in self._plain_differences(a, b))
-        wide = [matern52(square)[1] for square in self._wide_distances(a, b)]
-        return Derivative(self, units, a, b, joint, plain, wide).along(weights)
+        return self.at(a).derivative(units, self.at(b)).along(weights)
 
-    def matrix_and_derivative(self, units: Floats, a: Floats, b: Floats) -> tuple[Floats, Derivative]:
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points that are one argument of a kernel; what depends on them alone is computed once.
+
+    Attributes:
+        kernel: the kernel.
+        features: shape ``(n, n_features)``.
+    """
+
+    kernel: Kernel
+    features: Floats
+
+    @cached_property
+    def joint(self) -> Floats:
+        """The features over ℓ, shape ``(n, n_features)``."""
+        return self.features / self.kernel.lengths
+
+    @cached_property
+    def plain(self) -> Floats:
+        """√5 / a times the plain columns' distances from the middle, shape ``(n_plain, n)``."""
+        places = self.kernel.columns.plain[1]
+        return np.ascontiguousarray(((self.features[:, places] - 0.5) * self.kernel.rates).T)
+
+    @cached_property
+    def factors(self) -> Floats:
+        """Those of the second argument, see :func:`_second_factors`, shape ``(2, n_plain, 3, n)``."""
+        return _second_factors(self.plain)
+
+    def matrix(self, other: Points) -> Floats:
+        """Return the kernel of these m points with n others, shape ``(m, n)``.
+
+        Of a plain column M needs no exponential of a pair. With f(t) = (1 + t + t²/3) exp(-t) it is f(|x - y|), and of
+        f(x - y) and f(y - x), both sums of three products, the smaller one: for t > 0, f(-t) / f(t) is exp(2t) over its
+        Padé approximant, which is below it.
+        """
+        kernel = self.kernel
+        found = _matern52_of(squared_distances(self.joint, other.joint))
+        found *= 1.0 - kernel.share
+        for square in self._wide_distances(other):
+            found += kernel.part * _matern52_of(square)
+        d, m, n = len(self.plain), *found.shape
+        if not d:
+            return found
+        first, blocks = _first_factors(self.plain), _blocks(m, d * n)
+        scratch = np.empty((2, d, blocks[0].stop, n))
+        for rows in blocks:
+            below, above = np.matmul(first[:, :, rows], other.factors, out=scratch[:, :, : rows.stop - rows.start])
+            found[rows] += kernel.part * np.minimum(below, above, out=below).sum(axis=0)
+        return found
+
+    def matrix_and_derivative(self, units: Floats, other: Points) -> tuple[Floats, Derivative]:
         """Return the kernel as :meth:`matrix` does, and its derivative, for little more than the price of either.
 
-        ``a`` are the features of ``units``, shape ``(m, d)``. All differences are kept: for a few points at a time.
+        ``units`` are the points' coordinates, shape ``(m, d)``. All differences are kept: for a few points at a time.
         """
-        root, part = self.joint[self.columns.owner], self.share / len(self.columns)
-        found, joint = matern52(squared_distances(a / root, b / root))
-        found *= 1.0 - self.share
+        kernel = self.kernel
+        found, joint = matern52(squared_distances(self.joint, other.joint))
+        found *= 1.0 - kernel.share
         plain, wide = [], []
-        for rows, difference in self._plain_differences(a, b):
+        for rows, difference in self._plain_differences(other):
             r = np.abs(difference)
-            decay = np.exp(-r)
-            steep = (1.0 + r) * decay
-            r *= r
-            found[rows] += part * (steep.sum(axis=0) + np.einsum("jmn,jmn->mn", r, decay) / 3.0)
-            plain.append((rows, np.multiply(steep, difference, out=difference)))
-        for square in self._wide_distances(a, b):
+            decay = np.negative(r)
+            np.exp(decay, out=decay)
+            r += 1.0
+            r *= decay  # (1 + r) exp(-r)
+            total = r.sum(axis=0)
+            r *= difference
+            decay *= difference
+            total += np.einsum("jmn,jmn->mn", decay, difference) / 3.0
+            found[rows] += kernel.part * total
+            plain.append((rows, r))
+        for square in self._wide_distances(other):
             value, slope = matern52(square)
-            found += part * value
+            found += kernel.part * value
             wide.append(slope)
-        return found, Derivative(self, units, a, b, joint, plain, wide)
+        return found, Derivative(kernel, units, self.features, other.features, joint, plain, wide)
 
-    def _wide_distances(self, a: Floats, b: Floats) -> Iterator[Floats]:
+    def derivative(self, units: Floats, other: Points) -> Derivative:
+        """Return the derivative alone, for any number of points; ``units`` are their coordinates."""
+        _, joint = matern52(squared_distances(self.joint, other.joint))
+        plain = ((rows, _steep(difference)) for rows, difference in self._plain_differences(other))
+        wide = [matern52(square)[1] for square in self._wide_distances(other)]
+        return Derivative(self.kernel, units, self.features, other.features, joint, plain, wide)
+
+    def _plain_differences(self, other: Points) -> Iterator[tuple[slice, Floats]]:
+        """Yield blocks of rows, with √5 times the differences of the plain columns over a, each ``(n_plain, m, n)``."""
+        left, right = self.plain[:, :, None], other.plain[:, None, :]
+        if len(left):
+            for rows in _blocks(left.shape[1], len(left) * right.shape[2]):
+                yield rows, left[:, rows] - right
+
+    def _wide_distances(self, other: Points) -> Iterator[Floats]:
         """Yield D_j / a_j² of each column with several features, ``(m, n)``."""
-        for j, place in self.columns.wide:
-            yield squared_distances(a[:, place], b[:, place]) / self.single[j] ** 2
+        for j, place in self.kernel.columns.wide:
+            yield squared_distances(self.features[:, place], other.features[:, place]) / self.kernel.single[j] ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,14 +424,13 @@ class Derivative:
 
     def along(self, weights: list[Floats]) -> list[Floats]:
         """Return Σ_i w_i dk(x, b_i)/du for every array w of ``weights``, each ``(m, n)`` to ``(m, d)``."""
-        kernel, columns = self.kernel, self.kernel.columns
-        squared, part = kernel.joint[columns.owner] ** 2, kernel.share / len(columns)
+        kernel, columns, part = self.kernel, self.kernel.columns, self.kernel.part
         found = []
         for w in weights:
             v = (2.0 * (1.0 - kernel.share)) * self.joint * w
-            found.append((self.a * v.sum(axis=1)[:, None] - v @ self.b) / squared)
-        own, places = columns.plain
-        factor = (-_ROOT5 / 3.0) * part / kernel.single[own]  # dM/du = -(1 + r) r exp(-r) / 3 · sign · √5 / a
+            found.append((self.a * v.sum(axis=1)[:, None] - v @ self.b) / kernel.lengths**2)
+        places = columns.plain[1]
+        factor = (-part / 3.0) * kernel.rates  # dM/du = -(1 + r) r exp(-r) / 3 · sign · √5 / a
         for rows, steep in self.plain:
             for w, total in zip(weights, found, strict=True):
                 total[rows, places] += factor * np.einsum("jmn,mn->mj", steep, w[rows])

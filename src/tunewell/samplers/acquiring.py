@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -58,10 +59,8 @@ class Measured:
 
     def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
         """Return the term and its gradient, ``(m,)`` and ``(m, d)``."""
-        mean, std, of_mean, of_std = self.model.predict_with_slopes(units[:, self.cube.free])
-        value, by_mean, by_std = self.measure(mean, std)
         slopes = np.zeros(units.shape)
-        slopes[:, self.cube.free] = by_mean[:, None] * of_mean + by_std[:, None] * of_std
+        value, slopes[:, self.cube.free] = self.model.measured(units[:, self.cube.free], self.measure)
         return value, slopes
 
 
@@ -73,13 +72,12 @@ class Sum:
 
     def value(self, units: Floats) -> Floats:
         """Return the sum at coordinates, shape ``(m, d)`` to ``(m,)``."""
-        total: Floats = np.sum([term.value(units) for term in self.terms], axis=0)
-        return total
+        return reduce(np.add, [term.value(units) for term in self.terms])
 
     def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
         """Return the sum and its gradient, ``(m,)`` and ``(m, d)``."""
         found = [term.value_and_slopes(units) for term in self.terms]
-        return np.sum([value for value, _ in found], axis=0), np.sum([slopes for _, slopes in found], axis=0)
+        return reduce(np.add, [value for value, _ in found]), reduce(np.add, [slopes for _, slopes in found])
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,8 +163,10 @@ def best_units(
     free = cube.smooth & ~np.isnan(begin)
     if part is not None:
         free &= part.moving(d)
-    climbed = snap(np.nan_to_num(acquisition.climb(target.value_and_slopes, begin, free, _CLIMBS), nan=0.5))
-    found = target.value(climbed)
+    raw, found = acquisition.climb(target.value_and_slopes, begin, free, _CLIMBS)
+    climbed = snap(np.nan_to_num(raw, nan=0.5))
+    if not np.array_equal(climbed, raw, equal_nan=True):
+        found = target.value(climbed)
     best = climbed[np.argsort(-found, kind="stable")[:2]]
     fine = snap(cube.mutate(best[rng.integers(len(best), size=48)], rng, (-4.0, -1.5), 3))
     units = np.concatenate([climbed, fine, units[order[:32]]])

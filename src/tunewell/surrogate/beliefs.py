@@ -61,8 +61,11 @@ class Belief:
     def _logs(self, units: Floats) -> tuple[Floats, Floats]:
         """Return the components' log densities up to a constant, ``(m, b)``, and their gradients, ``(m, b, d)``."""
         away = (units[:, None, :] - self.centers) / self.stds
-        away[np.isnan(away)] = 0.0
-        slopes = np.where(self.cube.categorical, 0.0, -away / self.stds)
+        away = np.where(np.isnan(away), 0.0, away)
+        slopes = away / -self.stds
+        if not self.cube.categorical.any():
+            return -0.5 * np.einsum("mbd,mbd->mb", away, away), slopes
+        slopes = np.where(self.cube.categorical, 0.0, slopes)
         elsewhere = np.where(np.abs(away) > 1e-9, 1.0 / (3.0 * self.stds), 0.0)  # another category: a third away
         away = np.where(self.cube.categorical, elsewhere, away)
         return -0.5 * np.einsum("mbd,mbd->mb", away, away), slopes

@@ -32,8 +32,10 @@ class Repeats:
 def repeats(seen: Observations) -> Repeats:
     """Return what the newest trials with exact losses say."""
     strong = np.flatnonzero(~seen.weak)[-_NEWEST:]
-    rows, losses = np.nan_to_num(seen.units[strong], nan=-1.0), seen.losses[strong]
-    order = np.lexsort(rows.T) if rows.shape[1] else np.arange(len(rows))
+    rows = np.ascontiguousarray(np.nan_to_num(seen.units[strong], nan=-1.0) + 0.0)  # 0.0 in the place of -0.0
+    losses = seen.losses[strong]
+    as_bytes = rows.view(f"V{rows.itemsize * rows.shape[1]}")[:, 0] if rows.size else np.arange(len(rows))
+    order = np.argsort(as_bytes)
     same = (rows[order][1:] == rows[order][:-1]).all(axis=1)
     differ = (losses[order][1:] != losses[order][:-1]).any(axis=1)
     return Repeats(int(same.sum()), bool((same & differ).any()))

@@ -44,9 +44,16 @@ def targets_of(losses: Floats, weights: Floats) -> Floats:
     Several goals are made one by the augmented Tchebycheff norm with ``weights``, shape ``(g,)``.
     """
     if losses.shape[1] == 1:
-        return warps.soften(losses[:, 0])
+        return _softened(losses[:, 0].tobytes())
     soft = np.stack([warps.soften(column) for column in losses.T], axis=1)
     return warps.standardise(warps.scalarise(soft, weights))
+
+
+@lru_cache(maxsize=4)  # one suggestion asks for the same ones again
+def _softened(losses: bytes) -> Floats:
+    soft = warps.soften(np.frombuffer(losses))
+    soft.flags.writeable = False
+    return soft
 
 
 def explanations(
