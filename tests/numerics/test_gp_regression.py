@@ -7,7 +7,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
 from tunewell.numerics.acquisition import expecting
-from tunewell.numerics.gp import RATE, SHAPE, Evidence, GaussianProcess, fit, fit_modes, prior
+from tunewell.numerics.gp import RATE, SHAPE, Evidence, GaussianProcess, draw, fit, fit_modes, prior
 from tunewell.numerics.kernels import Columns
 
 PLAIN = Columns((0,) * 3, (False,) * 3)
@@ -250,6 +250,29 @@ def test_modes_are_different_and_the_best_is_first():
     assert values == sorted(values, reverse=True)
     assert all(np.abs(a - b).max() > 0.1 for i, (a, _) in enumerate(modes) for b, _ in modes[:i])
     assert values[0] >= fit(evidence, 1, 60)[1]
+
+
+def test_draws_in_a_row_have_the_mean_and_the_deviation_of_the_posterior():
+    """Where nothing is known but the prior: two columns without data to speak of."""
+    evidence, law = Evidence(Columns((0, 0), (False, False)), np.array([[0.5, 0.5]]), np.zeros(1)), prior(2)
+    rng, chain = np.random.default_rng(0), [law.center]
+    for _ in range(600):
+        chain.append(draw(evidence, chain[-1], rng))
+    known = [2, 3]  # log a, which the box hardly cuts
+    np.testing.assert_allclose(np.mean(chain, axis=0)[known], law.center[known], atol=0.1)
+    np.testing.assert_allclose(np.std(chain, axis=0)[known], law.std[known], rtol=0.1)
+    assert (np.min(chain, axis=0) >= law.low).all()
+    assert (np.max(chain, axis=0) <= law.high).all()
+
+
+def test_much_data_leaves_draws_little_room():
+    units, targets = data(PLAIN, 60)
+    evidence, rng = Evidence(PLAIN, units, targets), np.random.default_rng(0)
+    theta, best = fit(evidence, 3, 200)
+    drawn = np.array([draw(evidence, theta, rng) for _ in range(50)])
+    lost = best - np.array([evidence.value_and_gradient(each)[0] for each in drawn])
+    assert len(np.unique(drawn, axis=0)) > 25
+    assert np.median(lost) < len(theta)
 
 
 # --- left out ---------------------------------------------------------------------------------------------------------

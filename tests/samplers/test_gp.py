@@ -14,6 +14,7 @@ from tunewell.events import Believed, Constraint, Ended, Goal, Status, TrialStar
 from tunewell.history import History
 from tunewell.protocols import Exhausted, Suggestion
 from tunewell.samplers.gp import GP, Acquisition
+from tunewell.samplers.view import look
 from tunewell.surrogate import cube as cubes
 from tunewell.surrogate import observations, processes
 from tunewell.testing.histories import created, mixed_space, random_events
@@ -369,6 +370,21 @@ def test_a_search_that_brings_nothing_looks_farther():
         reasons.append(suggest(GP(), history).reason)
         history.apply(TrialStarted(float(len(history)), len(history.trials), cube(2).default(), len(history.trials)))
     assert any("looks farther" in reason for reason in reasons)
+
+
+def test_where_noise_hides_what_is_gained_it_looks_farther_than_the_noise():
+    space, rng = cube(2), np.random.default_rng(0)
+
+    def measured(config):
+        return bowl(config) + 0.1 * float(rng.standard_normal())
+
+    history = play(GP(), space, measured, 40)
+    view = look(space, history, 3, processes.EVALUATIONS, rng)
+    assert view.noisy
+    assert view.stalled
+    assert view.hidden == pytest.approx(0.1 / np.std(view.seen.losses), rel=0.7)
+    assert [view.margin(suggested) for suggested in (42, 43, 44)] == [0.0, view.worthwhile, view.worthwhile]
+    assert view.worthwhile >= view.hidden
 
 
 @pytest.mark.parametrize(

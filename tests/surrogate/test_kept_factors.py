@@ -99,6 +99,21 @@ def test_to_the_last_bit_over_a_history_with_trials_of_every_fate(goals):
         assert_same(found, processes_of(observe(mixed_space(), History(events[:end])), mixed_space()))
 
 
+def test_a_draw_hangs_on_its_generator_alone():
+    seen, cube, weights = grown(60), cube_of(SPACE), np.ones(1)
+    rows = processes.chosen(seen.units, processes.targets_of(seen.losses, weights))
+
+    def drawn(seed):
+        rng = np.random.default_rng(seed)
+        return [processes.drawn(cube, seen, seen.losses, weights, rows, rng, 3, warping=True)]
+
+    forget()
+    warm = [drawn(seed) for seed in (0, 1)]
+    forget()
+    assert_same(warm[1], drawn(1))
+    assert (warm[0][0].kernel.joint != warm[1][0].kernel.joint).any()
+
+
 def test_to_the_last_bit_with_bent_axes():
     """Losses that change ever faster towards one end; between two fits, and with a trial that was refined."""
     cube, weights = cube_of(SPACE), np.ones(1)

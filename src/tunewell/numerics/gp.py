@@ -48,6 +48,7 @@ LOWEST_NOISE, HIGHEST_NOISE = 1e-8, 10.0
 SHAPE, RATE = 1.0, 1.0  # p and q
 _SAME = 0.25  # in every coordinate of θ
 _NONE = -1e25  # the log posterior where there is none
+_LEAPS, _LEAP = 20, 0.07  # of a trajectory, in θ
 _ROOT5 = np.sqrt(5.0)
 
 
@@ -251,6 +252,27 @@ def climb(
         options={"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-7, "gtol": 1e-3},
     )
     return np.asarray(found.x, dtype=np.float64), -float(found.fun)
+
+
+def draw(evidence: Evidence, theta: Floats, rng: np.random.Generator) -> Floats:
+    """Return hyperparameters as likely as the data leave them: the end of a trajectory from the best ones, θ.
+
+    One step of Hamiltonian Monte Carlo (Neal 2011, arXiv:1206.1901, section 3), the box's walls reflecting; θ itself
+    where the step is rejected.
+    """
+    law = prior(len(theta) // 2 - 1)
+    here, (value, slope) = theta, evidence.value_and_gradient(theta)
+    momentum = rng.standard_normal(len(theta))
+    before = value - 0.5 * float(momentum @ momentum)
+    for _ in range(_LEAPS):
+        momentum = momentum + 0.5 * _LEAP * slope
+        there = here + _LEAP * momentum
+        here = np.clip(there, law.low, law.high)
+        momentum = np.where(there == here, momentum, -momentum)
+        value, slope = evidence.value_and_gradient(here)
+        momentum = momentum + 0.5 * _LEAP * slope
+    accepted = np.log(rng.random()) < value - 0.5 * float(momentum @ momentum) - before
+    return here if accepted else theta
 
 
 def _differ(theta: Floats, other: Floats) -> bool:

@@ -9,6 +9,8 @@ Around it:
   rough, or smooth with noise), each with its share of the posterior.
 * Trials still running are believed to reach the posterior mean, so that parallel suggestions keep apart. So are those
   that failed: where nothing comes back, there is nothing to be learnt about losses.
+* While trials are running, each suggestion has hyperparameters of its own, drawn from their posterior: the best ones
+  place the minimum too surely, and a whole batch would crowd there.
 * What failed, diverged, ran out of memory or time teaches a second process where that happens; the log of the
   probability that it does not is added to the acquisition, the more times the more of the newest trials failed, or a
   search with little left to gain would try its luck again and again. So is that of keeping each outcome constraint,
@@ -17,7 +19,8 @@ Around it:
 * What is believed counts as in πBO, and is dropped when it misleads (:mod:`tunewell.surrogate.beliefs`).
 * When the last results have brought nothing worth having, two of three suggestions look for an improvement of at
   least 3 % of the way from the median to the best loss: no budget goes into the sixth digit while another basin may be
-  better.
+  better. Where losses are noisy, what is worth having is a deviation of the noise: trials crowded where they cannot be
+  told apart would teach nothing, trials farther away show the slope.
 * Of many trials every third is drawn elsewhere: to numbers such as the better ones have, with categories that were
   hardly tried (:mod:`tunewell.samplers.elsewhere`).
 * Where the process finds noise, the most promising configuration is trained again from time to time; the first such

@@ -101,18 +101,24 @@ class View:
         return max(0.0, float(np.median(self.targets)) - self.best)
 
     @property
+    def hidden(self) -> float:
+        """The deviation of the noise, in warped units, 0 where there is none to speak of: smaller gains do not show."""
+        return float(np.sqrt(self.model.noise * self.model.variance)) if self.noisy else 0.0
+
+    @property
     def stalled(self) -> bool:
-        """Whether the last results have brought nothing worth having."""
+        """Whether the last results have brought nothing worth having; where losses are noisy, nothing that shows."""
         last = min(len(self.cube.free), 10) + 2
-        if len(self.targets) < 2 * last or self.noisy:
+        if len(self.targets) < 2 * last:
             return False
-        gained = float(self.targets[:-last].min() - self.targets[-last:].min())
-        return gained <= _WORTH * self.unit
+        reached = self.model.reached[: len(self.rows)] if self.noisy else self.targets
+        gained = float(reached[:-last].min() - reached[-last:].min())
+        return gained <= max(_WORTH * self.unit, self.hidden)
 
     @property
     def worthwhile(self) -> float:
-        """An improvement that is worth a trial, in warped units."""
-        return _MARGIN * self.unit
+        """An improvement that is worth a trial, in warped units: one that noise does not hide."""
+        return max(_MARGIN * self.unit, self.hidden)
 
     def margin(self, suggested: int) -> float:
         """Return how much better than the best a point should be, given the number of suggestions so far.
@@ -152,9 +158,10 @@ def look(
 ) -> View | None:
     """Fit processes to a history, or return None while there are fewer than ``initial`` losses to fit them to.
 
-    ``rng`` draws the weights that make several goals one; ``evaluations`` are those of a fit's log posterior; with
-    ``warping`` the coordinates may be bent; ``seen`` are observations in the place of all; ``around``, shape ``(d,)``,
-    is a configuration near which good ones are believed to lie, too.
+    ``rng`` draws the weights that make several goals one and, while trials are running, the hyperparameters;
+    ``evaluations`` are those of a fit's log posterior; with ``warping`` the coordinates may be bent; ``seen`` are
+    observations in the place of all; ``around``, shape ``(d,)``, is a configuration near which good ones are believed
+    to lie, too.
     """
     cube, seen = cube_of(space), observe(space, history) if seen is None else seen
     if len(seen.losses) < initial or not np.isfinite(seen.losses).all(axis=1).any() or not len(cube.free):
@@ -169,7 +176,11 @@ def look(
     allowed = np.concatenate([kept if kept.any() else ~kept, np.arange(len(others)) >= len(others) - len(seen.pending)])
     believed = others[:, cube.free]
     explanations = []
-    for log_share, model in processes.explanations(cube, seen, seen.losses, weights, rows, evaluations, warping):
+    if len(seen.pending):  # what is suggested side by side should not hang on the same guess of the hyperparameters
+        found = [(0.0, processes.drawn(cube, seen, seen.losses, weights, rows, rng, evaluations, warping))]
+    else:
+        found = processes.explanations(cube, seen, seen.losses, weights, rows, evaluations, warping)
+    for log_share, model in found:
         whole = model.append(believed) if len(believed) else model
         explanations.append(Explanation(log_share, whole, float(whole.reached[allowed].min())))
     reached = np.where(allowed, explanations[0].model.reached, np.inf)

@@ -18,6 +18,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from tunewell.numerics import bend_fits, gp, warps
+from tunewell.numerics.bends import Bend
 from tunewell.numerics.gram import Gram
 from tunewell.numerics.kernels import Columns, Indices
 from tunewell.scales import Floats
@@ -78,6 +79,26 @@ def explanations(
     kept = [k for k in range(len(modes)) if k == 0 or (shares[k] > _LEAST_SHARE and len(losses) < _SURE)]
     targets = targets_of(losses, weights)
     return [(float(np.log(shares[k])), _with(modes[k][0], cube, seen, targets, rows)) for k in kept]
+
+
+def drawn(
+    cube: Cube,
+    seen: Observations,
+    losses: Floats,
+    weights: Floats,
+    rows: Indices,
+    rng: np.random.Generator,
+    evaluations: int = EVALUATIONS,
+    warping: bool = False,
+) -> gp.GaussianProcess:
+    """Return a process whose hyperparameters are drawn from around the best :func:`explanations`; bends stay."""
+    theta, _ = _explaining(cube, seen, losses, weights, evaluations, warping)[0]
+    plain, logs = np.split(theta, [2 * len(cube.columns) + 2])
+    units, targets = (np.frombuffer(each) for each in _exact(cube, seen, losses, weights))
+    points, bend = units.reshape(len(targets), -1), Bend.of(logs)
+    evidence = gp.Evidence(cube.columns, points if bend is None else bend.bent(points), targets)
+    found = np.concatenate([gp.draw(evidence, plain, rng), logs])
+    return _with(found, cube, seen, targets_of(losses, weights), rows)
 
 
 def likeliest(
