@@ -21,6 +21,8 @@ from benchmarks.diagnosis.data import Part, Shape
 from benchmarks.diagnosis.families import FAMILIES, loaded, losses
 
 STAIRS = (0.6, 0.85)
+KICK, ADAPTIVE_KICK = {"sgd": 12.0}, 50.0
+"""How many times the loss of a bad batch counts; more under optimizers that put gradients into their own scale."""
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "grad_norm", "update_ratio", "dead_units")
 HIDDEN = ("test_loss",)  # never shown to a diagnosis
 
@@ -32,8 +34,8 @@ class Run:
     ``noise`` is the share of training labels that are random; ``mislabelled`` shifts the labels of validation and
     test alike as a wrong encoding would; ``wiring`` breaks the network: its hidden units start dead, the optimizer
     has none of its weights, or its inputs are all the same. ``kicks`` are bad batches, one in 47: their labels are
-    random and their loss counts twelve times. ``eval_rows`` is how many random rows a validation looks at, 0 for all.
-    From the share ``drop_at`` of the steps on the rate is a five-hundredth; ``cosine`` lets it fall to 0 after a
+    random and their loss counts :data:`KICK` times. ``eval_rows`` is how many random rows a validation looks at, 0 for
+    all. From the share ``drop_at`` of the steps on the rate is a five-hundredth; ``cosine`` lets it fall to 0 after a
     warm-up of 24 steps, ``staircase`` to a tenth after six tenths of the steps and a hundredth near the end.
     ``variant`` names the circumstances that trainings have in common which are compared.
     """
@@ -170,7 +172,7 @@ def _stretch(
         loss = losses(shape, answers, y)
         total, right = total + float(loss.detach()), right + accuracy(shape, answers.detach(), y)
         if run.kicks and step % 47 == 46:
-            loss = 12.0 * losses(shape, answers, y[torch.randperm(len(y))])
+            loss = KICK.get(run.optimizer, ADAPTIVE_KICK) * losses(shape, answers, y[torch.randperm(len(y))])
         torch.autograd.backward(loss)
         limit = run.clip if run.clip > 0.0 else math.inf
         norms.append(float(nn.utils.clip_grad_norm_(weights, limit)))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunewell as tw
-from tunewell.analysis.diagnosis import Action, Label, diagnose_study
+from tunewell.analysis.diagnosis import Action, Label, course, diagnose_study
 from tunewell.analysis.diagnosis.actions import Action as Same
 from tunewell.analysis.diagnosis.configuration import configured
 from tunewell.analysis.diagnosis.curves import Curves, role_of, roles_among
@@ -134,7 +134,7 @@ def test_there_is_a_threshold_for_every_set_of_curves_and_stage() -> None:
     assert all(0.0 < bar <= 0.5 for bar in judge().thresholds.values())
     assert set(judge().labels) < set(Label)
     assert math.isclose(sum(judge().probabilities({}).values()), 1.0)
-    assert set(judge().names) <= {*NAMES, *configured({}), "share"}
+    assert set(judge().names) <= {*NAMES, *course.NAMES, *configured({}), "share"}
     assert set(MEANINGS) == set(Label)
 
 
@@ -210,10 +210,47 @@ def test_a_configuration_speaks_only_where_it_is_far_from_what_is_usual(
 def test_how_far_the_rate_is_moved_hangs_on_the_evidence(
     label: Label, features: dict[str, float], said: list[str]
 ) -> None:
-    actions = advised(label, features, None)
+    actions = advised(label, features, None, {})
     found = [action.words for action in actions]
     assert len(found) == len(said)
     assert all(re.match(rf"{words}\b", one) for one, words in zip(found, said, strict=True))
+
+
+def test_an_unstable_training_is_clipped_unless_it_is_already() -> None:
+    (clip,) = advised(Label.UNSTABLE, {}, None, {"lr": 0.1})
+    assert (clip.kind, clip.role, clip.amount) == ("at_most", "gradient_clipping", 1.0)
+    (again,) = advised(Label.UNSTABLE, {}, None, {"lr": 0.1, "max_grad_norm": 5.0})
+    assert again == clip
+    (lower,) = advised(Label.UNSTABLE, {}, None, {"lr": 0.1, "max_grad_norm": 0.5})
+    assert (lower.kind, lower.role) == ("multiply", "learning_rate")
+
+
+def test_the_course_of_a_training_is_the_same_in_other_units_and_unknown_where_losses_may_be_negative() -> None:
+    losses = 2.0 * np.exp(-np.arange(24) / 6.0)
+    given = {"train_loss": losses, "val_accuracy": np.linspace(10.0, 58.0, 24), "update_ratio": np.full(24, 1e-3)}
+    found = course.course(Curves.of(**given))
+    assert set(found) == set(course.NAMES)
+    assert found["train_loss_at_0"] == pytest.approx(math.log(np.interp(0.5, [0, 1], losses[:2]) / 2.0), abs=0.01)
+    assert found["train_loss_at_11"] == pytest.approx(-22.5 / 6.0, abs=0.01)
+    assert found["val_accuracy_at_7"] - found["val_accuracy_at_0"] == pytest.approx(0.48 * 21 / 23)
+    assert found["update_ratio_at_3"] == pytest.approx(-3.0)
+    assert math.isnan(found["val_loss_at_0"])
+    other = course.course(
+        Curves.of(**given | {"train_loss": 1000.0 * losses, "val_accuracy": np.linspace(0.1, 0.58, 24)})
+    )
+    assert other == pytest.approx(found, nan_ok=True)
+    below = course.course(Curves.of(train_loss=losses - 1.0))
+    assert all(math.isnan(value) for value in below.values())
+
+
+def test_a_jump_of_a_loss_makes_its_course_rough_there() -> None:
+    losses = np.exp(-np.arange(24) / 6.0)
+    jump = losses.copy()
+    jump[14] *= 3.0
+    calm, rough = (course.course(Curves.of(train_loss=each)) for each in (losses, jump))
+    risen = [rough[f"train_loss_rough_{k}"] - calm[f"train_loss_rough_{k}"] for k in range(6)]
+    assert int(np.argmax(risen)) == 3
+    assert max(risen) > 1.0
 
 
 @pytest.mark.parametrize(
