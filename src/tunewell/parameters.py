@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeAlias
@@ -86,7 +86,8 @@ class Parameter:
             name: such as ``"learning_rate"``, or an alias such as ``"lr"``; :func:`tunewell.knowledge.names` lists all.
             domain: where it is tuned, a key of :data:`tunewell.knowledge.DOMAINS`.
             optimizer: under which, a key of :data:`tunewell.knowledge.OPTIMIZERS`; None: whichever.
-            given: arguments of the class, in place of what is known.
+            given: arguments of the class, in place of what is known. A usual default that they leave out gives way to
+                the nearest end of the range, or to none.
 
         Raises:
             TypeError: the name is no string.
@@ -102,7 +103,17 @@ class Parameter:
                 f"expected a hyperparameter of class {cls.__name__}, got {name!r} of class {known.kind}: "
                 f"write {known.kind}.of({name!r})"
             )
-        return kind(**{**known.arguments, **given})
+        arguments = {**known.arguments, **given}
+        if "default" in given:
+            return kind(**arguments)
+        usual = arguments.pop("default")
+        without = kind(**arguments)
+        if isinstance(without, Float | Int):
+            usual = min(max(usual, without.low), without.high)
+        try:
+            return replace(without, default=usual)
+        except ValueError:  # none of the given choices, or between two steps
+            return without
 
     def check(self, value: Any) -> Any:
         """Return ``value`` as plain Python of the right type; raise ValueError when it is not a possible value."""

@@ -46,6 +46,16 @@ def test_every_fact_has_its_reason_and_its_source(domain: str) -> None:
                 assert cited.place
 
 
+def test_a_usual_default_gives_way_to_a_narrower_range() -> None:
+    assert tw.Float.of("lr").default == 1e-3
+    assert tw.Float.of("lr", low=1e-2, high=1).default == 1e-2
+    assert tw.Float.of("lr", high=1e-4).default == 1e-4
+    assert tw.Choice.of("batch_size", choices=[7, 9]).default_value == 7
+    assert not tw.Float.of("dropout", low=0.0, high=0.75, step=0.25).has_default
+    with pytest.raises(ValueError, match="default: expected a number from 0.01 to 1.0, got 0.001"):
+        tw.Float.of("lr", low=1e-2, high=1, default=1e-3)
+
+
 def test_every_combination_makes_a_parameter_whose_interactions_are_known() -> None:
     for name, domain, optimizer in EVERYWHERE:
         known = knowledge.explain(name, domain=domain, optimizer=optimizer)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import tunewell as tw
 from tunewell import lint as rules
 from tunewell.lint import Plan, lint
+from tunewell.lint.studies import usual_mode
 
 PAGE = Path(__file__).parents[2] / "docs" / "lint.md"
 CODE = r"```python\n(?P<{}>(?:(?!```).)*)```\n"
@@ -396,3 +397,22 @@ def test_no_space_makes_it_fail(
         assert finding.message
         assert finding.fix
         assert finding.parameter is None or finding.parameter in parameters
+
+
+@pytest.mark.parametrize(
+    ("mode", "metrics"),
+    [
+        (
+            "max",
+            "top1 val_acc1 acc@5 dice mcc val/mIoU ap AP50 map50 bleu4 rougeL psnr ssim f1_score score topAccuracy",
+        ),
+        ("max", "neg_mean_squared_error val_neg_log_loss negative_loss top-1-accuracy 1-shot_accuracy one-shot_acc r2"),
+        (
+            "min",
+            "valLoss val_loss top_1_error brier_score 1-accuracy val_1-acc one_minus_f1 negative_log_likelihood",
+        ),
+        (None, "goodness latency neg_goodness 1"),
+    ],
+)
+def test_what_is_usual_is_read_off_the_words_of_a_metric(mode: str | None, metrics: str) -> None:
+    assert {metric: usual_mode(metric) for metric in metrics.split()} == dict.fromkeys(metrics.split(), mode)

@@ -6,6 +6,7 @@ import ast
 import itertools
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -264,9 +265,192 @@ def test_switches_names_and_lengths_are_not_searched(init: Init, tmp_path: Path)
     assert batch.default == 20
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def train(lr=0.1, weight_decay=0, warmup_steps=0):\n    return 1.0\n",
+        "LR = 0.1\nWEIGHT_DECAY = 0\nwarmup_steps = 0\n",
+        "import argparse\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--lr', type=float, default=0.1)\n"
+        "parser.add_argument('--weight-decay', type=float, default=0)\n"
+        "parser.add_argument('--warmup-steps', type=int, default=0)\n",
+    ],
+    ids=["function", "lines", "options"],
+)
+def test_what_no_scale_has_stays_as_it_is(text: str, init: Init, tmp_path: Path) -> None:
+    script(tmp_path, text)
+    assert init("training.py", "-y", "--trials", "50").exit_code == 0
+    written = (tmp_path / "study.py").read_text()
+    assert [name.lower() for name in space_of(written)] == ["lr"]
+    assert {name.lower(): value for name, value in fixed_of(written).items()} == {"weight_decay": 0, "warmup_steps": 0}
+    assert re.search("(?i)# weight_decay cannot be tuned from 0, which its log scale does not have:", written)
+
+
+def test_a_script_with_nothing_to_change_says_so(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, "WEIGHT_DECAY = 0\n")
+    told = init("training.py", "-y")
+    assert told.exit_code == 2
+    assert "in training.py whose value can change, found WEIGHT_DECAY at 0: name them" in told.stderr
+
+
+def test_a_script_keeps_what_it_computes(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, "def train(lr=0.1, batch_size=len([1]), dropout=0.2):\n    return 1.0\n")
+    assert init("training.py", "-y", "--trials", "5").exit_code == 0
+    assert fixed_of((tmp_path / "study.py").read_text()) == {"dropout": 0.2}
+
+
+NEEDS = """
+import argparse
+
+parser = argparse.ArgumentParser()
+parser.add_argument("data")
+parser.add_argument("more", nargs="*")
+parser.add_argument("--out", required=True)
+parser.add_argument("--seed", type=int, required=True)
+parser.add_argument("--lr", type=float, required=True)
+parser.add_argument("--batch-size", type=int, choices=[128, 32, 64], default=64)
+parser.add_argument("--dropout", type=float, choices=SOME)
+parser.add_argument("--hidden-units", type=int, choices=(16, 32), default=24)
+parser.add_argument("--weight-decay", type=float, choices=[0.1, LEAST], default=0.1)
+"""
+
+
+def test_choices_are_the_space_and_what_is_missing_is_named(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, NEEDS)
+    told = init("training.py", "-y", "--trials", "50", "--metric", "val_loss")
+    assert "; it needs data and --out, which you fill in as ALWAYS; next:" in told.stdout
+    text = (tmp_path / "study.py").read_text()
+    space = space_of(text)
+    assert set(space) == {"lr", "batch_size", "hidden_units"}  # the choices of the dropout cannot be read
+    assert space["batch_size"] == tw.Choice([32, 64, 128], ordered=True, default=64, tier=2)
+    assert space["hidden_units"].choices == (16, 32)  # type: ignore[attr-defined]
+    assert "ALWAYS = []  # to fill in: data and --out\n" in text
+
+
+def test_a_required_option_is_given_also_where_it_is_not_searched(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, NEEDS.replace('"--batch-size", type=int,', '"--batch-size", type=int, required=True,'))
+    assert init("training.py", "-y", "--trials", "5").exit_code == 0
+    assert fixed_of((tmp_path / "study.py").read_text()) == {"batch_size": 64}
+
+
+SAID = {  # what a script prints, and what is read for val_loss and for loss
+    "val_loss: 0.5": ([0.5], []),
+    '{"val_loss": 0.31, "epoch": 3}': ([0.31], []),
+    "{'loss': '0.2', 'val_loss': np.float64(0.31)}": ([0.31], [0.2]),
+    "| val_loss | 0.3 |": ([0.3], []),
+    "│  val_loss  │  0.3  │": ([0.3], []),
+    "val_loss tensor(0.31, device='cuda:0')": ([0.31], []),
+    "val_loss=0.5.": ([0.5], []),
+    "val_loss: 1,234.5": ([1234.5], []),
+    "val_loss: 1,23": ([], []),
+    "val_loss 0.5.1": ([], []),
+    "epoch 1 loss 0.5 val_loss 0.9": ([0.9], [0.5]),
+    "train/loss 0.4 train.loss 0.3 pre-loss 0.2 loss_2 7 loss2 8": ([], []),
+    "Val loss = -1e-3, val-loss=+.5, VAL_LOSS: nan": ([-0.001, 0.5, None], [-0.001]),
+    "val_loss information val_loss -inf": ([-float("inf")], []),
+    "val_loss\n7 epochs": ([], []),
+    "loss: 0.25 - accuracy: 0.9 - val_loss: 0.75": ([0.75], [0.25]),
+}
+
+
+def test_the_metric_is_read_off_what_a_script_prints(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, OPTIONS)
+    for place, metric in enumerate(("val_loss", "loss")):
+        assert init("training.py", "-y", "--force", "--metric", metric).exit_code == 0
+        values_in = runpy.run_path(str(tmp_path / "study.py"))["values_in"]
+        found = {text: [None if value != value else value for value in values_in(text)] for text in SAID}
+        assert found == {text: values[place] for text, values in SAID.items()}
+
+
+def test_a_file_may_have_any_name(init: Init, tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "own.py").write_text("BEST = 0.5\n")
+    (tmp_path / "a b" / "my train-2.0.py").write_text("import own\ndef train(lr=0.1):\n    return lr - own.BEST\n")
+    assert init("a b/my train-2.0.py", "-y").exit_code == 0
+    file = runpy.run_path(str(tmp_path / "study.py"))
+    assert file["run"]({"lr": 1.5}, 0, None) == 1.0
+
+
+DEFINED = """
+from dataclasses import dataclass
+
+@dataclass
+class Config:
+    batch_size: int = 64
+    lr: float = 0.1
+
+class Net:
+    dropout = 0.3
+
+def evaluate(model, loader, batch_size=256):
+    return 1.0
+
+def train(model, momentum=0.9, weight_decay=1e-4):
+    return model
+
+train(Config())
+"""
+
+
+def test_the_values_of_the_training_are_taken_and_calls_are_changed_not_definitions(tmp_path: Path) -> None:
+    found = read_script(script(tmp_path, DEFINED))
+    assert {s.written: (s.value, s.how, s.owner) for s in found.settings} == {
+        "batch_size": (64, "field", "Config"),
+        "lr": (0.1, "field", "Config"),
+        "dropout": (0.3, "attribute", "Net"),
+        "momentum": (0.9, "argument", "train"),
+        "weight_decay": (1e-4, "argument", "train"),
+    }
+    assert sorted(changed_lines(found, found.settings)) == [
+        "Config(batch_size=config['batch_size'], lr=config['lr'])",
+        "Net.dropout = config['dropout']",
+        "train(momentum=config['momentum'], weight_decay=config['weight_decay'])",
+    ]
+
+
+def test_the_values_are_those_of_the_function_that_is_called(init: Init, tmp_path: Path) -> None:
+    text = "def fit_all(model, lr=0.5):\n    pass\ndef train(lr=0.02):\n    return lr\n"
+    script(tmp_path, "class Other:\n    def train(self, lr=0.7):\n        return 1\n" + text)
+    assert init("training.py", "-y").exit_code == 0
+    assert space_of((tmp_path / "study.py").read_text())["lr"].default == 0.02
+
+
+def test_dictionaries_are_read_at_any_depth(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, 'config = {"optim": {"lr": 1e-3}, "model": {"dropout": .1, **{}}, "batch_size": 64}\n')
+    assert init("training.py", "-y", "--trials", "50").exit_code == 0
+    text = (tmp_path / "study.py").read_text()
+    assert space_of(text).default() == {"lr": 1e-3, "batch_size": 64, "dropout": 0.1}
+    after = '{"optim": {"lr": config[\'lr\']}, "model": {"dropout": config[\'dropout\'], **{}},'
+    assert f"# +config = {after} \"batch_size\": config['batch_size']}}\n" in text
+
+
+@pytest.mark.parametrize(("solver", "optimizer"), [("", "adam"), (", solver='sgd'", "sgd"), (", solver='lbfgs'", None)])
+def test_a_perceptron_of_scikit_learn_is_trained_by_adam(solver: str, optimizer: str | None, tmp_path: Path) -> None:
+    text = f"from sklearn.neural_network import MLPClassifier\nMLPClassifier((64,), alpha=1e-3{solver})\n"
+    found = read_script(script(tmp_path, text))
+    assert (found.framework, found.optimizer) == ("sklearn", optimizer)
+    assert [(s.known, s.value) for s in found.settings if s.is_number] == [("l2", 1e-3)]
+
+
+def test_a_mode_that_no_name_tells_is_called_an_assumption(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, FUNCTION)
+    told = init("training.py", "-y", "--metric", "goodness")
+    assert "; it takes less of goodness to be better, change MODE if more of it is; next:" in told.stdout
+    text = (tmp_path / "study.py").read_text()
+    assert (
+        '\n# "min" is assumed, as the name does not tell: write "max" if more of it is better\nMETRIC, MODE = ' in text
+    )
+    told = init("training.py", "-y", "--metric", "mIoU", "--force")
+    assert "MODE" not in told.stdout
+    text = (tmp_path / "study.py").read_text()
+    assert '\n\nMETRIC, MODE = "mIoU", "max"' in text
+
+
 def test_a_function_that_needs_something_else_is_not_called(tmp_path: Path) -> None:
     assert read_script(script(tmp_path, "def train(lr, epochs):\n    return 1\n")).train_function is None
     assert read_script(script(tmp_path, "def train(lr, model):\n    return 1\n")).train_function is None
+    assert read_script(script(tmp_path, "def train(lr, optimizer):\n    return 1\n")).train_function is None
     assert read_script(script(tmp_path, "def train(lr=0.1):\n    pass\n")).train_function is None
     assert not read_script(script(tmp_path, "def train(lr=0.1):\n    return 1\ntrain()\n")).guarded
 

@@ -23,22 +23,19 @@ TWICE = (
     ("batch_size", "gradient_accumulation", "an update sees their product"),
 )
 _HIGHER = {
-    "accuracy",
-    "acc",
-    "auc",
-    "auroc",
-    "f1",
-    "bleu",
-    "rouge",
-    "map",
-    "iou",
-    "miou",
-    "r2",
-    "reward",
-    "recall",
-    "precision",
-}
-_LOWER = {"loss", "error", "perplexity", "ppl", "mse", "rmse", "mae", "nll", "crossentropy", "fid", "wer", "cer"}
+    "accuracy", "acc", "top1", "top5", "auc", "auroc", "roc", "auprc", "ap", "map", "f1", "precision", "recall",
+    "sensitivity", "specificity", "bleu", "rouge", "rougel", "rougelsum", "meteor", "cider", "iou", "miou", "dice",
+    "jaccard", "mcc", "kappa", "ndcg", "mrr", "psnr", "ssim", "r2", "correlation", "pearson", "spearman", "likelihood",
+    "elbo", "reward", "return", "score",
+}  # fmt: skip
+_LOWER = {
+    "loss", "logloss", "error", "perplexity", "ppl", "mse", "rmse", "mae", "mape", "nll", "bce", "crossentropy",
+    "divergence", "brier", "eer", "fid", "lpips", "wer", "cer", "regret",
+}  # fmt: skip
+_TURNED = re.compile(  # neg_mean_squared_error, val_negative_loss, 1-accuracy, one_minus_f1
+    r"((val|valid|validation|dev|eval|train|test)[ _/-])?"
+    r"((neg|negative|(1|one)[ _-]minus)[ _-]|1 ?- ?(?!shot|way|step|best|nn|nearest|gram))"
+)
 _SMOOTH = {"cosine", "linear", "constant", "const"}  # schedules without a factor
 _STAIRCASE = re.compile("step|stair|exp")
 _LEARNT = re.compile(r"(bn|batch_?norm|layer_?norm|ln|norm)_?\d*_(gamma|beta|weight|bias|scale|shift)")
@@ -75,10 +72,12 @@ def training_metric(plan: Plan) -> Iterator[Finding]:
 
 def usual_mode(metric: str) -> str | None:
     """Return ``"min"`` or ``"max"``, what a metric of this name is usually meant to be; None where it is unknown."""
-    said = words(metric)
-    if said & _LOWER:
-        return "min"
-    return "max" if said & _HIGHER else None
+    said = words(metric) | words(metric.lower())  # mIoU is one word, topAccuracy two
+    said |= {word.rstrip("0123456789") for word in said}
+    found = "min" if said & _LOWER else "max" if said & _HIGHER else None
+    if found is not None and _TURNED.match(metric.lower()):
+        return "max" if found == "min" else "min"
+    return found
 
 
 def wrong_mode(plan: Plan) -> Iterator[Finding]:

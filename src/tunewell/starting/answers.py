@@ -64,8 +64,13 @@ class Answers:
 
     @property
     def mode(self) -> str:
-        """``"min"`` or ``"max"``, by what the metric's name says."""
+        """``"min"`` or ``"max"``, by what the metric's name says; ``"min"`` where it says nothing."""
         return usual_mode(self.metric) or "min"
+
+    @property
+    def mode_is_assumed(self) -> bool:
+        """Whether the metric's name says nothing of the mode."""
+        return usual_mode(self.metric) is None
 
     @property
     def planned(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tunewell import knowledge
@@ -30,16 +31,22 @@ MOST = {"channels": 64}  # on so few examples: 256 take thirty times as long
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A hyperparameter of the study file: the name there, what is known of it, and its parameter."""
+    """A hyperparameter of the study file: the name there, what is known of it, its parameter, and where it begins."""
 
     name: str
     known: Explanation
     parameter: Parameter
+    value: Any
+
+    @property
+    def fits(self) -> bool:
+        """Whether the parameter begins there: a logarithmic scale has no 0, for example."""
+        return bool(self.parameter.default_value == self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What is tuned, and what stays at its default."""
+    """What is tuned, and what stays as it is."""
 
     tuned: tuple[Item, ...]
     fixed: tuple[Item, ...]
@@ -51,38 +58,47 @@ def choose(
     optimizer: str | None,
     trials: int,
     examples: int | None = None,
+    choices: Mapping[str, Sequence[Any]] = MappingProxyType({}),
 ) -> Choices:
     """Return what to tune of some hyperparameters with so many trials: the lowest tiers first, in the given order.
 
     ``names`` says where each one stands now; None: where others start. A range is widened to hold that value, and
-    narrowed where it is known that there are only so few examples.
+    narrowed where it is known that there are only so few examples; ``choices`` are those that some may have. What
+    stands where its scale does not reach, such as a weight decay of 0, stays there.
     """
-    items = [_item(name, domain, optimizer, value, examples) for name, value in names.items()]
+    items = [_item(name, domain, optimizer, value, examples, choices.get(name)) for name, value in names.items()]
     ordered = sorted(items, key=lambda item: int(item.known.tier.value))
     most = max(1, trials // PER_PARAMETER)
-    chosen = [item for item in ordered if item.known.tuned][:most]
+    chosen = [item for item in ordered if item.known.tuned and item.fits and item.parameter.count > 1][:most]
     return Choices(tuple(chosen), tuple(item for item in items if item not in chosen))
 
 
-def _item(name: str, domain: str, optimizer: str | None, value: Any, examples: int | None) -> Item:
+def _item(
+    name: str, domain: str, optimizer: str | None, value: Any, examples: int | None, choices: Sequence[Any] | None
+) -> Item:
     known = knowledge.explain(name, domain=domain, optimizer=optimizer)
     parameter = Parameter.of(name, domain=domain, optimizer=optimizer)
+    if choices is not None:
+        nearest = min(choices, key=lambda choice: abs(choice - parameter.default_value))
+        parameter = Choice(sorted(set(choices)), ordered=True, default=nearest, tier=parameter.tier)
     if known.name == "batch_size" and examples is not None and isinstance(parameter, Choice):
-        choices = [size for size in parameter.choices if size <= examples // 4]
-        parameter = dataclasses.replace(parameter, choices=choices, default=min(parameter.default, choices[-1]))
+        sizes = [size for size in parameter.choices if size <= examples // 4]
+        parameter = dataclasses.replace(parameter, choices=sizes, default=min(parameter.default, sizes[-1]))
     if known.name in MOST and examples is not None and isinstance(parameter, Int):
         parameter = dataclasses.replace(parameter, high=MOST[known.name])
-    return Item(name, known, parameter if value is None else _starting_at(parameter, value))
+    if value is None:
+        return Item(name, known, parameter, parameter.default_value)
+    return Item(name, known, _starting_at(parameter, value), value)
 
 
 def _starting_at(parameter: Parameter, value: Any) -> Parameter:
-    """Return the parameter with this default, its range widened where it has to be."""
+    """Return the parameter with this default, its range widened where it has to be; as it is where it cannot be."""
     if isinstance(parameter, Float | Int):
         try:
             return dataclasses.replace(
                 parameter, low=min(parameter.low, value), high=max(parameter.high, value), default=value
             )
-        except (TypeError, ValueError):  # a value that the scale cannot hold, such as a rate of 0
+        except (TypeError, ValueError):  # a value that the scale cannot hold, such as a decay of 0
             return parameter
     if not isinstance(parameter, Choice):
         return parameter
@@ -102,7 +118,14 @@ def space_lines(items: Iterable[Item]) -> str:
 
 def fixed_lines(items: Iterable[Item]) -> str:
     """Return a dictionary of values that stay, a line each, explained behind it."""
-    lines = [f"    {item.name!r}: {item.parameter.default_value!r},  # {item.known.means}" for item in items]
+    lines = []
+    for item in items:
+        if not item.fits:
+            scale = item.known.scale.value
+            lines.append(
+                f"    # {item.name} cannot be tuned from {item.value!r}, which its {scale} scale does not have:"
+            )
+        lines.append(f"    {item.name!r}: {item.value!r},  # {item.known.means}")
     return "\n".join(["fixed = {", *lines, "}"]) if lines else "fixed = {}"
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from tunewell import knowledge
 
-How: TypeAlias = Literal["option", "argument", "constant", "literal"]
+How: TypeAlias = Literal["option", "argument", "constant", "field", "attribute", "literal"]
 
-_RANK: dict[How, int] = {"option": 0, "argument": 1, "constant": 2, "literal": 3}
 _FRAMEWORKS = ("lightning", "torch", "keras", "tensorflow", "jax", "sklearn")
 _OPTIMIZERS = {"sgd": "sgd", "adam": "adam", "adamw": "adamw", "nadam": "nadam", "rmsprop": "rmsprop"}
 _POSITIONAL = {  # calls whose arguments without a name are hyperparameters
@@ -25,7 +24,8 @@ _POSITIONAL = {  # calls whose arguments without a name are hyperparameters
     "Dropout2d": {0: "dropout"},
     "DataLoader": {1: "batch_size"},
 }
-_TRAINS = ("train", "fit", "run", "objective", "main", "evaluate")
+_PERCEPTRONS = ("MLPClassifier", "MLPRegressor")  # of scikit-learn: trained by Adam unless it is said
+_TRAINS = ("train", "fit", "run", "objective", "main")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,12 @@ class Setting:
         known: its name in :mod:`tunewell.knowledge`.
         written: its name in the script: an option's destination, an argument, a variable; else the known one.
         value: what it is there; None where that is computed.
-        how: an option of the command line, an argument of a function, a named constant, or a value within a call.
+        how: an option of the command line, an argument of a function, a constant with a name or a key, an annotated
+            field or another attribute of a class, or a value within a call.
         place: where the value stands.
-        owner: the option (``"--lr"``), or the function with this argument.
+        owner: the option (``"--lr"``), the function with this argument, the class of a field or an attribute.
+        choices: what an option may be; None: anything, empty: what cannot be read.
+        needed: whether the option or the argument has to be given.
     """
 
     known: str
@@ -56,6 +59,26 @@ class Setting:
     how: How
     place: Place
     owner: str = ""
+    choices: tuple[Any, ...] | None = None
+    needed: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a number to search: names differ between scripts, and lengths are given."""
+        known = knowledge.explain(self.known)
+        values = (self.value,) if self.choices is None else (self.value, *self.choices)
+        numbers = self.choices != () and not any(isinstance(value, str) for value in values)
+        return numbers and known.scale.value != "unordered" and known.name != "epochs"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What ``add_argument`` adds: an option by its longest name, or an argument without dashes; how it is given."""
+
+    name: str
+    needed: bool
+    default: ast.expr | None
+    choices: tuple[Any, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +97,7 @@ class Script:
     """What a training script says.
 
     Attributes:
-        settings: its hyperparameters, each once, in the order of the text.
+        settings: its hyperparameters, wherever they are said, in the order of the text.
         guarded: whether importing it only defines things.
     """
 
@@ -84,19 +107,25 @@ class Script:
     optimizer: str | None
     settings: tuple[Setting, ...]
     functions: tuple[Function, ...]
-    options: tuple[str, ...]
+    options: tuple[Option, ...]
     guarded: bool
 
     @property
     def train_function(self) -> Function | None:
         """The function to call: it takes known hyperparameters, needs nothing else, and returns a value."""
-        own = {setting.written for setting in self.settings if setting.how == "argument" and setting.known != "epochs"}
         fitting = [
-            function
+            (len(own), function)
             for function in self.functions
-            if function.returns and own & set(function.arguments) and set(function.required) <= own
+            if function.returns
+            and (own := {setting.written for setting in self.arguments_of(function)})
+            and set(function.required) <= own
         ]
-        return max(fitting, key=lambda function: len(own & set(function.arguments)), default=None)
+        return max(fitting, key=lambda pair: pair[0], default=(0, None))[1]
+
+    def arguments_of(self, function: Function) -> tuple[Setting, ...]:
+        """Return the hyperparameters to search among a function's arguments."""
+        own = (s for s in self.settings if s.how == "argument" and s.owner == function.name)
+        return tuple(setting for setting in own if setting.is_number)
 
 
 def read_script(path: Path) -> Script:
@@ -111,18 +140,16 @@ def read_script(path: Path) -> Script:
         tree = ast.parse(text)
     except SyntaxError as error:
         raise ValueError(f"expected Python in {path}, got a syntax error in line {error.lineno}: {error.msg}") from None
-    found = sorted(_settings(tree), key=lambda setting: (_RANK[setting.how], setting.place.line, setting.place.begin))
-    once = {setting.known: setting for setting in reversed(found)}
-    calls = [_called(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [_optimizer(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     modules = {name.split(".")[0].replace("pytorch_lightning", "lightning") for name in _imports(tree)}
     return Script(
         path=path,
         text=text,
         framework=next((name for name in _FRAMEWORKS if name in modules), None),
-        optimizer=next((_OPTIMIZERS[name.lower()] for name in calls if name.lower() in _OPTIMIZERS), None),
-        settings=tuple(sorted(once.values(), key=lambda setting: setting.place.line)),
+        optimizer=next((_OPTIMIZERS[name] for name in calls if name in _OPTIMIZERS), None),
+        settings=tuple(sorted(_settings(tree), key=lambda setting: (setting.place.line, setting.place.begin))),
         functions=tuple(_function(node) for node in tree.body if isinstance(node, ast.FunctionDef)),
-        options=tuple(option for node in ast.walk(tree) if (option := _option(node)[0])),
+        options=tuple(option for node in ast.walk(tree) if (option := _option(node)) is not None),
         guarded=all(_only_defines(node) for node in tree.body),
     )
 
@@ -130,20 +157,31 @@ def read_script(path: Path) -> Script:
 # --- hyperparameters --------------------------------------------------------------------------------------------------
 
 
-def _settings(tree: ast.Module) -> Iterator[Setting]:
-    for node in ast.walk(tree):
-        option, default = _option(node)
-        if option:
-            yield from _setting(option.lstrip("-").replace("-", "_"), default, "option", option, node)
-        elif isinstance(node, ast.Call):
-            yield from _in_call(node)
-        elif isinstance(node, ast.FunctionDef):
-            yield from _arguments(node)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [target.id for target in targets if isinstance(target, ast.Name)]
-            if len(names) == 1 and _value(node.value) is not None:
-                yield from _setting(names[0], node.value, "constant", "", node)
+def _settings(node: ast.AST, owner: str = "") -> Iterator[Setting]:
+    """Yield what is said at a node and below it; ``owner`` is the class whose body the node stands in."""
+    option = _option(node)
+    if option is not None:
+        if option.name.startswith("-"):
+            found = _setting(option.name.lstrip("-").replace("-", "_"), option.default, "option", option.name, node)
+            for setting in found:
+                value = setting.value if option.choices is None or setting.value in option.choices else None
+                yield replace(setting, value=value, choices=option.choices, needed=option.needed)
+    elif isinstance(node, ast.Call):
+        yield from _in_call(node)
+    elif isinstance(node, ast.FunctionDef):
+        yield from _arguments(node, owner)
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        how: How = "constant" if not owner else "field" if isinstance(node, ast.AnnAssign) else "attribute"
+        if len(names) == 1 and _value(node.value) is not None:
+            yield from _setting(names[0], node.value, how, owner, node)
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(name := _value(key), str) and _value(value) is not None:
+                yield from _setting(name, value, "constant", "", node)
+    for child in ast.iter_child_nodes(node):
+        yield from _settings(child, node.name if isinstance(node, ast.ClassDef) else "")
 
 
 def _in_call(node: ast.Call) -> Iterator[Setting]:
@@ -152,19 +190,24 @@ def _in_call(node: ast.Call) -> Iterator[Setting]:
         if index in positional and _value(argument) is not None:
             yield from _setting(positional[index], argument, "literal", "", node)
     for keyword in node.keywords:
-        name = "dropout" if keyword.arg == "p" and "Dropout" in _called(node) else keyword.arg
+        name = keyword.arg
+        if name == "p" and "Dropout" in _called(node):
+            name = "dropout"
+        elif name == "alpha" and _called(node) in _PERCEPTRONS:
+            name = "l2"
         if name is not None and _value(keyword.value) is not None:
             yield from _setting(name, keyword.value, "literal", "", node)
 
 
-def _arguments(node: ast.FunctionDef) -> Iterator[Setting]:
+def _arguments(node: ast.FunctionDef, owner: str) -> Iterator[Setting]:
     if not any(word in node.name.lower() for word in _TRAINS):
         return
     arguments = [*node.args.posonlyargs, *node.args.args]
     defaults = [None] * (len(arguments) - len(node.args.defaults)) + list(node.args.defaults)
     pairs = [*zip(arguments, defaults, strict=True), *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
     for argument, default in pairs:
-        yield from _setting(argument.arg, default, "argument", node.name, argument)
+        found = _setting(argument.arg, default, "argument", f"{owner}.{node.name}" if owner else node.name, argument)
+        yield from (replace(setting, needed=default is None) for setting in found)
 
 
 def _setting(name: str, value: ast.expr | None, how: How, owner: str, node: ast.AST) -> Iterator[Setting]:
@@ -185,15 +228,24 @@ def _value(node: ast.expr | None) -> Any:
     return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None
 
 
-def _option(node: ast.AST) -> tuple[str, ast.expr | None]:
-    """Return the long option with a value that ``add_argument`` adds, and its default; an empty text for others."""
+def _option(node: ast.AST) -> Option | None:
+    """Return what ``add_argument`` adds, None at other nodes and for switches."""
     if not isinstance(node, ast.Call) or _called(node) != "add_argument":
-        return "", None
-    if any(keyword.arg == "action" for keyword in node.keywords):  # such as a switch
-        return "", None
-    names = [value for argument in node.args if isinstance(value := _value(argument), str) and value.startswith("-")]
-    default = next((keyword.value for keyword in node.keywords if keyword.arg == "default"), None)
-    return max(names, key=len, default=""), default
+        return None
+    said = {keyword.arg: keyword.value for keyword in node.keywords}
+    names = [value for argument in node.args if isinstance(value := _value(argument), str)]
+    if "action" in said or not names:  # such as a switch
+        return None
+    name = max(names, key=len)
+    needed = "required" in said and ast.unparse(said["required"]) == "True"
+    if not name.startswith("-"):
+        needed = "nargs" not in said or _value(said["nargs"]) not in ("?", "*")
+    choices = None
+    if "choices" in said:
+        written = said["choices"].elts if isinstance(said["choices"], ast.List | ast.Tuple | ast.Set) else []
+        choices = tuple(_value(item) for item in written)
+        choices = () if None in choices else choices
+    return Option(name, needed, said.get("default"), choices)
 
 
 # --- around them ------------------------------------------------------------------------------------------------------
@@ -202,6 +254,13 @@ def _option(node: ast.AST) -> tuple[str, ast.expr | None]:
 def _called(node: ast.Call) -> str:
     function = node.func
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _optimizer(node: ast.Call) -> str:
+    """Return what a call may say of the optimizer, in small letters."""
+    if _called(node) in _PERCEPTRONS:
+        return str(next((_value(keyword.value) for keyword in node.keywords if keyword.arg == "solver"), "adam"))
+    return _called(node).lower()
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
