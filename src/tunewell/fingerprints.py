@@ -16,12 +16,16 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of numbers: mean, standard deviation and the quantiles at :data:`LEVELS`, in its own units."""
+    """One column of numbers: mean, standard deviation and the quantiles at :data:`LEVELS`, in its own units.
+
+    ``missing`` is the share of examples that have no finite number there, None in fingerprints of before it was kept.
+    """
 
     name: str
     mean: float
     std: float
     quantiles: tuple[float, ...]
+    missing: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,14 @@ class Fingerprint:
         import msgspec
 
         try:
-            return msgspec.json.decode(text, type=cls)
+            found = msgspec.json.decode(text, type=cls)
+            if unknown := msgspec.json.decode(text).keys() - {part.name for part in dataclasses.fields(cls)}:
+                raise msgspec.ValidationError(f"unknown keys: {', '.join(sorted(unknown))}")
         except msgspec.MsgspecError as error:
             raise ValueError(
                 f"expected a fingerprint as Fingerprint.to_json writes it, got {text[:60]!r} ({error})"
             ) from None
+        return found
 
     def __str__(self) -> str:
         parts = []

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tunewell import knowledge
 from tunewell.lint import Finding, Plan, lint
 from tunewell.parameters import Choice as Choice
 from tunewell.parameters import Float as Float
@@ -81,13 +82,22 @@ class Space(Mapping[str, Parameter]):
     def of(cls, names: Iterable[str], *, domain: str = "generic", optimizer: str | None = None) -> Space:
         """Return a space of known hyperparameters, under the names that are given; see :meth:`Parameter.of`.
 
+        With an optimizer among them, the ranges hold under any, and the default configuration is that of its default.
+
         Raises:
             TypeError: ``names`` is one string.
             ValueError: an unknown name, domain or optimizer.
         """
         if isinstance(names, str):
             raise TypeError(f"expected a list of names, got the string {names!r}: write Space.of([{names!r}])")
-        return cls({name: Parameter.of(name, domain=domain, optimizer=optimizer) for name in names})
+        names = list(names)
+        searched = optimizer is None and any(knowledge.find(str(name), ambiguous=True) == "optimizer" for name in names)
+        first = knowledge.explain("optimizer", domain=domain).default.value if searched else optimizer
+        parameters = {}
+        for name in names:
+            default = knowledge.explain(name, domain=domain, optimizer=first).default.value
+            parameters[name] = Parameter.of(name, domain=domain, optimizer=optimizer, default=default)
+        return cls(parameters)
 
     # the mapping
 

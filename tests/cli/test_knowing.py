@@ -62,6 +62,16 @@ def test_lint_a_stored_study(tunewell: Tunewell) -> None:
     }
 
 
+def test_lint_is_told_of_seeds_and_of_what_is_held_out(tunewell: Tunewell) -> None:
+    told = tunewell("lint", "digits", "--held-out", "0", "--seeds", "1", "--json")
+    assert [one["code"] for one in json.loads(told.stdout)] == ["no-held-out", "one-seed"]
+    told = tunewell("lint", "digits", "--trials", "0")
+    assert (told.exit_code, told.stderr) == (
+        2,
+        "tunewell: lint expected trials= of at least 1, got 0: leave it out if unknown\n",
+    )
+
+
 def test_lint_a_file(tunewell: Tunewell, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     told = tunewell("lint", "train.py")

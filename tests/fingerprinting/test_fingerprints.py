@@ -37,6 +37,12 @@ def test_columns_are_summarised_in_their_own_units() -> None:
     assert found.classes == pytest.approx({"cat": np.mean(Y == "cat"), "dog": np.mean(Y == "dog")})
 
 
+def test_missing_values_are_counted() -> None:
+    found = summary(np.array([[1.0, np.nan], [2.0, np.inf], [np.nan, np.nan], [3.0, np.nan]]))
+    assert [feature.missing for feature in found.features] == [0.25, 1.0]
+    assert {feature.missing for feature in summary(X).features} == {0.0}
+
+
 def test_numbers_as_targets_are_one_more_column() -> None:
     found = summary((X, X[:, 0] * 3.0))
     assert found.classes == {}

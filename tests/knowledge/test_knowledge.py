@@ -21,10 +21,11 @@ EVERYWHERE = list(itertools.product(knowledge.names(), knowledge.DOMAINS, [None,
 EXPECTED = {
     "learning_rate", "momentum", "nesterov", "beta1", "beta2", "epsilon", "optimizer", "batch_size", "hidden_units",
     "layers", "dropout", "attention_dropout", "weight_decay", "l2", "l1", "label_smoothing", "warmup_steps",
-    "warmup_ratio", "schedule", "decay_factor", "min_learning_rate_ratio", "gradient_clipping", "gradient_accumulation",
-    "attention_heads", "head_dimension", "feed_forward_ratio", "position_encoding", "norm_placement", "activation",
-    "mixup", "cutmix", "augmentation_strength", "channels", "kernel_size", "model_width", "embedding_size", "ema_decay",
-    "batch_norm_momentum", "norm_epsilon", "initial_variance", "epochs", "stochastic_depth", "lora_rank",
+    "warmup_ratio", "warmup_epochs", "schedule", "decay_factor", "min_learning_rate_ratio", "gradient_clipping",
+    "gradient_accumulation", "attention_heads", "head_dimension", "feed_forward_ratio", "position_encoding",
+    "norm_placement", "activation", "mixup", "cutmix", "augmentation_strength", "channels", "kernel_size",
+    "model_width", "embedding_size", "ema_decay", "batch_norm_momentum", "norm_epsilon", "initial_variance", "epochs",
+    "stochastic_depth", "lora_rank",
 }  # fmt: skip
 
 
@@ -112,6 +113,19 @@ def test_the_narrowest_fact_holds() -> None:
         ("wavelength", None),
         ("width", None),  # of what?
         ("gamma", None),
+        ("bn.momentum", "batch_norm_momentum"),
+        ("warmup.epochs", "warmup_epochs"),
+        ("train.epochs", "epochs"),
+        ("head_lr", "learning_rate"),
+        ("lr_backbone", "learning_rate"),
+        ("learningRate", "learning_rate"),
+        ("numLayers", "layers"),
+        ("encoder_l2", "l2"),
+        ("head_dim", "head_dimension"),
+        ("lr_decay", "decay_factor"),
+        ("lrSchedule", "schedule"),
+        ("min_lr", None),
+        ("lr_patience", None),
     ],
 )
 def test_names_are_understood(name: str, known: str | None) -> None:
@@ -151,6 +165,22 @@ def test_what_is_no_name_is_a_type_error() -> None:
         tw.Space.of("lr")
     with pytest.raises(TypeError, match="expected the name of a hyperparameter, got 3"):
         knowledge.explain(3)  # type: ignore[arg-type]
+
+
+def test_rates_of_adam_are_not_those_of_sgd() -> None:
+    for domain in ("language_finetuning", "llm_pretraining"):
+        unsaid, adam, sgd = (knowledge.explain("lr", domain=domain, optimizer=o) for o in (None, "adamw", "sgd"))
+        assert unsaid.arguments == adam.arguments
+        assert sgd.range == knowledge.explain("lr", optimizer="sgd").range
+        assert sgd.default.value == 1e-2
+
+
+def test_the_default_configuration_is_that_of_the_default_optimizer() -> None:
+    assert tw.Space.of(["lr", "optimizer"], domain="vision").default() == {"lr": 0.05, "optimizer": "sgd"}
+    assert tw.Space.of(["wd", "optimizer"]).default() == {"wd": 1e-2, "optimizer": "adamw"}
+    assert tw.Space.of(["wd", "optimizer"], optimizer="adam").default()["wd"] == 1e-4
+    for domain in knowledge.DOMAINS:
+        assert set(tw.Space.of(knowledge.names(), domain=domain).default()) == EXPECTED
 
 
 def test_a_space_keeps_the_names_that_were_given() -> None:

@@ -69,6 +69,10 @@ def as_said(plan: Plan, name: str, parameter: str) -> Plan:
     return with_parameters(plan, {name: eval(parameter, {"tw": tw})})
 
 
+def pasted(plan: Plan, name: str, code: str) -> Plan:
+    return with_parameters(plan, dict(eval(f"tw.Space({code})", {"tw": tw, name: None})))
+
+
 def only_when(plan: Plan, name: str, when: str) -> Plan:
     return changed(plan, name, when={**(plan.parameters[name].when or {}), **eval(when)})
 
@@ -76,6 +80,7 @@ def only_when(plan: Plan, name: str, when: str) -> Plan:
 # what a fix says, and what a reader then does; the first that fits counts
 READINGS: tuple[tuple[str, Callable[..., Plan]], ...] = (
     (r"(?:write|start from|add) ([\w.]+)=(tw\..+\))", lambda p, f, name, said: as_said(p, name, said)),
+    (r'(?:write|start from) (\*\*\{"(.+?)": .+\})', lambda p, f, code, name: pasted(p, name, code)),
     (r"take it out of the space", lambda p, f: with_parameters(p, {f.parameter: None})),
     (r"take (\w+) out", lambda p, f, name: with_parameters(p, {name: None})),
     (r"(?:fix|leave) it at ", lambda p, f: with_parameters(p, {f.parameter: None})),
@@ -180,6 +185,48 @@ AWKWARD: dict[str, tuple[str, Plan, str]] = {
         "unusual-default",
         Plan(tw.Space(lr=tw.Float.of("lr"), epochs=tw.Int(1, 76, step=15, default=1)), "generic"),
         "start where others do, at default=46",
+    ),
+    "a decay that ends where others begin": (
+        "wrong-scale",
+        Plan(tw.Space(weight_decay=tw.Float(0.0, 1e-6, default=0.0))),
+        "write weight_decay=tw.Float(1e-09, 1e-06, scale='log', default=1e-06)",
+    ),
+    "a momentum that begins where others end": (
+        "wrong-scale",
+        Plan(tw.Space(momentum=tw.Float(0.998, 1.0, default=0.999))),
+        "write momentum=tw.Float(0.998, 0.999998, scale='reverse_log', default=0.999)",
+    ),
+    "a rate with a dot in its name, elsewhere": (
+        "range-elsewhere",
+        Plan(tw.Space({"optimizer.lr": tw.Float(2, 9, scale="log", default=3)}), "vision", "sgd"),
+        'start from **{"optimizer.lr": tw.Float.of("learning_rate", domain="vision", optimizer="sgd")}, '
+        "or make sure that the units are the usual ones",
+    ),
+    "a momentum as PyTorch counts it, far too wide": (
+        "range-too-wide",
+        Plan(tw.Space(bn_momentum=tw.Float(1e-6, 0.3, scale="log", default=0.1))),
+        "start from bn_momentum=tw.Float(0.001, 0.1, scale='log', default=0.1, tier=4) "
+        "and widen it if the best trials crowd at an end",
+    ),
+    "a momentum that Adam has not": (
+        "of-another-optimizer",
+        Plan(tw.Space.of(["lr", "momentum", "optimizer"])),
+        "make it active only where it counts: when={'optimizer': 'sgd'}",
+    ),
+    "a constant of Adam's that SGD has not": (
+        "of-another-optimizer",
+        Plan(tw.Space.of(["lr", "beta1", "optimizer"])),
+        "make it active only where it counts: when={'optimizer': ['adam', 'adamw']}",
+    ),
+    "a rate and its abbreviation": (
+        "said-twice",
+        Plan(tw.Space.of(["learning_rate", "lr"])),
+        "keep learning_rate and take lr out, or make each active only when=... the other is not",
+    ),
+    "a batch of all examples": (
+        "batch-beyond-data",
+        Plan(tw.Space(batch_size=tw.Choice([64, 512], default=64)), samples=512),
+        "end batch_size well below 512, at 64 or so",
     ),
     "a default of zero where a factor counts": (
         "wrong-scale",

@@ -306,6 +306,65 @@ def test_the_fix_of_a_scale_is_a_parameter_that_can_be_pasted(parameter: tw.Floa
     assert not [f for f in tw.Space({**space, "weight_decay": fixed}).lint() if f.code == "wrong-scale"]
 
 
+@pytest.mark.parametrize(
+    ("parameters", "scale"),
+    [
+        ({"beta2": tw.Float(0.9, 0.999, scale="log")}, "reverse_log"),
+        ({"momentum": tw.Float(0.5, 0.99, step=0.01)}, "reverse_log"),
+        ({"lr": tw.Float(1e-3, 0.1, scale="reverse_log")}, "log"),
+        ({"lr": tw.Float(1e-3, 0.1, step=1e-3)}, "log"),
+        ({"lr": tw.Float(1e-3, 0.1, scale="logit")}, None),
+        ({"warmup_steps": tw.Int(0, 100, default=10)}, None),
+        ({"epochs": tw.Int(0, 5)}, None),
+        ({"units": tw.Int(16, 512, step=16)}, None),
+    ],
+)
+def test_the_scale_that_counts(parameters: dict[str, tw.Float | tw.Int], scale: str | None) -> None:
+    found = [finding.fix for finding in tw.Space(parameters).lint() if finding.code == "wrong-scale"]
+    assert [re.findall(r"scale='(\w+)'", fix) for fix in found] == ([[scale]] if scale else [])
+
+
+def codes(space: tw.Space, **told: Any) -> set[str]:
+    return {finding.code for finding in lint(Plan(space, **told))}
+
+
+def test_a_rate_of_silenced_units_is_no_learning_rate() -> None:
+    assert "no-learning-rate" in codes(tw.Space.of(["dropout_rate", "batch_size", "hidden"]))
+    for rate in ("lr_backbone", "rate", "optimizer.lr"):
+        assert "no-learning-rate" not in codes(tw.Space({**tw.Space.of(["dropout", "bs"]), rate: tw.Float(1e-4, 1e-3)}))
+
+
+@pytest.mark.parametrize("name", ["seed", "train.seed", "model_seed", "random-state"])
+def test_a_seed_is_known_by_its_last_word(name: str) -> None:
+    assert "seed-as-parameter" in codes(tw.Space({name: tw.Int(0, 9)}))
+    assert "seed-as-parameter" not in codes(tw.Space({f"{name}ling": tw.Int(0, 9)}))
+
+
+@pytest.mark.parametrize("name", ["bn.gamma", "batch_norm/gamma", "model.bn_gamma", "net__ln_bias"])
+def test_a_weight_of_a_normalisation_is_known_in_any_group(name: str) -> None:
+    assert "learnt-parameter" in codes(tw.Space({name: tw.Float(0.5, 2.0)}))
+
+
+@pytest.mark.parametrize("metric", ["training_time", "train_time", "time_to_train", "train/seconds"])
+def test_what_training_costs_is_no_training_metric(metric: str) -> None:
+    assert "training-metric" not in codes(tw.Space.of(["lr"]), goals=((metric, "min"),))
+    assert "training-metric" in codes(tw.Space.of(["lr"]), goals=(("train_loss", "min"),))
+
+
+def test_a_grid_that_holds_all_values_is_not_spoken_of() -> None:
+    switches = tw.Space({name: tw.Choice([False, True]) for name in "abcd"})
+    assert "grid-over-many" not in codes(switches, sampler={"name": "grid"})
+    assert "grid-over-many" in codes(tw.Space({**switches, "x": tw.Float(0.0, 1.0)}), sampler={"name": "grid"})
+
+
+@pytest.mark.parametrize("domain", ["tabular", "language_finetuning"])
+def test_a_short_warm_up_is_usual_where_trainings_are_short(domain: str) -> None:
+    assert (
+        codes(tw.Space(lr=tw.Float.of("lr", domain=domain), warmup_steps=tw.Int(0, 80, default=10)), domain=domain)
+        == set()
+    )
+
+
 def test_the_newest_run_says_the_budget() -> None:
     space = tw.Space.of(["learning_rate", "momentum", "batch_size", "dropout"])
     study = tw.Study(space, "val_loss", seed=0)
@@ -341,6 +400,9 @@ def test_a_wrong_argument_is_told() -> None:
     space = tw.Space.of(["lr"])
     with pytest.raises(TypeError, match="lint expected trials= to be a whole number, got '50'"):
         space.lint(trials="50")  # type: ignore[arg-type]
+    for told in ({"trials": 0}, {"samples": -5}, {"seeds": 0}, {"held_out": -1}):
+        with pytest.raises(ValueError, match=r"lint expected (\w+)= of at least [01], got .+: leave it out if unknown"):
+            Plan(space, **told)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown domain 'visio': did you mean 'vision'?"):
         space.lint("visio")
 
@@ -376,7 +438,7 @@ PARAMETERS = st.one_of(
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from(NAMES), PARAMETERS, max_size=8),
-    st.one_of(st.none(), st.integers(0, 100)),
+    st.one_of(st.none(), st.integers(1, 100)),
     st.one_of(st.none(), st.sampled_from(["vision", "tabular", "llm_pretraining"])),
     st.sampled_from(["grid", "auto"]),
     st.sampled_from(["pbt", "asha", "patience"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ import tunewell as tw
 from tunewell.events import Fingerprinted
 from tunewell.fingerprints import Hardware, ModelSummary
 from tunewell.retuning import Advice, Change
-from tunewell.retuning.changes import changes_between
-from tunewell.retuning.drift import largest_shift, moved_share
+from tunewell.retuning.changes import changes_between, not_compared
+from tunewell.retuning.drift import largest_loss, largest_shift, moved_share
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(600, 4))
 Y = RNG.integers(0, 3, 600)
 MORE = np.where(Y == 2, RNG.integers(2, 4, 600), Y)  # a fourth class
+LOST = np.arange(2400).reshape(600, 4) % 8 == 0  # every other value of the first column
 MOVE = np.array([0.5, 0.0, 0.0, 0.0])
 THEN = dataclasses.replace(
     tw.fingerprint((X, Y), 10_000, batch_size=64, steps=20, optimizer="adamw"),
@@ -50,6 +52,10 @@ def now(**changed: Any) -> tw.Fingerprint:
 
 def examples(count: int) -> Any:
     return dataclasses.replace(DATA, examples=count)  # type: ignore[type-var]
+
+
+def data(x: Any) -> Any:
+    return tw.fingerprint((x, Y)).data
 
 
 def model(**changed: Any) -> ModelSummary:
@@ -79,6 +85,8 @@ RULES: dict[str, tuple[tw.Fingerprint, str, str, float]] = {
     "a major version": (now(versions={"torch": "3.0.1"}), "versions", "learning_rate", 1.0),
     "another machine": (now(hardware=Hardware("another", 64, ("NVIDIA H200",))), "hardware", "keep", 1.0),
     "a column that moved": (now(data=tw.fingerprint((X + MOVE, Y)).data), "drift", "learning_rate", 1.0),
+    "a column that is half lost": (now(data=data(np.where(LOST, np.nan, X))), "missing", "all", 1.0),
+    "a column that is wider": (now(data=data(X * [2.0, 1.0, 1.0, 1.0])), "drift", "learning_rate", 1.0),
     "inputs in other units": (now(data=tw.fingerprint((X * 1000.0, Y)).data), "drift", "all", 1.0),
     "more columns": (now(data=tw.fingerprint((np.hstack([X, X]), Y)).data), "shape", "all", 1.0),
     "a class more": (now(data=tw.fingerprint((X, MORE)).data), "shape", "all", 1.0),
@@ -117,6 +125,7 @@ def test_two_halves_of_the_same_data_have_not_drifted(size: int) -> None:
     alarms = 0
     for _ in range(40):
         x = np.hstack([rng.normal(size=(size, 20)), rng.exponential(size=(size, 20)), rng.random((size, 10)) < 0.1])
+        x[rng.random(x.shape) < rng.random(50)] = np.nan
         y = rng.choice(10, size)
         first, second = (
             tw.fingerprint((x[part], y[part])).data for part in (slice(None, size // 2), slice(size // 2, None))
@@ -124,7 +133,37 @@ def test_two_halves_of_the_same_data_have_not_drifted(size: int) -> None:
         assert first is not None
         assert second is not None
         alarms += largest_shift(first, second)[1] >= 0.2 or moved_share(first, second) >= 0.1
+        alarms += abs(largest_loss(first, second)[1]) >= 0.1
     assert alarms <= 1
+
+
+def test_a_change_of_the_data_is_told_as_what_it_is() -> None:
+    def told(x: Any) -> str:
+        return only(now(data=data(x))).message
+
+    lost = re.fullmatch(r"column '0' lacks a value in (\d+)% more .*, beyond chance", told(np.where(LOST, np.nan, X)))
+    assert lost is not None
+    assert 30 <= int(lost[1]) <= 50
+    wider = re.fullmatch(
+        r"the inputs are others: column '0' has the standard deviation (.+) and had (.+)", told(X * [3, 1, 1, 1])
+    )
+    assert wider is not None
+    assert float(wider[1]) == pytest.approx(3.0 * float(wider[2]), rel=1e-2)
+    assert re.search(r"column '0' moved by 0\.\d+ standard deviations more than chance", told(X + MOVE))
+
+
+def test_a_fingerprint_from_before_missing_values_were_counted_is_read() -> None:
+    old = tw.Fingerprint.from_json(re.sub(r',"missing":[^,}]+', "", THEN.to_json()))
+    assert old.data is not None
+    assert {feature.missing for feature in old.data.features} == {None}
+    assert changes_between(old, now(data=data(np.where(LOST, np.nan, X)))) == ()
+
+
+@pytest.mark.parametrize("labels", [Y.astype(float), np.eye(3)[Y], None])
+def test_labels_of_another_kind_are_named_as_not_compared(labels: Any) -> None:
+    later = now(data=tw.fingerprint(X if labels is None else (X, labels)).data)
+    assert changes_between(THEN, later) == ()
+    assert not_compared(THEN, later) == not_compared(later, THEN) == ("classes",)
 
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
@@ -233,13 +272,56 @@ def test_advice_prints_what_to_do_and_why(study: tw.Study) -> None:
 def test_a_study_without_results_or_fingerprint_is_no_error() -> None:
     empty = tw.Study(SPACE, seed=0)
     advice = empty.retune()
-    assert (advice.verdict, advice.around) == ("keep", None)
+    assert (advice.verdict, advice.around) == ("unknown", None)
+    assert str(advice).startswith("nothing could be compared, so nobody knows whether what was found still holds\n")
     assert advice.space(SPACE) == SPACE
     several = tw.Study(SPACE, ["a", "b"], seed=0)
     several.run(lambda t: {"a": 1.0, "b": 2.0}, trials=1, executor="inline", progress=False, fingerprint=THEN)
     assert several.retune(now(batch_size=512)).verdict == "all"
     with pytest.raises(TypeError, match="retune expected a fingerprint, got 3"):
         empty.retune(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "verdict", "missing"),
+    [
+        ({"optimizer": None}, {"optimizer": "sgd"}, "unknown", "optimizer"),
+        ({"batch_size": None}, {"batch_size": 256}, "unknown", "batch_size"),
+        ({"batch_size": None}, {"batch_size": 256, "optimizer": "adamw"}, "keep", "batch_size"),
+        ({}, {}, "keep", "data"),
+        ({"versions": {}}, {}, "unknown", "data"),
+    ],
+)
+def test_what_was_not_compared_is_not_kept(
+    known: dict[str, Any], asked: dict[str, Any], verdict: str, missing: str
+) -> None:
+    made = tw.Study(SPACE, seed=0)
+    made.run(objective, trials=2, executor="inline", progress=False, fingerprint=now(**known))
+    advice = made.retune(tw.Fingerprint(versions=THEN.versions, **asked))
+    assert advice.verdict == verdict
+    assert missing in advice.unknown
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (tw.Space(lr=tw.Float(1e-4, 0.1, scale="log")), "searched by a factor of 3 on either side"),
+        (tw.Space(lr=tw.Float(1e-4, 0.1)), "searched in its whole range"),
+        (tw.Space(lr=tw.Choice([1e-4, 1e-3, 1e-2, 0.1], ordered=True)), "searched in its whole range"),
+        (tw.Space(layers=tw.Int(1, 9)), "searched in its whole range"),
+    ],
+)
+def test_the_range_that_is_printed_is_the_one_that_is_searched(space: tw.Space, said: str) -> None:
+    (name,) = space
+    made = tw.Study(space, seed=0)
+    made.run(lambda trial: trial.params[name], trials=3, executor="inline", progress=False, fingerprint=THEN)
+    advice = made.retune(now(batch_size=256))
+    found = advice.space(space)[name]
+    assert said in str(advice)
+    if isinstance(found, tw.Float) and "factor" in said:
+        assert found.high / found.low == pytest.approx(9.0)
+    else:
+        assert found.count == space[name].count
 
 
 def test_every_choice_of_what_changed_gives_a_space_that_can_be_searched(study: tw.Study) -> None:
@@ -268,7 +350,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert [event.fingerprint for event in study.events if isinstance(event, Fingerprinted)] == [here]
     call: Callable[..., Result] = lambda *given: CliRunner().invoke(app, ["retune", *given])  # noqa: E731
     told = call()
-    assert (told.exit_code, told.stdout) == (0, "keep what was found\n  not compared: data, model, batch_size, steps\n")
+    kept = "keep what was found\n  not compared: data, model, batch_size, steps, optimizer\n"
+    assert (told.exit_code, told.stdout) == (0, kept)
     told = call("s", "--batch-size", "256", "--examples", "1800")
     assert told.exit_code == 1
     assert "the batch size is 256 and was 64 (x4)" in told.stdout
@@ -280,6 +363,11 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = call("--now", "now.json")
     assert told.exit_code == 1
     assert "the inputs are others" in told.stdout
+    (tmp_path / "bad.json").write_text('{"a":1}')
+    told = call("--now", "bad.json")
+    assert told.exit_code == 2
+    assert "expected a fingerprint as Fingerprint.to_json writes it" in told.stderr
+    assert "unknown keys: a" in told.stderr
     told = call("--now", "none.json")
     assert (told.exit_code, told.stderr) == (2, "tunewell: No such file or directory: none.json\n")
     shown = CliRunner().invoke(app, ["show", "s"]).stdout

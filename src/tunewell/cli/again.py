@@ -28,7 +28,8 @@ def retune(
 ) -> None:
     """Say whether what a study found still holds, and what to tune again where it does not.
 
-    What is not given is taken to be as it was. Exit status 1 when something is to be tuned again.
+    What is not given is taken to be as it was. Exit status 1 when something is to be tuned again, or nothing could be
+    compared.
     """
     stored = read(storage, study)
     with told_in_a_sentence():
@@ -45,7 +46,7 @@ def retune(
         as_json(advice.to_json())
     else:
         typer.echo(advice)
-        if advice.verdict != "keep" and advice.around is not None:
+        if advice.tuned and advice.around is not None:
             typer.echo(f"\nthe space to search next: {advice.space(stored.history.space)!r}")
     if advice.verdict != "keep":
         raise typer.Exit(NO)

@@ -52,6 +52,8 @@ def lint(
     optimizer: Optimizer = None,
     trials: Annotated[int | None, typer.Option(help="Trials that are planned in all.")] = None,
     samples: Annotated[int | None, typer.Option(help="Examples there are to train on.")] = None,
+    held_out: Annotated[int | None, typer.Option(help="Examples that the search never sees.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds that the winner is trained with.")] = None,
     json: Json = False,
 ) -> None:
     """Check spaces and studies before compute is spent on them. Exit status 1 when something was found.
@@ -61,7 +63,13 @@ def lint(
     with told_in_a_sentence():
         from tunewell.lint import lint as look
 
-        given: dict[str, Any] = {"optimizer": optimizer, "trials": trials, "samples": samples}
+        given: dict[str, Any] = {
+            "optimizer": optimizer,
+            "trials": trials,
+            "samples": samples,
+            "held_out": held_out,
+            "seeds": seeds,
+        }
         plans = _of_file(Path(what), domain, given) if what and what.endswith(".py") else None
         if plans is None:
             from tunewell.plans import plan_of

@@ -180,10 +180,11 @@ def _of_texts(texts: Sequence[str]) -> dict[str, Column]:
 
 def _feature(name: str, column: NDArray[np.float64]) -> Feature:
     finite = column[np.isfinite(column)]
+    missing = _short(1.0 - finite.size / column.size)
     if not finite.size:
-        return Feature(name, 0.0, 0.0, (0.0,) * len(LEVELS))
+        return Feature(name, 0.0, 0.0, (0.0,) * len(LEVELS), missing)
     quantiles = tuple(map(_short, np.quantile(finite, LEVELS)))
-    return Feature(name, _short(finite.mean()), _short(finite.std()), quantiles)
+    return Feature(name, _short(finite.mean()), _short(finite.std()), quantiles, missing)
 
 
 def _short(value: Any) -> float:

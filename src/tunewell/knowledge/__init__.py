@@ -10,10 +10,12 @@ The facts are in the TOML files of this folder, read when first asked for. They 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 
 from tunewell.knowledge.reading import hyperparameters
 from tunewell.knowledge.records import LAST_TIER as LAST_TIER
+from tunewell.knowledge.records import UNSAID
 from tunewell.knowledge.records import Explanation as Explanation
 from tunewell.knowledge.records import Fact as Fact
 from tunewell.knowledge.records import Hyperparameter as Hyperparameter
@@ -36,6 +38,10 @@ OPTIMIZERS = {  # each with what it is a kind of, the nearest first
     "rmsprop": ("adam",),
 }
 
+_PARTS = {
+    "actor", "adam", "adamw", "backbone", "body", "classifier", "critic", "decoder", "discriminator", "embedding",
+    "encoder", "generator", "head", "model", "net", "optimizer", "policy", "sgd", "stem", "trunk", "value",
+}  # fmt: skip
 _GREEK = str.maketrans({"β": "beta", "ε": "epsilon"})
 
 
@@ -59,7 +65,7 @@ def explain(name: str, *, domain: str = "generic", optimizer: str | None = None)
         raise ValueError(f"unknown hyperparameter {name!r}{hint}")
     check_where(domain, optimizer)
     known = hyperparameters()[found]
-    kinds = OPTIMIZERS[optimizer] if optimizer is not None else ()
+    kinds = OPTIMIZERS[optimizer] if optimizer is not None else (UNSAID,)
     return Explanation(
         name=found,
         domain=domain,
@@ -68,6 +74,7 @@ def explain(name: str, *, domain: str = "generic", optimizer: str | None = None)
         means=known.means,
         aliases=known.aliases,
         architecture=known.architecture,
+        complement=known.complement,
         scale=known.fact("scale", domain, kinds),
         range=known.fact("range", domain, kinds),
         default=known.fact("default", domain, kinds),
@@ -79,17 +86,29 @@ def explain(name: str, *, domain: str = "generic", optimizer: str | None = None)
 def find(name: str, *, ambiguous: bool = False) -> str | None:
     """Return the name under which a hyperparameter is known, None for one that is not.
 
-    Case, dashes and whatever comes before a dot, a slash or two underscores do not matter (``"optimizer.lr"``), β and ε
-    may be written so, and a number at the end need not be known (``"dropout_2"``). Names that often mean something else
+    Case, capitals within a name, dashes and whatever comes before a dot, a slash or two underscores do not matter
+    (``"optimizer.lr"``), unless both together are a name (``"bn.momentum"``). β and ε may be written so; a number
+    (``"dropout_2"``) and the part of a network (``"head_lr"``) need not be known. Names that often mean something else
     count only with ``ambiguous``.
     """
     known = _by_name(ambiguous)
-    last = re.split(r"[./]|__", name.lower().translate(_GREEK))[-1]
-    plain = re.sub(r"[^a-z0-9]+", "_", last).strip("_")
-    for form in (plain, re.sub(r"_?\d+$", "", plain)):
-        if form in known:
-            return known[form]
-    return None
+    split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().translate(_GREEK)
+    parts = [re.sub(r"[^a-z0-9]+", "_", part).strip("_") for part in re.split(r"[./]|__", split)]
+    forms = (form for plain in ("_".join(parts[-2:]), parts[-1]) for form in _forms(plain))
+    return next((known[form] for form in forms if form in known), None)
+
+
+def _forms(plain: str) -> Iterator[str]:
+    """Return a name as it is, without its numbers, and without the part of a network that it begins or ends with."""
+    yield plain
+    yield re.sub(r"_?\d+$", "", plain)
+    yield re.sub(r"_?\d+(?=_|$)", "", plain)
+    first, _, rest = plain.partition("_")
+    if first in _PARTS:
+        yield rest
+    rest, _, last = plain.rpartition("_")
+    if last in _PARTS:
+        yield rest
 
 
 @cache

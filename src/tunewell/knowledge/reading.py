@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import product
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +21,7 @@ FILES = ("optimisation.toml", "regularisation.toml", "architecture.toml")
 CHANGES = "changes.toml"
 SOURCES = "sources.toml"
 _FACT = {"domain", "optimizer", "why", "source", *ASPECTS}
-_ABOUT = {"kind", "means", "aliases", "ambiguous", "architecture", "facts"}
+_ABOUT = {"kind", "means", "aliases", "ambiguous", "architecture", "complement", "facts"}
 
 
 @cache
@@ -62,12 +63,11 @@ def _hyperparameter(name: str, about: Mapping[str, Any], sources: Mapping[str, S
         if unknown := set(told) - _FACT:
             raise ValueError(f"expected in a fact of {name} only {sorted(_FACT)}, got {sorted(unknown)}: correct it")
         cited = tuple(_citation(text, sources) for text in told["source"])
-        domains = told.get("domain")
-        for domain in domains if isinstance(domains, list) else [domains]:
+        for domain, optimizer in product(_each(told.get("domain")), _each(told.get("optimizer"))):
             for aspect in ASPECTS:
                 if aspect in told:
                     value = tuple(told[aspect]) if isinstance(told[aspect], list) else told[aspect]
-                    facts[aspect].append(Fact(value, told["why"], cited, domain, told.get("optimizer")))
+                    facts[aspect].append(Fact(value, told["why"], cited, domain, optimizer))
     return Hyperparameter(
         name,
         about["kind"],
@@ -75,8 +75,13 @@ def _hyperparameter(name: str, about: Mapping[str, Any], sources: Mapping[str, S
         tuple(about.get("aliases", ())),
         tuple(about.get("ambiguous", ())),
         about.get("architecture", False),
+        about.get("complement", False),
         MappingProxyType({aspect: tuple(found) for aspect, found in facts.items()}),
     )
+
+
+def _each(said: Any) -> list[Any]:
+    return said if isinstance(said, list) else [said]
 
 
 def _citation(text: str, sources: Mapping[str, Source]) -> Citation:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 Aspect: TypeAlias = Literal["scale", "range", "default", "tier", "interactions"]
 Kind: TypeAlias = Literal["Float", "Int", "Choice"]
 
 ASPECTS: tuple[Aspect, ...] = ("scale", "range", "default", "tier", "interactions")
+UNSAID = "unsaid"  # the optimizer of facts that hold, too, where nobody says which one it is
 LAST_TIER = 4  # what is in it stays at its default
 
 
@@ -87,7 +88,8 @@ class Hyperparameter:
     """All facts about one hyperparameter.
 
     ``kind`` names the class of its parameter. ``ambiguous`` are names that often mean something else: they are
-    understood where somebody asks for them, and left alone where somebody else's space is looked at.
+    understood where somebody asks for them, and left alone where somebody else's space is looked at. With
+    ``complement`` some count it the other way round, as 1 minus what is said here.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Hyperparameter:
     aliases: tuple[str, ...]
     ambiguous: tuple[str, ...]
     architecture: bool
+    complement: bool
     facts: Mapping[Aspect, tuple[Fact, ...]]
 
     def fact(self, aspect: Aspect, domain: str, optimizers: Sequence[str] = ()) -> Fact:
@@ -113,7 +116,8 @@ class Explanation:
     ``architecture`` says that it is part of the network, so that weights do not fit another value. ``scale`` is that
     of :class:`~tunewell.Float` or ``Int``, or ``"ordered"`` and ``"unordered"`` for a choice; ``range`` is the usual
     lowest and highest value, or the usual choices; ``tier`` says what is tuned first, from 1 on; ``interactions`` are
-    the hyperparameters whose best values move when this one is changed.
+    the hyperparameters whose best values move when this one is changed. With ``complement`` some count it the other
+    way round, see :meth:`complemented`.
     """
 
     name: str
@@ -123,6 +127,7 @@ class Explanation:
     means: str
     aliases: tuple[str, ...]
     architecture: bool
+    complement: bool
     scale: Fact
     range: Fact
     default: Fact
@@ -142,6 +147,16 @@ class Explanation:
             return {"choices": list(self.range.value), "ordered": self.scale.value == "ordered", **shared}
         low, high = self.range.value
         return {"low": low, "high": high, "scale": self.scale.value, **shared}
+
+    def complemented(self) -> Explanation:
+        """Return the same of 1 minus the hyperparameter, for those who count it so."""
+        low, high = self.range.value
+        return replace(
+            self,
+            scale=replace(self.scale, value="log"),
+            range=replace(self.range, value=(round(1.0 - high, 12), round(1.0 - low, 12))),
+            default=replace(self.default, value=round(1.0 - self.default.value, 12)),
+        )
 
     @property
     def facts(self) -> dict[Aspect, Fact]:

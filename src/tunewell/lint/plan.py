@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from keyword import iskeyword
 from typing import Any
 
 from tunewell import knowledge
@@ -50,25 +51,40 @@ class Plan:
         knowledge.check_where(self.domain, self.optimizer)
         for name in ("trials", "samples", "held_out", "seeds"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"lint expected {name}= to be a whole number, got {value!r}: leave it out if unknown")
+            if value < (least := 0 if name == "held_out" else 1):
+                raise ValueError(f"lint expected {name}= of at least {least}, got {value}: leave it out if unknown")
 
     @cached_property
     def known(self) -> dict[str, tuple[Explanation, ...]]:
         """The parameters that are known hyperparameters, each with what holds where it may be tuned."""
         found = {name: knowledge.find(name, ambiguous=self._is_of_adam(name)) for name in self.parameters}
-        return {name: self._explanations(known) for name, known in found.items() if known is not None}
+        return {name: self._explanations(name, known) for name, known in found.items() if known is not None}
 
     def _is_of_adam(self, name: str) -> bool:
         """Tell whether an ambiguous name, such as epsilon, stands beside another constant of Adam's."""
         plain = {knowledge.find(other) for other in self.parameters}
         return name.lower() in ("eps", "epsilon") and bool(plain & {"beta1", "beta2"})
 
-    def _explanations(self, name: str) -> tuple[Explanation, ...]:
+    def _explanations(self, name: str, known: str) -> tuple[Explanation, ...]:
         domains = [self.domain] if self.domain is not None else list(knowledge.DOMAINS)
-        optimizers = [self.optimizer] if self.optimizer is not None else [None, "sgd", "adam", "adamw"]
-        pairs = product(domains, optimizers)
-        return tuple(knowledge.explain(name, domain=domain, optimizer=optimizer) for domain, optimizer in pairs)
+        pairs = [(domain, optimizer) for domain in domains for optimizer in self._optimizers(domain)]
+        found = tuple(knowledge.explain(known, domain=domain, optimizer=optimizer) for domain, optimizer in pairs)
+        within = ends(self.parameters[name])
+        if found[0].complement and within is not None and sum(within) < 1.0:
+            return tuple(each.complemented() for each in found)
+        return found
+
+    def _optimizers(self, domain: str) -> list[str | None]:
+        """Return what may be used: any, unless a domain has its one and the space has no other."""
+        if self.optimizer is not None:
+            return [self.optimizer]
+        among = any(knowledge.find(name) == "optimizer" for name in self.parameters)
+        one = not among and not knowledge.explain("optimizer", domain=domain).tuned
+        return [None] if one else [None, "sgd", "adam", "adamw"]
 
     def called(self, *names: str) -> Iterator[str]:
         """Return the parameters that are one of these hyperparameters."""
@@ -110,7 +126,12 @@ def _inner(scheduler: Mapping[str, Any], names: set[str]) -> str | None:
 
 def is_seed(name: str) -> bool:
     """Tell whether a parameter is called as a seed is."""
-    return name.lower().replace("-", "_") in ("seed", "random_seed", "random_state", "rng_seed", "rng")
+    return re.fullmatch(r"(.*_)?(seed|rng|random_state)", re.sub(r"[^a-z0-9]+", "_", name.lower())) is not None
+
+
+def assigned(name: str, code: str) -> str:
+    """Return the argument of a space that gives a parameter, ready to be pasted: by keyword where that is possible."""
+    return f"{name}={code}" if name.isidentifier() and not iskeyword(name) else f'**{{"{name}": {code}}}'
 
 
 def ends(parameter: Parameter) -> tuple[float, float] | None:

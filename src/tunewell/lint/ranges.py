@@ -11,7 +11,7 @@ import numpy as np
 
 from tunewell.knowledge import Explanation
 from tunewell.lint.finding import Finding
-from tunewell.lint.plan import Plan, ends, numbers
+from tunewell.lint.plan import Plan, assigned, ends, numbers
 from tunewell.parameters import Choice, Float, Int, Parameter
 from tunewell.scales import SCALES, ScaleName
 
@@ -22,16 +22,19 @@ _RATIO = {"Float": 3.0, "Int": 16.0, "Choice": 8.0}  # a range of less than this
 
 
 def wrong_scale(plan: Plan) -> Iterator[Finding]:
-    """Point out ranges on the linear scale that want another one."""
+    """Point out ranges that are drawn evenly where a factor counts, or by another factor than the one that counts."""
     for name, known in plan.known.items():
         parameter, scale = plan.parameters[name], known[0].scale.value
         if not isinstance(parameter, Float | Int) or (isinstance(parameter, Int) and known[0].kind == "Float"):
             continue
-        if parameter.scale != "linear" or parameter.step is not None or scale in ("linear", "unordered"):
+        wanted = "log" if scale == "ordered" else scale
+        if wanted not in ("log", "reverse_log") or parameter.scale in (wanted, "logit"):  # at the ends, logit is both
             continue
-        if _factor(parameter, scale) > _RATIO[known[0].kind]:
+        if isinstance(parameter, Int) and (parameter.step or (known[0].kind == "Int" and parameter.low <= 0)):
+            continue  # no scale of factors holds multiples of 16, or the 0 that switches a thing off
+        if _factor(parameter, wanted) > _RATIO[known[0].kind]:
             better = _on_scale(parameter, known[0])
-            yield Finding("wrong-scale", name, _uneven(name, parameter, scale), _written(name, better))
+            yield Finding("wrong-scale", name, _uneven(name, parameter, wanted), _written(name, better))
 
 
 def _factor(parameter: Float | Int, scale: str) -> float:
@@ -43,21 +46,23 @@ def _factor(parameter: Float | Int, scale: str) -> float:
 
 
 def _uneven(name: str, parameter: Float | Int, scale: str) -> str:
+    drawn = {"log": "evenly in its logarithm", "reverse_log": f"evenly in the logarithm of 1 - {name}"}
+    how = drawn.get(parameter.scale, "evenly")
     if scale == "reverse_log":
-        return f"{name} is drawn evenly, but what counts is 1 - {name}, the inverse of an averaging time"
-    middle = (parameter.low + parameter.high) / 2.0
-    return f"{name} is drawn evenly, so half of its values lie above {middle:g}, but what counts is a factor"
+        return f"{name} is drawn {how}, but what counts is 1 - {name}, the inverse of an averaging time"
+    middle = parameter.from_unit(0.5)
+    return f"{name} is drawn {how}, so half of its values lie above {middle:g}, but what counts is a factor"
 
 
 def _written(name: str, parameter: Parameter) -> str:
     """Return the fix that puts a parameter in the place of another, ready to be pasted."""
-    return f"write {name}=tw.{parameter!r}".replace("prior=Prior(", "prior=tw.Prior(")
+    return f"write {assigned(name, f'tw.{parameter!r}')}".replace("prior=Prior(", "prior=tw.Prior(")
 
 
 def _on_scale(parameter: Float | Int, known: Explanation) -> Parameter:
     """Return the parameter on its right scale; what this scale cannot hold becomes what is usual."""
     low, high = parameter.low, parameter.high
-    changed: dict[str, Any] = {}
+    changed: dict[str, Any] = {"step": None}
     if known.kind == "Choice":
         powers = [2**k for k in range(41) if low <= 2**k <= high] or list(known.range.value)
         default = parameter.default if parameter.default in powers else powers[len(powers) // 2]
@@ -65,9 +70,9 @@ def _on_scale(parameter: Float | Int, known: Explanation) -> Parameter:
         return Choice(powers, ordered=True, default=default, **about)
     usual_low, usual_high = known.range.value
     if known.scale.value == "log" and low <= 0:
-        changed["low"] = low = min(usual_low, high)
+        changed["low"] = low = usual_low if usual_low < high / 10.0 else float(f"{high / 1000.0:.6g}")
     if known.scale.value == "reverse_log" and high >= 1.0:
-        changed["high"] = high = max(usual_high, low)
+        changed["high"] = high = usual_high if usual_high > low else 1.0 - (1.0 - low) / 1000.0
     if parameter.default is not None and not low <= parameter.default <= high:
         changed["default"] = min(max(known.default.value, low), high)
     if parameter.prior is not None and not low <= parameter.prior.center <= high:
@@ -120,10 +125,10 @@ def _power(value: float) -> int:
 
 
 def batch_beyond_data(plan: Plan) -> Iterator[Finding]:
-    """Point out batches that are larger than the data."""
+    """Point out batches that are all of the data."""
     for name in plan.called("batch_size"):
         found = ends(plan.parameters[name])
-        if plan.samples is not None and found is not None and found[1] > plan.samples:
+        if plan.samples is not None and found is not None and found[1] >= plan.samples:
             yield Finding(
                 "batch-beyond-data",
                 name,
@@ -190,7 +195,9 @@ def _width(low: float, high: float, known: Explanation, usual: tuple[float, floa
 def _usual(name: str, plan: Plan, known: tuple[Explanation, ...]) -> str:
     when = plan.parameters[name].when
     active = f", when={dict(when)!r}" if when else ""
-    return f'{name}=tw.{known[0].kind}.of("{known[0].name}"{plan.where}{active})'
+    if known[0].complement and known[0].scale.value == "log":  # counted the other way round
+        return assigned(name, f"tw.{Float(**known[0].arguments, when=when)!r}")
+    return assigned(name, f'tw.{known[0].kind}.of("{known[0].name}"{plan.where}{active})')
 
 
 def unusual_default(plan: Plan) -> Iterator[Finding]:

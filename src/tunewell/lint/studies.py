@@ -19,9 +19,21 @@ LAST_TIER_TRIALS = 100
 TWICE = (
     ("weight_decay", "l2", "both shrink the weights"),
     ("warmup_steps", "warmup_ratio", "both say how long the warm-up is"),
+    ("warmup_steps", "warmup_epochs", "both say how long the warm-up is"),
+    ("warmup_epochs", "warmup_ratio", "both say how long the warm-up is"),
     ("momentum", "beta1", "both say how long gradients are averaged"),
     ("batch_size", "gradient_accumulation", "an update sees their product"),
 )
+SHORT = {"lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size"}
+_COSTS = {"time", "seconds", "minutes", "hours", "duration", "cost", "memory", "energy", "flops", "speed", "throughput"}
+_ADAMS = {"adam", "adamw", "nadam"}
+OWNERS = {  # the optimizers that have a setting
+    "momentum": {"sgd", "momentum", "nesterov", "rmsprop"},
+    "nesterov": {"sgd", "momentum", "nesterov"},
+    "beta1": _ADAMS,
+    "beta2": _ADAMS,
+    "epsilon": {*_ADAMS, "rmsprop"},
+}
 _HIGHER = {
     "accuracy", "acc", "top1", "top5", "auc", "auroc", "roc", "auprc", "ap", "map", "f1", "precision", "recall",
     "sensitivity", "specificity", "bleu", "rouge", "rougel", "rougelsum", "meteor", "cider", "iou", "miou", "dice",
@@ -61,7 +73,7 @@ def test_metric(plan: Plan) -> Iterator[Finding]:
 def training_metric(plan: Plan) -> Iterator[Finding]:
     """Point out searches by what the network is trained on."""
     for metric, _ in plan.goals:
-        if words(metric) & {"train", "training"}:
+        if words(metric) & {"train", "training"} and not words(metric) & _COSTS:
             yield Finding(
                 "training-metric",
                 None,
@@ -129,7 +141,8 @@ def seed_as_parameter(plan: Plan) -> Iterator[Finding]:
 def learnt_parameter(plan: Plan) -> Iterator[Finding]:
     """Point out weights that the network learns by itself."""
     for name in plan.parameters:
-        if _LEARNT.fullmatch(name.lower()):
+        parts = re.split(r"[./]|__", name.lower())
+        if any(_LEARNT.fullmatch("_".join(parts[-last:])) for last in (1, 2)):
             yield Finding(
                 "learnt-parameter",
                 name,
@@ -195,7 +208,7 @@ def no_learning_rate(plan: Plan) -> Iterator[Finding]:
 
 
 def _has_rate(plan: Plan) -> bool:
-    return any({"lr", "rate"} & words(name) for name in plan.parameters)
+    return any({"lr", "rate"} & words(name) for name in plan.parameters if name not in plan.known)
 
 
 def grid_over_many(plan: Plan) -> Iterator[Finding]:
@@ -207,6 +220,8 @@ def grid_over_many(plan: Plan) -> Iterator[Finding]:
         p.count if isinstance(p, Choice) else min(p.count, points.get(name, 1) if isinstance(points, dict) else points)
         for name, p in plan.parameters.items()
     ]
+    if counts == [p.count for p in plan.parameters.values()]:  # it holds them all
+        return
     yield Finding(
         "grid-over-many",
         None,
@@ -217,16 +232,21 @@ def grid_over_many(plan: Plan) -> Iterator[Finding]:
 
 def said_twice(plan: Plan) -> Iterator[Finding]:
     """Point out two parameters for one thing."""
-    for one, other, why in TWICE:
-        for name in plan.called(one):
-            for again in plan.called(other):
-                if _together(plan, name, again):
-                    yield Finding(
-                        "said-twice",
-                        again,
-                        f"{name} and {again} are both searched, and {why}: many pairs mean the same",
-                        f"keep {name} and take {again} out, or make each active only when=... the other is not",
-                    )
+    pairs = [(a, b, why) for one, other, why in TWICE for a in plan.called(one) for b in plan.called(other)]
+    pairs += [
+        (name, again, f"{again} is short for {name}")
+        for again in plan.parameters
+        for name in plan.parameters
+        if SHORT.get(again.lower()) == name.lower()
+    ]
+    for name, again, why in pairs:
+        if _together(plan, name, again):
+            yield Finding(
+                "said-twice",
+                again,
+                f"{name} and {again} are both searched, and {why}: many pairs mean the same",
+                f"keep {name} and take {again} out, or make each active only when=... the other is not",
+            )
 
 
 def decay_without_step(plan: Plan) -> Iterator[Finding]:
@@ -257,20 +277,15 @@ def _active(plan: Plan, name: str, parent: str, values: list[Value]) -> str:
 
 def of_another_optimizer(plan: Plan) -> Iterator[Finding]:
     """Point out settings of one optimizer that are searched under another."""
-    owners = {
-        "nesterov": {"sgd", "momentum"},
-        "beta2": {"adam", "adamw", "nadam"},
-        "epsilon": {"adam", "adamw", "nadam"},
-    }
     for optimizer in plan.called("optimizer"):
         parameter = plan.parameters[optimizer]
         if not isinstance(parameter, Choice):
             continue
         offered = {str(value).lower(): value for value in parameter.choices}
         for name, known in plan.known.items():
-            own = owners.get(known[0].name, set())
+            own = OWNERS.get(known[0].name, set())
             mine = [value for key, value in offered.items() if key in own]
-            foreign = set(offered) & {"sgd", "momentum", "adam", "adamw", "nadam"} - own
+            foreign = set(offered) & set(knowledge.OPTIMIZERS) - own
             if own and mine and foreign and optimizer not in (plan.parameters[name].when or {}):
                 yield Finding(
                     "of-another-optimizer",

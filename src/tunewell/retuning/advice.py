@@ -6,12 +6,12 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from tunewell import knowledge
 from tunewell.fingerprints import Fingerprint
 from tunewell.history import History, TrialRecord
-from tunewell.retuning.changes import VERDICTS, Change, Verdict, changes_between, not_compared
+from tunewell.retuning.changes import VERDICTS, Change, Verdict, changes_between, not_compared, nothing_compared
 from tunewell.space import Choice, Config, Float, Int, Parameter, Prior, Space
 from tunewell.surrogate.incumbent import incumbent
 
@@ -43,21 +43,23 @@ class Advice:
     """What to do with what a study found; it prints well.
 
     Attributes:
-        verdict: ``"keep"``, ``"learning_rate"`` or ``"all"``.
+        verdict: ``"keep"``, ``"learning_rate"`` or ``"all"``; ``"unknown"`` where nothing could be compared.
         changes: what changed, the weightiest first, each with ``what``, ``message``, ``verdict`` and ``why``.
         best: the best configuration so far; None where the study has several goals or no result.
         around: the same, with learning rate and weight decay moved to where they are expected now.
         tuned: the parameters to tune again.
+        near: those of them that are searched only within ``width`` of ``around``; the others in their whole range.
         width: how far, as a factor, the best learning rate may lie from the one in ``around``.
         trials: how many configurations to try in all.
         unknown: what could not be compared.
     """
 
-    verdict: Verdict
+    verdict: Verdict | Literal["unknown"]
     changes: tuple[Change, ...]
     best: Config | None
     around: Config | None
     tuned: tuple[str, ...]
+    near: tuple[str, ...]
     width: float
     trials: int
     unknown: tuple[str, ...]
@@ -75,7 +77,7 @@ class Advice:
         kept = {name: parameter for name, parameter in space.items() if name in self.around}
         return Space(
             {
-                name: self._near(name, p) if name in self.tuned else _fixed(p, self.around[name])
+                name: self._searched(name, p) if name in self.tuned else _fixed(p, self.around[name])
                 for name, p in kept.items()
             }
         )
@@ -121,8 +123,10 @@ class Advice:
             for name, value in self.around.items():
                 moved = f", was {_shown(self.best[name])}" if value != self.best[name] else ""
                 told = f"{name} = {_shown(value)}{moved}"
-                if name in self.tuned and self.verdict == "learning_rate":
+                if name in self.near:
                     told += f", searched by a factor of {self.width:g} on either side"
+                elif name in self.tuned:
+                    told += ", searched in its whole range"
                 if moved or name in self.tuned:
                     yield f"  {told}"
         for change in self.changes:
@@ -131,10 +135,10 @@ class Advice:
         if self.unknown:
             yield f"  not compared: {', '.join(self.unknown)}"
 
-    def _near(self, name: str, parameter: Parameter) -> Parameter:
-        """Return the part of a parameter around the centre, with a prior there."""
+    def _searched(self, name: str, parameter: Parameter) -> Parameter:
+        """Return what is searched of a parameter: the part around the centre, or all, with a prior at the centre."""
         centre: Any = (self.around or {})[name]
-        if isinstance(parameter, Float) and parameter.scale == "log":
+        if name in self.near and isinstance(parameter, Float):
             prior = Prior(centre, "medium")
             return dataclasses.replace(
                 parameter, low=centre / self.width, high=centre * self.width, default=centre, prior=prior
@@ -159,6 +163,7 @@ _HEADINGS = {
     "keep": "keep what was found",
     "learning_rate": "tune {names} again and keep the rest: {trials} trials",
     "all": "tune everything again, starting from what was found: {trials} trials",
+    "unknown": "nothing could be compared, so nobody knows whether what was found still holds",
 }
 _ASKS = {"keep": "keep", "learning_rate": "learning rate", "all": "all"}
 
@@ -176,13 +181,15 @@ def advise(history: History, now: Fingerprint) -> Advice:
     changes = changes_between(then, now)
     verdict: Verdict = max((change.verdict for change in changes), key=VERDICTS.index, default="keep")
     tuned = _tuned(history.space, best, verdict)
+    near = [name for name in tuned if verdict == "learning_rate" and _narrows(history.space[name])]
     width = max((change.width for change in changes), default=1.0)
     return Advice(
-        verdict,
+        "unknown" if verdict == "keep" and nothing_compared(then, now) else verdict,
         changes,
         None if best is None else best.params,
         None if best is None else _moved(history.space, best.params, changes, now.over(then)),
         tuned,
+        tuple(near),
         width,
         _trials(verdict, tuned, width),
         not_compared(then, now),
@@ -212,6 +219,11 @@ def _tuned(space: Space, best: TrialRecord | None, verdict: Verdict) -> tuple[st
     rates = [name for name in several if knowledge.find(name) == "learning_rate"]
     first = min((_tier(name, space[name]) for name in several), default=1)
     return tuple(rates or [name for name in several if _tier(name, space[name]) == first])
+
+
+def _narrows(parameter: Parameter) -> bool:
+    """Tell whether a part of a parameter is a factor on either side of a value."""
+    return isinstance(parameter, Float) and parameter.scale == "log"
 
 
 def _tier(name: str, parameter: Parameter) -> int:

@@ -11,10 +11,11 @@ from typing import Literal, TypeAlias
 from tunewell import knowledge
 from tunewell.fingerprints import DataSummary, Fingerprint
 from tunewell.knowledge.reading import changes as rules
-from tunewell.retuning.drift import largest_shift, moved_share
+from tunewell.retuning.drift import largest_loss, largest_shift, moved_share
 
 Verdict: TypeAlias = Literal["keep", "learning_rate", "all"]
 VERDICTS: tuple[Verdict, ...] = ("keep", "learning_rate", "all")  # the mildest first
+TRAINING = ("data", "model", "batch_size", "steps", "optimizer")  # parts of a fingerprint that somebody has to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,18 @@ def changes_between(then: Fingerprint, now: Fingerprint) -> tuple[Change, ...]:
 
 
 def not_compared(then: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
-    """Return the parts of a fingerprint that one side does not know."""
-    parts = {
-        "data": then.data is None or now.data is None,
-        "model": then.model is None or now.model is None,
-        "batch_size": then.batch_size is None or now.batch_size is None,
-        "steps": then.steps is None or now.steps is None,
-        "hardware": then.hardware is None or now.hardware is None,
-    }
-    return tuple(name for name, missing in parts.items() if missing)
+    """Return the parts of a fingerprint that one side does not know, the labels' classes among them."""
+    parts = (*TRAINING, "hardware")
+    missing = [part for part in parts if getattr(then, part) is None or getattr(now, part) is None]
+    if then.data and now.data and bool(then.data.classes) != bool(now.data.classes):
+        missing.append("classes")
+    return tuple(missing)
+
+
+def nothing_compared(then: Fingerprint, now: Fingerprint) -> bool:
+    """Tell whether the study knows nothing of what is asked about: the training as now said, or else the libraries."""
+    asked = [part for part in TRAINING if getattr(now, part) is not None] or ["versions"]
+    return not any(getattr(then, part) and getattr(now, part) for part in asked)
 
 
 def family(optimizer: str | None) -> str:
@@ -131,15 +135,28 @@ def drift(then: Fingerprint, now: Fingerprint) -> Iterator[Change]:
     if then.data.shape == now.data.shape:
         name, shift = largest_shift(then.data, now.data)
         if (verdict := _verdict("drift", shift)) != "keep":
-            message = (
-                f"the inputs are others: column {name!r} moved by {shift:.2g} standard deviations more than chance"
-            )
+            message = f"the inputs are others: {_moved(name, shift, then.data, now.data)}"
             yield Change("drift", message, verdict, width=rules()["drift"].width)
+        name, share = largest_loss(then.data, now.data)
+        if (verdict := _verdict("missing", abs(share))) != "keep":
+            words = "more" if share > 0 else "less"
+            message = f"column {name!r} lacks a value in {abs(share):.0%} {words} of the examples, beyond chance"
+            yield Change("missing", message, verdict, width=rules()["missing"].width)
     if then.data.classes and then.data.classes.keys() & now.data.classes.keys():
         share = moved_share(then.data, now.data)
         if (verdict := _verdict("classes", share)) != "keep":
             message = f"the shares of the classes are others: {share:.0%} of the examples more than chance"
             yield Change("classes", message, verdict, width=rules()["classes"].width)
+
+
+def _moved(name: str, shift: float, then: DataSummary, now: DataSummary) -> str:
+    """Return in words how a column moved: its values as a whole, their spread, or the shares of its categories."""
+    before, after = ({feature.name: feature for feature in side.features}.get(name) for side in (then, now))
+    if before is None or after is None:
+        return f"the values of column {name!r} have other shares, in {shift:.0%} of the examples more than chance"
+    if abs(after.mean - before.mean) < 0.5 * shift * math.sqrt(before.std * after.std):
+        return f"column {name!r} has the standard deviation {after.std:.3g} and had {before.std:.3g}"
+    return f"column {name!r} moved by {shift:.2g} standard deviations more than chance"
 
 
 def age(then: Fingerprint, now: Fingerprint) -> Iterator[Change]:
