@@ -31,7 +31,7 @@ def write_study_file(task, framework, trials, folder):
 
 
 def stage(file, name, names, found, trials, executor):
-    """Search some parameters, starting from what is found so far; return the study and the configuration found."""
+    """Search some parameters, starting from what is found so far."""
     started = {}
     for parameter in names:
         best = found[parameter]
@@ -44,7 +44,7 @@ def stage(file, name, names, found, trials, executor):
     study = tw.Study(tw.Space(started), file.METRIC, file.MODE, name=name, storage=file.STORAGE, seed=0)
     taken = tw.fingerprint(file.parts()["train"], file.network(), batch_size=found["batch_size"], steps=file.EPOCHS)
     study.run(train, trials=trials, workers=1, executor=executor, fingerprint=taken, progress=False)
-    return study, {**found, **study.best.params}
+    return study
 
 
 def at_an_end(space, found):
@@ -61,6 +61,11 @@ def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
     """
     file = write_study_file(task, framework, trials=30, folder=Path.cwd())
     default = found = {**file.fixed, **file.space.default()}
+    kept = None  # the study that has what was found
+
+    def ahead(study):
+        gained = kept.best.value - study.best.value
+        return gained > 0 if file.MODE == "min" else gained < 0
 
     def trials(usual):
         return max(2, round(scale * usual))
@@ -68,23 +73,33 @@ def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
     def told(stage, study, text):
         number, first = len(study.trials), study.trials[0].value  # the first is what was found so far, another seed
         counted = "1 trial" if number == 1 else f"{number} trials, {first:.4f} the first"
+        if kept is not study:
+            text = f"no better than {kept.best.value:.4f} before, which stays"
         ends = at_an_end(study.space, study.best.params)
         print(f"{stage:<10} {file.METRIC} {study.best.value:.4f} after {counted}: {text}{ends}", flush=True)
 
-    study, _ = stage(file, "1 baseline", [RATE], found, 1, executor)
-    told("baseline", study, "the default configuration")
+    def searched(name, names, usual):
+        """Go through a stage; what it found counts only where it is better than before."""
+        nonlocal kept, found
+        study = stage(file, name, names, found, trials(usual), executor)
+        if ahead(study):
+            kept, found = study, {**found, **study.best.params}
+        return study
 
-    study, found = stage(file, "2 learning rate", [RATE], found, trials(8), executor)
+    kept = baseline = stage(file, "1 baseline", [RATE], found, 1, executor)
+    told("baseline", baseline, "the default configuration")
+
+    study = searched("2 learning rate", [RATE], 8)
     told("rate", study, f"learning_rate {default[RATE]:.3g} -> {found[RATE]:.3g}")
 
     second = [name for name in file.space if name not in REGULARISERS]
-    study, found = stage(file, "3 next tier", second, found, trials(15), executor)
+    study = searched("3 next tier", second, 15)
     told("next tier", study, ", ".join(f"{name} {found[name]:.3g}" for name in second))
 
-    gap = file.overfits(study.best)
+    gap = file.overfits(kept.best)
     regularisers = [name for name in file.space if name in REGULARISERS]
     if gap > OVERFITS and regularisers:
-        study, found = stage(file, "4 regularise", [RATE, *regularisers], found, trials(12), executor)
+        study = searched("4 regularise", [RATE, *regularisers], 12)
         values = ", ".join(f"{name} {found[name]:.3g}" for name in [RATE, *regularisers])
         told("regularise", study, f"{values}; the training loss was {100 * gap:.0f} % lower than the validation loss")
     else:
@@ -97,11 +112,13 @@ def walk(task, framework, scale=1.0, seeds=5, executor="inline"):
     advice = "" if verdict == "better" else ": keep the default"
     metric = file.METRIC.replace("val", "test")
     print(f"confirm    {metric} {mean:+.4f} ± {reach:.4f} with {seeds} seeds: {verdict} than the default{advice}")
+    if verdict != "better":
+        kept, found = baseline, default
 
     print(f"report     {write_report(study.history, 'report.html')}, of the last search; all searches: tunewell ls")
 
     examples = len(file.parts()["train"][1])
     print("come back  when? In a year there may be three times as many examples, in batches four times as large:")
     later = tw.fingerprint(3 * examples, file.network(), batch_size=4 * found["batch_size"], steps=file.EPOCHS)
-    print(study.retune(later))
+    print(kept.retune(later))
     return found

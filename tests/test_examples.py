@@ -124,6 +124,8 @@ def test_the_everyday_path(task, needs, tmp_path):
     ]
     assert len(values) == 3
     assert min(values[1:]) <= values[0]
+    for before, after in ((values[0], values[1]), (min(values[:2]), values[2])):
+        assert (f"no better than {before:.4f} before, which stays" in said) or after < before
 
 
 # --- README and guide -------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class History:
         alive: of each group, the numbers of the trials that may still train.
         begun: the numbers of the trials by group and the step they began at: 0, or where they were forked.
         run: the newest run's limits, None before the first.
+        runs: the limits of every run that trials began in, by the number of the first of them, oldest first.
         fingerprint: what the newest run found data, model, machine and libraries to be, None where none said.
         in_training: how many of the running trials a driver trains; the others were asked for and will be told.
         steps_done: steps trained and reported, over all trials.
@@ -102,6 +103,7 @@ class History:
         self.alive: dict[str, dict[int, None]] = {}
         self.begun: dict[tuple[str, int], list[int]] = {}
         self.run: RunStarted | None = None
+        self.runs: dict[int, RunStarted] = {}
         self.fingerprint: Fingerprint | None = None
         self.notes: list[Noted] = []
         self.adjustments: list[Adjusted] = []
@@ -306,7 +308,7 @@ class History:
         self.settings = event.settings
 
     def _run_started(self, event: RunStarted) -> None:
-        self.run = event
+        self.run = self.runs[len(self.trials)] = event
         self._retains = event.keep_checkpoints
         self._set_horizons()
 

@@ -1,8 +1,8 @@
 """The order in which a space is tuned, and what of a budget each part of it gets: the plan of the tiered strategy.
 
-What matters most is tuned first and alone, on half of the budget; then momentum and batch size, the architecture, and
-the refinements, on 20, 20 and 10 %. That is the rule of practitioners' guides; who belongs where is said by the
-``tier`` of a parameter, or by the knowledge about it (:mod:`tunewell.knowledge`), which differs by domain:
+What matters most is tuned first and alone; then momentum and batch size, the architecture, and the refinements. Their
+shares are 50, 20, 20 and 10 %, the rule of practitioners' guides; who belongs where is said by the ``tier`` of a
+parameter, or by the knowledge about it (:mod:`tunewell.knowledge`), which differs by domain:
 
 ======  =======================================================================================================
 tier 1  of the first importance, and no part of the architecture: the learning rate
@@ -14,11 +14,13 @@ tier 4  of the third importance: decay of the rate, warm-up, label smoothing; an
 Where the architecture is of the first importance (tabular data) it comes second. What the knowledge says to leave at
 its default stays there until everything is tuned together. What switches others on comes no later than they do.
 
-A share is an upper bound: a tier is over as soon as it brings nothing more, and after ``6 + 4 p`` trainings of ``p``
-parameters at the latest, and what it leaves flows on. A tier begins only if enough is left to say something about it,
-``3 + p`` trainings; otherwise the one before gets them. Where a budget does not pay for that in every tier, only the
-first is tuned alone, and what it leaves goes to all parameters together. So a handful of trainings tunes the learning
-rate, some dozens the architecture, too, and with plenty most go into a search over everything.
+A share is a weight: of what is left when a tier begins, it may take its share against those of the tiers after it, but
+no less than the ``3 + p`` trainings of ``p`` parameters without which nothing can be said about it, and no more than
+``6 + 4 p``. It is over before that as soon as it brings nothing more, and what it leaves flows on. Where too little for
+the next tier would remain, the one before gets that, too, so the last ones may get only what others leave. Where a
+budget does not pay for ``3 + p`` in every tier, only the first is tuned alone, and what it leaves goes to all
+parameters together. So a handful of trainings tunes the learning rate, some dozens the architecture, too, and with
+plenty most go into a search over everything.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ _RATE, _OPTIMISATION, _ARCHITECTURE, _REFINEMENTS = range(4)
 
 @dataclass(frozen=True)
 class Tier:
-    """Parameters that are tuned together, the share of the budget they get at most, and why they stand here."""
+    """Parameters that are tuned together, their share against those of other tiers, and why they stand here."""
 
     parameters: tuple[str, ...]
     share: float
@@ -73,7 +75,7 @@ def tiers_of(
     Args:
         space: what is tuned.
         tiers: names of parameters, tier by tier; who is left out stays at its default until everything is tuned.
-        shares: of the budget, one for each tier; they need not add up to 1. None: 50, 20, 20 and 10 %.
+        shares: of the budget, one for each tier, as weights: they need not add up to 1. None: 50, 20, 20 and 10 %.
         domain, optimizer: where it is tuned and under which optimizer, as for :func:`tunewell.knowledge.explain`.
 
     Raises:
@@ -98,9 +100,10 @@ def _tiers_of(
         _check_names(tiers, space)
         found = [(tuple(name for name in tier if space[name].count > 1), "given") for tier in tiers]
     usual = SHARES if shares is None else shares
-    if shares is not None and len(shares) < len(found):
+    if shares is not None and len(shares) != len(found):
         raise ValueError(
-            f"Tiered expected a share for each of {len(found)} tiers, got {len(shares)}: {list(shares)}: add some"
+            f"Tiered expected a share for each of {len(found)} tiers, got {len(shares)}: {list(shares)}: "
+            f"{'add' if len(shares) < len(found) else 'take away'} some"
         )
     usual = (*usual, *[usual[-1]] * (len(found) - len(usual)))
     kept = [(names, share, why) for (names, why), share in zip(found, usual, strict=False) if names]
@@ -169,12 +172,16 @@ def few(left: float, tiers: Sequence[Tier]) -> bool:
 
 
 def planned(left: float, tiers: Sequence[Tier]) -> list[float]:
-    """Return how many of the trainings that are left before the first tier each tier gets at most.
+    """Return how many of the trainings that are left before the first tier each tier gets at most, whole ones.
 
-    As :func:`allotted`; where they are :func:`few`, those after the first get none of their own.
+    As :func:`allotted` says when each takes all that it may; where they are :func:`few`, those after the first get
+    none of their own.
     """
-    most = allotted(left, tiers)
-    return [*most[:1], *[0.0] * len(most[1:])] if few(left, tiers) else most
+    given: list[float] = []
+    for place in range(len(tiers)):
+        most = 0.0 if place and few(left, tiers) else allotted(left - sum(given), tiers[place:])[0]
+        given.append(max(0.0, float(math.ceil(most - 0.5))))
+    return given
 
 
 # --- who belongs where ------------------------------------------------------------------------------------------------

@@ -67,6 +67,8 @@ def test_a_plan_of_a_stored_study(tunewell: Tunewell) -> None:
         (["--trials", "0"], "a whole number above 0"),
         (["--trials", "9", "--domain", "visions"], "did you mean 'vision'"),
         (["--trials", "9", "--training", "much"], "expected a time for --training"),
+        (["--trials", "10", "--training", "3m"], "a total of steps or seconds with what a training costs, 180"),
+        (["--time", "1h", "--training", "0"], "to cost more than 0 steps or seconds"),
     ],
 )
 def test_what_makes_no_plan_is_told_in_a_sentence(

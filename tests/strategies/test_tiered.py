@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import tunewell as tw
-from tunewell.events import Ended, Noted, RunStarted, Status, TrialStarted
+from tunewell.events import Ended, Noted, Paused, Reported, RunStarted, Status, TrialStarted
 from tunewell.history import History
 from tunewell.protocols import Suggestion
 from tunewell.replay import replay
 from tunewell.samplers import SAMPLERS
 from tunewell.strategies.plan import DEFAULT
-from tunewell.surrogate.tiering import standing
+from tunewell.surrogate.tiering import leader, standing
 from tunewell.surrogate.tiering_words import TOGETHER, came_of_it
 from tunewell.testing.histories import created
 from tunewell.testing.samplers import SamplerContract
@@ -161,7 +161,8 @@ def test_given_tiers_and_shares():
     [
         ({"tiers": [["learning_rat"]]}, "did you mean 'learning_rate'"),
         ({"tiers": [["layers"], ["layers"]]}, "'layers' twice"),
-        ({"tiers": [["layers"], ["momentum"]], "shares": [1.0]}, "a share for each of 2 tiers, got 1"),
+        ({"tiers": [["layers"], ["momentum"]], "shares": [1.0]}, "a share for each of 2 tiers, got 1.*add some"),
+        ({"tiers": [["layers"], ["momentum"]], "shares": [3, 2, 1]}, "each of 2 tiers, got 3.*take away some"),
     ],
 )
 def test_tiers_that_do_not_fit_the_space_are_refused(options, words):
@@ -535,6 +536,8 @@ def test_a_plan_can_be_changed_and_kept_to():
     sampler = tw.strategies.Tiered(plan=plan)
     history = run(trials=12, sampler=sampler).history
     assert varied(history, 0, plan.tiers[0].fewest + 1) == {"learning_rate", "batch_size"}
+    with pytest.raises(ValueError, match="a share for each of 4 tiers, got 5"):
+        tw.Study(NETWORK).plan(trials=30).changed(shares=[0.5, 0.2, 0.2, 0.05, 0.05])
     with pytest.raises(ValueError, match="a plan or other options, got both"):
         tw.strategies.Tiered(plan=plan, domain="vision")
 
@@ -543,7 +546,7 @@ def test_a_plan_says_what_is_tuned_on_how_much_how_and_why():
     text = str(tw.Study(NETWORK).plan(trials=30))
     assert text.startswith("plan for 30 trials\n")
     assert "1  learning_rate" in text
-    assert "50 %  up to 10 trainings" in text
+    assert "33 %  up to 10 trainings" in text
     assert "a decade up and down from the default" in text
     assert "(if there is time to tune only one hyperparameter" in text
     assert "(momentum: second after the learning rate" in text
@@ -563,6 +566,30 @@ def test_a_plan_in_time():
         study.plan(trials=0)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"trials": 30, "training": 180},
+            "a total of steps or seconds with what a training costs, 180, got one of trials",
+        ),
+        ({"seconds": 100, "training": -5}, "to cost more than 0 steps or seconds, got -5"),
+        ({"seconds": 100, "training": 0}, "to cost more than 0 steps or seconds, got 0"),
+        ({"steps": 100, "training": math.nan}, "more than 0"),
+    ],
+)
+def test_what_a_training_costs_must_make_sense(given, words):
+    with pytest.raises(ValueError, match=words):
+        tw.Study(NETWORK).plan(**given)
+
+
+@pytest.mark.parametrize("trials", [*range(18, 60), 100, 400])
+def test_a_plan_adds_up_and_says_which_part_of_the_budget_each_tier_may_take(trials):
+    rows = tw.Study(NETWORK).plan(trials=trials).rows
+    assert sum(row.trainings for row in rows) == trials
+    assert all(row.share == pytest.approx(row.trainings / trials) for row in rows[1:-1])
+
+
 def test_a_plan_knows_what_the_study_has_done():
     study = run(seconds=20.0)
     plan = study.plan()
@@ -574,13 +601,82 @@ def test_the_end_tells_plan_and_outcome():
     lines = came_of_it(study.history)
     assert lines[0].startswith("tier 1, learning_rate: up to ")
     assert " planned, " in lines[0]
-    assert [line.split(",")[0] for line in lines] == ["tier 1", "tier 2", "tier 3", "tier 4"]
+    assert [line.split(",")[0] for line in lines[:-1]] == ["tier 1", "tier 2", "tier 3", "tier 4"]
+    assert lines[-1] == "all parameters together: not reached"
     assert came_of_it(run(trials=5, sampler=tw.samplers.Random()).history) == []
     from tunewell.analysis.report import report
     from tunewell.console.summary import summary
 
     assert set(lines) <= set(summary(study.history, None, "20 trials are done"))
     assert "tier 1, learning_rate: up to" in report(study.history).replace("\u00a0", " ")
+
+
+def test_the_end_tells_the_numbers_of_the_plan_and_what_flowed_on():
+    study = run(trials=30)
+    planned = [row.trainings for row in study.plan().rows[1:-1]]
+    said = [passage.planned for passage in standing(tiers_of(NETWORK), study.history).passages]
+    assert said[:4] == planned
+    lines = came_of_it(study.history)
+    assert lines[0].startswith(f"tier 1, learning_rate: up to {planned[0]:.0f} trials planned, ")
+    assert f": up to {planned[1]:.0f} trials planned and 2 trials left by others, " in lines[1]
+
+
+def test_the_end_of_a_small_budget_tells_what_the_plan_had():
+    assert came_of_it(run(trials=1).history) == ["one training: nothing was tuned"]
+    first, last = came_of_it(run(trials=3).history)
+    assert first.startswith("tier 1, learning_rate: up to 2 trials planned, 2 trials taken; ")
+    assert last == "all parameters together: not reached"
+    first, last = came_of_it(run(trials=12).history)
+    assert last.startswith("all parameters together: ")
+    assert " to " in last
+
+
+def test_a_larger_total_changes_nothing_of_what_was_told():
+    study = run(trials=10)
+    told = came_of_it(study.history)
+    executor = tw.executors.Simulated(lambda params, step: ({"loss": valley(params)}, 1.0), workers=1)
+    study.run(trials=60, max_steps=1, executor=executor, progress=False)
+    lines, found = came_of_it(study.history), bounds(study.history)
+    assert lines[:2] == told
+    assert [line.split(":")[0].split(",")[0] for line in lines[2:]] == [
+        "tier 2", "tier 3", "tier 4", "all parameters together",
+    ]  # fmt: skip
+    texts = [note.text for note in study.history.notes]
+    assert sum(text.startswith("tiered: all parameters together") for text in texts) == 2
+    assert any(text.endswith(", for a longer run pays for it") for text in texts)
+    at = standing(tiers_of(NETWORK), study.history)
+    assert [passage.tier + 1 for passage in at.passages] == [1, 5, 2, 3, 4, 5]
+    assert [passage.trials for passage in at.passages[2:5]] == [found.count(tier) for tier in (2, 3, 4)]
+    assert replay(study.events).mismatch is None
+
+
+def rested_after(space, *curves):
+    """Return a tiered study of trials with these learning rates that rest after what they reported, of ten steps."""
+    history = History([created(space, 0, sampler={"name": "tiered"}), RunStarted(0.0, "d", 1, 10, steps=300)])
+    for number, (rate, losses) in enumerate(curves):
+        why = "tiered, tier 1 of 4, learning_rate: to begin with" if number else ""
+        config = space.default({"learning_rate": rate})
+        history.apply(TrialStarted(float(number), number, config, number, reason=why))
+        for step, loss in enumerate(losses, 1):
+            history.apply(Reported(float(number), number, step, {"loss": loss}))
+        if len(losses) == 10:
+            history.apply(Ended(float(number), number, Status.COMPLETED))
+        else:
+            history.apply(Paused(float(number), number, len(losses), "rests"))
+    return history
+
+
+def test_trials_of_unequal_length_are_compared_after_equal_training():
+    falling = [0.2 + 1.0 / step for step in range(1, 11)]
+    history = rested_after(NETWORK, (1e-2, falling), (0.1, [0.05 + 1.0 / step for step in (1, 2)]), (0.5, [1.5]))
+    record = leader(history, history.trials)
+    assert record.number == 1  # though the first has the smallest loss of all
+    found = Suggestion.of(tw.strategies.Tiered(tiers=[["layers"]]).suggest(NETWORK, history, np.random.default_rng(0)))
+    assert found.config["learning_rate"] == 0.1
+    assert came_of_it(history)[0].endswith("; 0.7 to 0.55 after 2 steps of each")
+    whole = rested_after(NETWORK, (1e-2, falling), (0.1, [*falling[:9], 0.1]))
+    assert leader(whole, whole.trials).number == 1
+    assert came_of_it(whole)[0].endswith("; 0.3 to 0.1")
 
 
 # --- what it is good for ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ SAMPLERS = Registry(
         "random": "tunewell.samplers.random:Random",
         "grid": "tunewell.samplers.grid:Grid",
         "sobol": "tunewell.samplers.sobol:Sobol",
-        "auto": "tunewell.samplers.auto:Auto",
+        "auto": "tunewell.strategies.auto:Auto",
         "gp": "tunewell.samplers.gp:GP",
         "tpe": "tunewell.samplers.tpe:TPE",
         "cmaes": "tunewell.samplers.cmaes:CMAES",

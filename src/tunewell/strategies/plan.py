@@ -21,7 +21,7 @@ from tunewell.values import joined
 DEFAULT = "the default configuration"
 _ENDS = (
     f"A tier ends as soon as its last results bring nothing more, after {MOST[0]} trainings and {MOST[1]} a parameter",
-    "at the latest, and what it leaves of its share flows on to the next.",
+    "at the latest, and what it leaves flows on to the next.",
 )
 _FEW = (
     "Too few trainings for each tier by itself: the first ends as soon as its last result brings",
@@ -37,7 +37,8 @@ _OTHERS = (
 class Row:
     """One part of a plan: what is tuned, at most on how much, how, and why.
 
-    ``trainings`` is infinite where nobody knows how long one takes; ``share`` is of the whole budget.
+    ``trainings`` is infinite where nobody knows how long one takes; ``share`` is what ``trainings`` are of the whole
+    budget, the tier's own share where they are not known, and 0 where no limit is planned.
     """
 
     what: str
@@ -113,7 +114,8 @@ class TieredPlan:
             return tuple(found)
         for place, (tier, number) in enumerate(zip(self.tiers[: 1 if self._few else None], most, strict=False)):
             how = _first_method(tier, self.space) if place == 0 else "Gaussian process of all trials"
-            found.append(self._row(", ".join(tier.parameters), number, tier.share, how, tier.why))
+            share = tier.share if math.isinf(trainings) else number / trainings
+            found.append(self._row(", ".join(tier.parameters), number, share, how, tier.why))
         left = max(0.0, trainings - 1.0 - sum(most))
         how = "the default sampler"
         if self._few:
@@ -246,8 +248,11 @@ def plan_of(
         workers: how many trainings side by side a total of seconds has; None: as many as the newest run, or one.
 
     Raises:
-        ValueError: an unknown domain or optimizer, tiers that the space does not have, workers below 1.
+        ValueError: an unknown domain or optimizer, tiers that the space does not have, workers below 1, a training
+            that costs nothing, or one that is said for a total of trials.
     """
+    if training is not None and not 0.0 < training < math.inf:
+        raise ValueError(f"a plan expected a training to cost more than 0 steps or seconds, got {training}")
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise ValueError(f"a plan expected a whole number of workers of at least 1, got {workers!r}")
     stored = history.settings.get("sampler", "auto")
@@ -255,9 +260,14 @@ def plan_of(
     where = domain or options.get("domain", "generic"), optimizer or options.get("optimizer")
     check_where(*where)
     unit, total = budget or budget_of(history.run)
+    if training is not None and unit == "trials":
+        raise ValueError(
+            f"a plan expected a total of steps or seconds with what a training costs, {training:g}, got one of trials: "
+            "say one or the other"
+        )
     tiers = tiers_of(history.space, options.get("tiers"), options.get("shares"), *where)
     side = 1 if unit != "seconds" else workers or (history.run.workers if history.run is not None else 1)
-    each = training or _training(history, unit)
+    each = training if training is not None else _training(history, unit)
     return TieredPlan(history.space, tiers, unit, total, None if each is None else each / side, side, *where)
 
 

@@ -1,4 +1,4 @@
-"""Tiered and time-boxed: what matters most first, on a share of the budget, then the next, nothing skipped.
+"""Tiered and time-boxed: what matters most first, on a share of the budget, then the next.
 
 What an expert does by hand: train the default configuration, tune the learning rate alone, then momentum and batch
 size, then width and depth, then the refinements, and go on with everything together if there is compute left. Which
@@ -15,11 +15,12 @@ Nothing is frozen for good. Every third trial of a later tier also varies the pa
 with it, as the knowledge says (a batch size has its own learning rate); and once the best trial has another value of
 such a parameter than the tier began with, every trial does.
 
-After the tiers everything is open: the default sampler (:mod:`tunewell.samplers.auto`) goes on with all that was seen.
-Where the budget is too small for every tier, all other parameters follow the first tier together: two bold trials vary
-everything but the learning rate, which is known by then; the others vary everything, and half of what is believed is
-that good configurations lie near the best one (:mod:`tunewell.surrogate.beliefs`). Which of the later tiers matters
-most is not known with so few trainings, and the first of them would get all that is left.
+After the tiers everything is open: the default sampler (:mod:`tunewell.samplers.evidence`) goes on with all that was
+seen. Where the budget is too small for every tier, all other parameters follow the first tier together: two bold trials
+vary everything but the learning rate, which is known by then; the others vary everything, and half of what is believed
+is that good configurations lie near the best one (:mod:`tunewell.surrogate.beliefs`). Which of the later tiers matters
+most is not known with so few trainings, and the first of them would get all that is left. Where trials rest early, the
+best trial is the one that leads after equal training.
 How far each configuration trains is the scheduler's business, as ever.
 """
 
@@ -34,7 +35,7 @@ from tunewell.history import History
 from tunewell.knowledge import check_where
 from tunewell.protocols import Exhausted, Suggestion
 from tunewell.samplers.acquiring import Slice, ranked
-from tunewell.samplers.auto import Auto
+from tunewell.samplers.evidence import Evidence
 from tunewell.samplers.gp import GP
 from tunewell.samplers.results import places, results
 from tunewell.samplers.view import look
@@ -44,7 +45,7 @@ from tunewell.strategies.plan import TieredPlan
 from tunewell.surrogate import processes
 from tunewell.surrogate.incumbent import incumbent
 from tunewell.surrogate.observations import observe, tried, values_of
-from tunewell.surrogate.tiering import Standing, standing
+from tunewell.surrogate.tiering import ALL, Standing, is_short, leader, standing, tier_in_words
 from tunewell.surrogate.tiering_words import entered
 from tunewell.tiers import (
     Tier,
@@ -74,7 +75,7 @@ class Tiered:
 
     Attributes:
         tiers: names of parameters, tier by tier; None takes them from the knowledge and from what parameters state.
-        shares: of the budget, one for each tier; None means 50, 20, 20 and 10 %.
+        shares: of the budget, one for each tier, as weights; None means 50, 20, 20 and 10 %.
         domain: where it is tuned, a key of :data:`tunewell.knowledge.DOMAINS`.
         optimizer: under which, a key of :data:`tunewell.knowledge.OPTIMIZERS`; None: the space's default one, if any.
         plan: what ``study.plan`` returned, changed or not, in the place of the other options.
@@ -122,23 +123,24 @@ class Tiered:
         found = None if aim is None else _searched(aim, base, _units(space, default, base), space, history, rng)
         if found is not None:
             return Suggestion(found.config, found.reason, note)
-        found = Auto().suggest(space, history, rng)
-        return Suggestion(found.config, f"tiered, all parameters together: {found.reason}", found.note or note)
+        place = f"{ALL} parameters together" if aim is None else f"{aim.place}: all tried, so all parameters together"
+        found = Evidence().suggest(space, history, rng)
+        return Suggestion(found.config, f"{place}: {found.reason}", found.note or note)
 
     def _aim(self, tiers: Sequence[Tier], at: Standing, base: Config, space: Space, history: History) -> _Aim | None:
         """Return what is to be varied now; None where that is for the default sampler to say."""
         if at.now.tier < len(tiers):
             tier = tiers[at.now.tier]
             again, why = _reopened(tiers, at, base, space, history, self.domain)
-            place = f"tiered, tier {at.now.tier + 1} of {len(tiers)}, {', '.join(tier.parameters)}{why}"
+            place = f"{tier_in_words(tiers, at.now.tier)}, {', '.join(tier.parameters)}{why}"
             return _Aim([*tier.parameters, *again], place, near=at.few)
         if not at.few:
             return None
         known = tiers[0].parameters
         others = [name for name in space if name not in known]
-        if others and len(history.trials) - 1 - sum(passage.trials for passage in at.passages[:-1]) < _BOLD:
-            return _Aim(others, f"tiered, all but {', '.join(known)} together", near=False)
-        return _Aim(list(space), "tiered, all together around the best so far", near=True)
+        if others and at.now.trials < _BOLD:
+            return _Aim(others, f"{ALL} but {', '.join(known)} together", near=False)
+        return _Aim(list(space), f"{ALL} together around the best so far", near=True)
 
 
 @dataclass(frozen=True)
@@ -180,9 +182,13 @@ def _searched(
 
 
 def _best(space: Space, history: History) -> Config | None:
-    """Return the best configuration so far that the space can hold, None where there is none."""
+    """Return the best configuration so far that the space can hold, None where there is none.
+
+    Where some trials rest early, best is who leads after equal training.
+    """
     if len(history.goals) == 1:
-        record = incumbent(history)
+        early = any(record.observed and is_short(record, history) for record in history.trials)
+        record = leader(history, history.trials) if early else incumbent(history)
         return None if record is None else _held(space, record.params)
     seen = results(space, history)
     if not np.isfinite(seen.losses).all(axis=1).any():
@@ -284,4 +290,5 @@ def _apart(space: Space, history: History, part: Slice, configs: Sequence[Config
 def _note(tiers: Sequence[Tier], at: Standing, history: History) -> str:
     """Return a remark on the tier that the search has come to; empty when the study has it."""
     head, text = entered(tiers, at)
-    return "" if any(note.text.startswith(head) for note in history.notes) else f"{head}{text}"
+    said = sum(note.text.startswith(head) for note in history.notes)
+    return "" if said >= sum(passage.tier == at.now.tier for passage in at.passages) else f"{head}{text}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from tunewell.history import History, TrialRecord
-from tunewell.surrogate.tiering import Passage, Standing, Unit, standing
+from tunewell.surrogate.tiering import Passage, Standing, Unit, is_short, leader, loss_at, standing, tier_in_words
 from tunewell.tiers import Tier, tiers_of
 
 TOGETHER = "all parameters together"
@@ -14,13 +14,13 @@ TOGETHER = "all parameters together"
 
 def entered(tiers: Sequence[Tier], at: Standing) -> tuple[str, str]:
     """Return what is to be said when a tier begins: what tells it from all other remarks, and the rest."""
-    now = at.now
-    why = "" if len(at.passages) < 2 else f", {_why_left(tiers, at.passages[-2], at.unit)}"
+    now, left = at.now, [passage for passage in at.passages[:-1] if passage.trials]
+    why = f", {_why_left(tiers, left[-1])}" if left else ""
     if now.tier >= len(tiers):
         small = ", and what is left is too little for each of the others by itself" if at.few else ""
         return f"tiered: {TOGETHER}", why + small
     limit = "" if math.isinf(now.allotted) else f" on up to {amount(now.allotted, at.unit)}"
-    return f"tiered, tier {now.tier + 1} of {len(tiers)}: {_names(tiers, now)}", f"{limit}{why}"
+    return f"{tier_in_words(tiers, now.tier)}: {_names(tiers, now.tier)}", f"{limit}{why}"
 
 
 def came_of_it(history: History) -> list[str]:
@@ -37,29 +37,52 @@ def came_of_it(history: History) -> list[str]:
 
 
 def _lines(tiers: Sequence[Tier], at: Standing, history: History) -> Iterator[str]:
-    single = len(history.goals) == 1
+    if at.unit == "trials" and at.total < 2.0:
+        yield "one training: nothing was tuned"
+        return
     for place, passage in enumerate(at.passages):
-        last = place + 1 == len(at.passages)
-        after = history.best if last else _trial(history, at.passages[place + 1].before)
-        before = _trial(history, passage.before)
-        found = ""
-        if single and after is not None and before is not None:
-            gained = after.loss != before.loss
-            found = (
-                f"; {_shown(before.value)} to {_shown(after.value)}" if gained else f"; {_shown(after.value)} stayed"
-            )
-        if passage.tier >= len(tiers):
-            number = history.spent_trials - 1 - sum(each.trials for each in at.passages[:-1])
-            if number > 0:
-                yield f"{TOGETHER}: {amount(number, 'trials')}{found}"
+        if not passage.trials:
             continue
-        planned = "" if math.isinf(passage.allotted) else f"up to {amount(passage.allotted, at.unit)} planned, "
-        ending = {"found": ", then nothing more was found", "spent": "", "": ", not over"}[passage.ended]
-        head = f"tier {passage.tier + 1}, {_names(tiers, passage)}"
-        yield f"{head}: {planned}{amount(passage.taken, at.unit)} taken{ending}{found}"
-    reached = at.now.tier
-    for place in range(reached + 1, len(tiers)):
-        yield f"tier {place + 1}, {', '.join(tiers[place].parameters)}: not reached"
+        if place + 1 == len(at.passages):
+            after = leader(history, history.trials)
+        else:
+            after = _trial(history, at.passages[place + 1].before)
+        found = _found(_trial(history, passage.before), after, history)
+        if passage.tier >= len(tiers):
+            yield f"{TOGETHER}: {amount(passage.trials, 'trials')}{found}"
+        else:
+            ending = {"found": ", then nothing more was found", "spent": "", "": ", not over"}[passage.ended]
+            taken = f"{amount(passage.taken, passage.unit)} taken{ending}{found}"
+            yield f"tier {passage.tier + 1}, {_names(tiers, passage.tier)}: {_limits(passage)}{taken}"
+    reached = {passage.tier for passage in at.passages if passage.trials}
+    for place in range(1 if at.few else len(tiers)):
+        if place not in reached:
+            yield f"tier {place + 1}, {_names(tiers, place)}: not reached"
+    if len(tiers) not in reached:
+        yield f"{TOGETHER}: not reached"
+
+
+def _limits(passage: Passage) -> str:
+    """Return what a tier could take: as it was planned, and what flowed on to it."""
+    if math.isinf(passage.allotted) or math.isinf(passage.planned):
+        return ""
+    more = passage.allotted - passage.planned
+    planned = f"up to {amount(passage.planned, passage.unit)}" if passage.planned else "nothing"
+    flowed = f" and {amount(more, passage.unit)} left by others" if more >= 1.0 else ""
+    return f"{planned} planned{flowed}, "
+
+
+def _found(before: TrialRecord | None, after: TrialRecord | None, history: History) -> str:
+    """Return the best value before and after a tier, after equal training; nothing with several goals."""
+    if len(history.goals) > 1 or before is None or after is None:
+        return ""
+    if before is after:
+        return f"; {_shown(after.value)} stayed"
+    step = min(before.step, after.step)
+    if before.step == after.step or not (is_short(before, history) or is_short(after, history)):
+        return f"; {_shown(before.value)} to {_shown(after.value)}"
+    values = [record.goals[0].loss(loss_at(record, step)) for record in (before, after)]  # the sign flips back
+    return f"; {_shown(values[0])} to {_shown(values[1])} after {amount(step, 'steps')} of each"
 
 
 def _trial(history: History, number: int | None) -> TrialRecord | None:
@@ -70,12 +93,14 @@ def _shown(value: float | None) -> str:
     return "none" if value is None else f"{value:.4g}"
 
 
-def _names(tiers: Sequence[Tier], passage: Passage) -> str:
-    return ", ".join(tiers[passage.tier].parameters)
+def _names(tiers: Sequence[Tier], place: int) -> str:
+    return ", ".join(tiers[place].parameters)
 
 
-def _why_left(tiers: Sequence[Tier], left: Passage, unit: Unit) -> str:
-    names, took = _names(tiers, left), amount(left.taken, unit)
+def _why_left(tiers: Sequence[Tier], left: Passage) -> str:
+    if left.tier >= len(tiers):
+        return "for a longer run pays for it"
+    names, took = _names(tiers, left.tier), amount(left.taken, left.unit)
     if left.ended == "found":
         return f"for the last results on {names} brought nothing more after {took}"
     return f"for {names} had {took}"

@@ -1,4 +1,4 @@
-"""The default: the model that explains this study best decides what to try next.
+"""The model that explains this study best decides what to try next: what :mod:`tunewell.strategies.auto` mostly asks.
 
 It begins with the middle of the ranges (or the stated default, or what somebody believes in) and two quasi-random
 configurations; from then on a Gaussian process decides, see :mod:`tunewell.samplers.gp`, which may bend the axes. What
@@ -33,12 +33,8 @@ _JUDGED = 20  # losses before the process is judged
 
 
 @dataclass(frozen=True)
-class Auto:
-    """The model that explains this study best decides; see the module's text.
-
-    >>> import tunewell as tw
-    >>> study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), sampler="auto")
-    """
+class Evidence:
+    """The model that explains this study best decides; see the module's text."""
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return what the model in charge suggests; raise Exhausted when everything has been tried."""

@@ -11,21 +11,21 @@ from tunewell.events import Goal
 from tunewell.history import History
 from tunewell.numerics.gp import GaussianProcess
 from tunewell.protocols import Exhausted, Suggestion
-from tunewell.samplers.auto import Auto
+from tunewell.samplers.evidence import Evidence
 from tunewell.testing.histories import mixed_space, random_events
 from tunewell.testing.samplers import SamplerContract
 
 
-class TestAuto(SamplerContract):
+class TestEvidence(SamplerContract):
     @pytest.fixture
     def sampler(self):
-        return Auto()
+        return Evidence()
 
 
 def why(history):
     """Return what the sampler says about the next trial."""
     rng = np.random.default_rng([history.seed, len(history.trials)])
-    return Suggestion.of(Auto().suggest(history.space, history, rng)).reason
+    return Suggestion.of(Evidence().suggest(history.space, history, rng)).reason
 
 
 def told(study, objective, trials):
@@ -44,7 +44,7 @@ def test_it_is_the_default():
 
 
 def test_it_beats_chance_on_a_smooth_function():
-    ours = [play(Auto(), cube(3), bowl, 25, seed).best.loss for seed in range(2)]
+    ours = [play(Evidence(), cube(3), bowl, 25, seed).best.loss for seed in range(2)]
     random = [play(tw.samplers.Random(), cube(3), bowl, 25, seed).best.loss for seed in range(9)]
     assert max(ours) < 0.1 * np.median(random)
 
@@ -94,11 +94,11 @@ def test_a_rough_objective_is_repeated_once_and_then_known_to_be_deterministic()
 
 
 def test_where_the_process_cannot_predict_every_other_suggestion_is_a_parzen_estimators(monkeypatch):
-    history = play(Auto(), cube(2), bowl, 22)
+    history = play(Evidence(), cube(2), bowl, 22)
     assert not any("Parzen" in reason for reason in next_reasons(history))
     monkeypatch.setattr(GaussianProcess, "skill", 0.0)
     assert ["Parzen" in reason for reason in next_reasons(history)] == [False, True, False, True]
-    few = play(Auto(), cube(2), bowl, 12)
+    few = play(Evidence(), cube(2), bowl, 12)
     assert not any("Parzen" in reason for reason in next_reasons(few))
 
 
@@ -106,13 +106,13 @@ def next_reasons(history):
     reasons = []
     for _ in range(4):
         reasons.append(why(history))
-        tell(history, ask(Auto(), history), bowl(history.trials[-1].params))
+        tell(history, ask(Evidence(), history), bowl(history.trials[-1].params))
     return reasons
 
 
 def test_several_goals_are_decided_by_the_hypervolume():
     goals = (Goal("loss"), Goal("cost", "max"))
-    history = play(Auto(), cube(2), lambda c: (c["x0"] + c["x1"], c["x0"] - c["x1"]), 14, goals=goals)
+    history = play(Evidence(), cube(2), lambda c: (c["x0"] + c["x1"], c["x0"] - c["x1"]), 14, goals=goals)
     assert "hypervolume" in why(history)
     many = History(random_events(mixed_space(), 20, goals=tuple(Goal(name) for name in "abcde")))
     assert "hypervolume" not in why(many)
@@ -120,10 +120,10 @@ def test_several_goals_are_decided_by_the_hypervolume():
 
 def test_choices_are_exhausted():
     space = tw.Space(a=tw.Choice(["x", "y", "z"]), b=tw.Int(1, 3), c=tw.Choice([0, 1], when={"a": "x"}))
-    history = play(Auto(), space, lambda config: config["b"], 12)
+    history = play(Evidence(), space, lambda config: config["b"], 12)
     assert len({tuple(config.items()) for config in configs(history)}) == 12
     with pytest.raises(Exhausted, match="all 12 configurations"):
-        ask(Auto(), history)
+        ask(Evidence(), history)
 
 
 def test_eight_asks_before_a_tell_are_distinct():
@@ -144,7 +144,7 @@ def test_it_suggests_the_same_from_a_copy_of_the_history():
     for event in events[60:]:
         kept.apply(event)
     rng, copy = np.random.default_rng(5), np.random.default_rng(5)
-    assert Auto().suggest(kept.space, kept, rng) == Auto().suggest(kept.space, History(events), copy)
+    assert Evidence().suggest(kept.space, kept, rng) == Evidence().suggest(kept.space, History(events), copy)
 
 
 def test_a_run_closes_in():
