@@ -13,6 +13,7 @@ from benchmarks.tiered.methods import METHODS, PEERS, RANDOM, TIERED
 from benchmarks.tiered.tasks import ANSWERS, problem
 
 QUICK = 0.9  # of the tasks: who has finished less is left out of the second part
+MOST = 0.75  # of the searches that answer in one way: the same there
 Task: TypeAlias = tuple[str, str]  # a table and how it answers
 HEAD = (
     "# Tiered search against searches over everything",
@@ -31,7 +32,8 @@ Found: TypeAlias = Mapping[tuple[str, Task, int, int], float]  # method, task, s
 def page(rows: Mapping[str, Sequence[Mapping[str, Any]]], budgets: Sequence[int]) -> str:
     """Return the page, from the searches that all methods have finished; a second part leaves slow methods out.
 
-    The last parts are of the tasks that answer in one way only, for example by really training.
+    The last parts are of the tasks that answer in one way only, for example by really training; each is of the methods
+    that have most of its searches.
     """
     found = {
         (method, (row["table"], row["answer"]), row["seed"], row["budget"]): row["best"]
@@ -53,9 +55,13 @@ def page(rows: Mapping[str, Sequence[Mapping[str, Any]]], budgets: Sequence[int]
         left_out = ", ".join(method for method in done if method not in quick)
         text += [f"# Without {left_out}, on more tasks", "", *_part(more, quick, budgets)]
     for answer in ANSWERS:
-        some = {task: regret for task, regret in more.items() if task[1] == answer}
+        own = {method: {pair for pair in pairs if pair[0][1] == answer} for method, pairs in done.items()}
+        most = max(map(len, own.values()))
+        often = [method for method, pairs in own.items() if len(pairs) >= max(1.0, MOST * most)]
+        some = _shared(found, own, often, budgets) if often else {}
         if 0 < len(some) < len(more):
-            text += [f"# Only {answer}", "", _counted(some), "", *_summary(some, quick, budgets)]
+            told = _part if often != quick else _without_each
+            text += [f"# Only {answer}", "", *told(some, often, budgets)]
     return "\n".join(text)
 
 
@@ -71,7 +77,12 @@ def _shared(
 
 def _part(regrets: Mapping[Task, Any], methods: Sequence[str], budgets: Sequence[int]) -> list[str]:
     """Return the tables of some methods."""
-    return [_counted(regrets), "", *_summary(regrets, methods, budgets), *_each(regrets, methods, budgets)]
+    return [*_without_each(regrets, methods, budgets), *_each(regrets, methods, budgets)]
+
+
+def _without_each(regrets: Mapping[Task, Any], methods: Sequence[str], budgets: Sequence[int]) -> list[str]:
+    """Return the summary of some methods alone."""
+    return [_counted(regrets), "", *_summary(regrets, methods, budgets)]
 
 
 def _counted(regrets: Mapping[Task, Any]) -> str:
