@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +50,7 @@ def init(
         else:
             text, told = write_for_script(found, answers, output)
         output.write_text(text, encoding="utf-8")
-    typer.echo(f"{output} {told}; next: python {output}")
+    typer.echo(f"{output} {told}; next: python {shlex.quote(str(output))}")
 
 
 def _answer(question: str, given: Any, usual: Any, yes: bool) -> Any:
