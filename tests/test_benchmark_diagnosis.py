@@ -15,12 +15,12 @@ pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
 import torch
-from benchmarks.diagnosis.__main__ import said_of
+from benchmarks.diagnosis.__main__ import guessed, said_of
 from benchmarks.diagnosis.advice import changed, repaired
 from benchmarks.diagnosis.copies import Copy, drawn_copies, features_of
 from benchmarks.diagnosis.data import Shape
 from benchmarks.diagnosis.families import FAMILIES, chance, circumstances
-from benchmarks.diagnosis.labels import Row, earlier_was_better, exploded, finite, learnt_in_the_end, much
+from benchmarks.diagnosis.labels import Row, earlier_was_better, exploded, finite, learnt_in_the_end, much, restlessness
 from benchmarks.diagnosis.learn import named, set_of, threshold
 from benchmarks.diagnosis.plan import planned, setups
 from benchmarks.diagnosis.record import recorded, run_of
@@ -61,6 +61,14 @@ def test_the_shipped_diagnosis_is_as_good_as_its_page_says(labelled: list[tuple[
     assert (right, len(held)) == (int(told[1]), int(told[2]))
     assert false == int(alarms[1])
     assert right >= 0.86 * len(held)
+
+
+def test_where_nothing_is_certain_the_most_probable_label_is_guessed(labelled: list[tuple[Row, str]]) -> None:
+    held = [row for row, _ in labelled if FAMILIES[run_of(row).family].held_out]
+    unsure = [row for row in held if said_of(row)[0].label is Label.UNCERTAIN]
+    assert unsure
+    assert all(f"may be {guessed(row)} " in said_of(row)[0].evidence[0] for row in unsure)
+    assert guessed(held[0]) == said_of(held[0])[0].code
 
 
 def test_trainings_that_end_no_better_than_guessing_are_hardly_ever_called_healthy(
@@ -146,6 +154,10 @@ def test_only_a_loss_that_ends_far_above_its_beginning_diverges() -> None:
     assert exploded(row_of([2.3, 9.0, 40.0, 40.0, 40.0], [2.3, 9.0, 40.0, 40.0, 40.0]))
     assert exploded(row_of([2.3, 2.0, 1.0, 1.0, math.nan], [2.3, 2.0, 1.0, 1.0, math.nan]))
     assert not exploded(row_of([900.0, 9.0, 6.0, 6.0, 6.0], [90.0, 9.0, 6.0, 6.0, 6.0]))  # thrown up, and falls since
+
+
+def test_a_loss_of_zero_is_at_rest() -> None:
+    assert restlessness(row_of([0.1] * 6, [0.0] * 6)) == 0.0
 
 
 def test_a_fault_has_to_cost_something() -> None:

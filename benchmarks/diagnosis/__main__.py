@@ -29,7 +29,7 @@ from benchmarks.diagnosis.plan import VARIANTS
 from benchmarks.diagnosis.record import assemble, recorded, run_of
 from tunewell.analysis.diagnosis import Diagnosis
 from tunewell.analysis.diagnosis.diagnosing import diagnosed
-from tunewell.analysis.diagnosis.judge import PATTERNS
+from tunewell.analysis.diagnosis.judge import PATTERNS, judge, told
 from tunewell.analysis.diagnosis.labels import Label
 
 SILENT = tuple(label.value for label in Label if not label.ill)
@@ -57,6 +57,15 @@ def said_of(row: Row, share: float = 1.0, pattern: str = "all", params: bool = T
     return diagnosed(curves_of(row, PATTERNS[pattern], share), params_of(run_of(row)) if params else {})
 
 
+def guessed(row: Row) -> str:
+    """Return the most probable label of a training, also where its diagnosis is that nothing is certain."""
+    said = said_of(row)[0]
+    if said.label is not Label.UNCERTAIN:
+        return said.code
+    probable = judge().probabilities(told(curves_of(row), params_of(run_of(row))))
+    return max(probable, key=lambda label: probable[label])
+
+
 def confusion(held: Labelled) -> tuple[str, dict[str, Any]]:
     """Return the table of true against named labels, and per label how often it is right."""
     labels = [label.value for label in Label if label not in (Label.TOO_EARLY, Label.UNCERTAIN)]
@@ -74,13 +83,15 @@ def confusion(held: Labelled) -> tuple[str, dict[str, Any]]:
     false = healthy - sum(table["healthy", code] for code in SILENT)
     unsure = sum(n for (_, code), n in table.items() if code == "uncertain")
     numbers = {"n": len(held), "right": right, "healthy": healthy, "false_alarms": false, "uncertain": unsure,
-               "right_or_second": sum(truth in [d.code for d in said_of(row)] for row, truth in held)}  # fmt: skip
+               "right_or_second": sum(truth in [d.code for d in said_of(row)] for row, truth in held),
+               "right_guess": sum(guessed(row) == truth for row, truth in held)}  # fmt: skip
     text = "\n\n".join(
         [
             f"**{_share(right, len(held))} right** ({right} of {len(held)}; target 90 %). "
             f"**{_share(false, healthy)} false alarms** on healthy trainings ({false} of {healthy}; target 2 %). "
             f"In {_share(numbers['right_or_second'], len(held))} the true label is named, first or second; "
-            f"{_share(unsure, len(held))} are uncertain.",
+            f"{_share(unsure, len(held))} are uncertain, which counts as wrong; with the most probable label in its "
+            f"place {numbers['right_guess'] / len(held):.1%} are right ({numbers['right_guess']} of {len(held)}).",
             "## True (rows) and named (columns)",
             markdown(["true", *named], rows),
             "## Per label",

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.diagnosis import data, nets
+from benchmarks.diagnosis import data, nets, scarce
 from benchmarks.diagnosis.data import Cut, Shape
 from benchmarks.diagnosis.generated import SETS
 from benchmarks.diagnosis.nets import perceptron as p
@@ -54,27 +54,47 @@ class Family:
 
 
 def _various(name: str, net: nets.Make, held_out: bool = False) -> Family:
-    """Return a family on a set of :mod:`.generated`, in circumstances that are drawn by its name."""
-    return Family(name, net, SETS[name.partition("/")[2]], held_out, usual=circumstances(name))
+    """Return a family on a set of :mod:`.generated` or :mod:`.scarce`, in circumstances drawn by its name."""
+    return Family(name, net, (SETS | scarce.SETS)[name.partition("/")[2]], held_out, usual=circumstances(name))
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How people train: what circumstances are drawn from."""
+
+    most_reports: int
+    most_each: int  # steps from report to report
+    cosine: float  # how often
+    optimizers: tuple[float, ...]  # how often each of these: sgd, adamw, adam, rmsprop
+    batch_sizes: tuple[int, ...]
+    dropouts: tuple[float, ...]
+    weight_decays: tuple[float, ...]
+
+
+USUAL = Habits(60, 30, 0.35, (0.45, 0.3, 0.15, 0.1), (8, 16, 32, 64, 128), (0.0, 0.1, 0.2, 0.3), (0.0, 1e-4, 1e-3))
+ON_FEW_ROWS = Habits(
+    24, 60, 0.45, (0.35, 0.35, 0.2, 0.1), (8, 16, 32, 32, 64), (0.0, 0.1, 0.3, 0.4, 0.5), (0.0, 1e-4, 1e-3, 1e-2)
+)
 
 
 def circumstances(name: str) -> Mapping[str, Any]:
     """Return how the trainings of a family are made where nothing is wrong, drawn by its name."""
+    habits = ON_FEW_ROWS if name.partition("/")[2] in scarce.SETS else USUAL
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    reports = round(math.exp(rng.uniform(math.log(8), math.log(60))))
-    each = round(math.exp(rng.uniform(math.log(7), math.log(30))))
+    reports = round(math.exp(rng.uniform(math.log(8), math.log(habits.most_reports))))
+    each = round(math.exp(rng.uniform(math.log(7), math.log(habits.most_each))))
     each = max(math.ceil(FEWEST_STEPS / reports), min(each, MOST_STEPS // reports))
-    schedule = rng.choice(["", "cosine", "staircase"], p=[0.5, 0.35, 0.15])
+    schedule = rng.choice(["", "cosine", "staircase"], p=[0.85 - habits.cosine, habits.cosine, 0.15])
     return {
-        "optimizer": str(rng.choice(["sgd", "adamw", "adam", "rmsprop"], p=[0.45, 0.3, 0.15, 0.1])),
+        "optimizer": str(rng.choice(["sgd", "adamw", "adam", "rmsprop"], p=habits.optimizers)),
         "momentum": float(rng.choice([0.9, 0.0], p=[0.7, 0.3])),
         "reports": reports,
         "steps": each * reports,
-        "batch_size": int(rng.choice([8, 16, 32, 64, 128])),
+        "batch_size": int(rng.choice(habits.batch_sizes)),
         "cosine": bool(schedule == "cosine"),
         "staircase": bool(schedule == "staircase"),
-        "dropout": float(rng.choice([0.0, 0.1, 0.2, 0.3])),
-        "weight_decay": float(rng.choice([0.0, 1e-4, 1e-3])),
+        "dropout": float(rng.choice(habits.dropouts)),
+        "weight_decay": float(rng.choice(habits.weight_decays)),
     }
 
 
@@ -214,6 +234,7 @@ FAMILIES = {
         _various("mlp/product", p([96])),
         _various("layernorm/clouds", p([48], norm="layer")),
         _various("mlp/sines", p([128])),
+        *(_various(f"{net}/{rows}", scarce.NETS[net]) for rows, some in scarce.TRAINED.items() for net in some.split()),
         Family("mlp/letter", nets.mlp, data.table("letter", (6000, 800, 1200)), held_out=True),
         Family("mlp/phoneme", nets.mlp, data.table("phoneme", (3000, 800, 1200)), held_out=True),
         Family(

@@ -25,14 +25,16 @@ Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
 Draw: TypeAlias = Callable[[Path, int], Arrays]
 
 
-def drawn(name: str, draw: Draw, as_words: int = 0, raw: bool = False, loss: Any = "") -> Callable[[Path], Cut]:
-    """Return what cuts a set into its parts; ``loss`` is empty where classes are foretold."""
+def drawn(
+    name: str, draw: Draw, as_words: int = 0, raw: bool = False, loss: Any = "", share: float = 0.6
+) -> Callable[[Path], Cut]:
+    """Return what cuts a set into its parts, a ``share`` for training; ``loss`` is empty where classes are foretold."""
 
     def make(home: Path) -> Cut:
         seed = zlib.crc32(name.encode())
         x, y = draw(home, seed % 2**31)
         order = np.random.default_rng(seed).permutation(len(x))
-        ends = [0, round(0.6 * len(x)), round(0.8 * len(x)), len(x)]
+        ends = [0, round(share * len(x)), round(0.5 * (1.0 + share) * len(x)), len(x)]
         rows = [order[a:b] for a, b in itertools.pairwise(ends)]
         if not as_words:
             x = _standard(x, rows[0])
@@ -139,14 +141,16 @@ def majority(rng: Generator) -> Arrays:
     return rows, (more ^ (rng.random(2000) < 0.03)).astype(np.int64)
 
 
-def topics(rng: Generator, kinds: int, sharpness: float, rows: int) -> Arrays:
-    """Texts of up to twenty words whose frequencies, Zipf's, depend on the class."""
-    usual = 1.0 / np.arange(2, 801)
-    shares = np.array([usual * rng.lognormal(0, sharpness, size=799) for _ in range(kinds)])
+def topics(
+    rng: Generator, kinds: int, sharpness: float, rows: int, words: int = 800, length: int = 20, least: int = 6
+) -> Arrays:
+    """Texts of ``least`` to ``length`` words whose frequencies, Zipf's, depend on the class."""
+    usual = 1.0 / np.arange(2, words + 1)
+    shares = np.array([usual * rng.lognormal(0, sharpness, size=words - 1) for _ in range(kinds)])
     shares /= shares.sum(axis=1, keepdims=True)
     which = rng.integers(kinds, size=rows)
-    words = np.array([rng.choice(799, size=20, p=shares[k]) + 1 for k in which])
-    return np.where(np.arange(20) < rng.integers(6, 21, size=(rows, 1)), words, 0), which
+    said = np.array([rng.choice(words - 1, size=length, p=shares[k]) + 1 for k in which])
+    return np.where(np.arange(length) < rng.integers(least, length + 1, size=(rows, 1)), said, 0), which
 
 
 def ratings(rng: Generator) -> Arrays:

@@ -21,6 +21,7 @@ LUCK = 0.02  # so much of the loss of what knows nothing is no difference, howev
 COST = 0.08  # a fault costs at least so much of it: less is seen in no curve and worth nobody's while
 GAIN = 0.15  # a training that is well lacks at most so much of what the best one gained over knowing nothing
 FAR = 2.0  # so many times the loss where a training begins is far above it
+TINY = 1e-9  # a loss of 0 has no logarithm
 HELP = ("twin", "advice")  # trainings that others are compared with
 Row = Mapping[str, Any]
 
@@ -204,7 +205,8 @@ def earlier_was_better(row: Row) -> bool:
 
 def restlessness(row: Row) -> float:
     """Return how much the test loss moves up and down from report to report: the standard deviation of differences."""
-    return float(np.diff(np.log(np.array(row["test_loss"][run_of(row).reports // 6 :]))).std())
+    losses = np.maximum(row["test_loss"][run_of(row).reports // 6 :], TINY)
+    return float(np.diff(np.log(losses)).std())
 
 
 def least(row: Row) -> float:

@@ -96,9 +96,12 @@ def transformer(shape: Shape, width: float, dropout: float) -> nn.Module:
     return Block(shape, size, dropout, "transformer", shape.words == shape.classes)
 
 
-def bag(shape: Shape, width: float, dropout: float) -> nn.Module:
-    """Return a bag of words."""
-    return Bag(shape, units(32, width), dropout)
+def bags(base: int) -> Callable[[Shape, float, float], nn.Module]:
+    """Return what makes a bag of words."""
+    return lambda shape, width, dropout: Bag(shape, units(base, width), dropout)
+
+
+bag = bags(32)
 
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "sigmoid": nn.Sigmoid, "leaky": nn.LeakyReLU}

@@ -1,4 +1,4 @@
-"""Train the labelled set: ``python -m benchmarks.diagnosis.record``, about seventy minutes on one core.
+"""Train the labelled set: ``python -m benchmarks.diagnosis.record``, about ninety minutes on one core.
 
 The data come from the folder ``TUNEWELL_TABLES`` and from scikit-learn; PyTorch is needed. Every training is put aside
 in ``build/`` as soon as it is done and not made again; at the end all of them are one file, :data:`RECORDED`.

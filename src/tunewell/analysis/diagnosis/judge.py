@@ -10,9 +10,9 @@ predictive uncertainty estimation using deep ensembles"):
 with the features x of :mod:`.features`, :mod:`.course` and :mod:`.configuration`, the share of its steps that a
 training has taken, and whether each of :data:`TELLING` is known. One judge serves all sets of curves and all stages,
 because it was learnt on copies of trainings that lack curves, reports and hyperparameters. The weights lie in
-``judge.json``, written by ``python -m benchmarks.diagnosis.learn`` from the families of ``benchmarks/diagnosis`` that
-are not held out; T is chosen so that in families left out in turn the probabilities are what they say (Guo et al. 2017,
-"On calibration of modern neural networks", equation 9).
+``judge.json``, in thousandths, written by ``python -m benchmarks.diagnosis.learn`` from the families of
+``benchmarks/diagnosis`` that are not held out; T is chosen so that in families left out in turn the probabilities are
+what they say (Guo et al. 2017, "On calibration of modern neural networks", equation 9).
 """
 
 from __future__ import annotations
@@ -137,14 +137,14 @@ def judge() -> Judge:
 
 
 def read(stored: Mapping[str, Any]) -> Judge:
-    """Return a judge from plain data."""
+    """Return a judge from plain data; the members' weights are in thousandths."""
     return Judge(
         labels=tuple(stored["labels"]),
         names=tuple(stored["names"]),
         mean=np.array(stored["mean"], dtype=float),
         scale=np.array(stored["scale"], dtype=float),
         members=tuple(
-            Member(**{name: np.array(values, dtype=float) for name, values in one.items()}) for one in stored["members"]
+            Member(**{name: np.array(values) / 1000.0 for name, values in one.items()}) for one in stored["members"]
         ),
         temperature=float(stored["temperature"]),
         thresholds={
