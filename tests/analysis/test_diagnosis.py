@@ -216,13 +216,22 @@ def test_how_far_the_rate_is_moved_hangs_on_the_evidence(
     assert all(re.match(rf"{words}\b", one) for one, words in zip(found, said, strict=True))
 
 
-def test_an_unstable_training_is_clipped_unless_it_is_already() -> None:
-    (clip,) = advised(Label.UNSTABLE, {}, None, {"lr": 0.1})
-    assert (clip.kind, clip.role, clip.amount) == ("at_most", "gradient_clipping", 1.0)
-    (again,) = advised(Label.UNSTABLE, {}, None, {"lr": 0.1, "max_grad_norm": 5.0})
-    assert again == clip
-    (lower,) = advised(Label.UNSTABLE, {}, None, {"lr": 0.1, "max_grad_norm": 0.5})
-    assert (lower.kind, lower.role) == ("multiply", "learning_rate")
+def test_an_unstable_training_is_clipped_unless_it_is_already_and_slowed() -> None:
+    clip, lower = advised(Label.UNSTABLE, {}, None, {"lr": 0.1})
+    assert (clip.role, clip.amount, lower.role) == ("gradient_clipping", 1.0, "learning_rate")
+    assert advised(Label.UNSTABLE, {}, None, {"lr": 0.1, "max_grad_norm": 5.0}) == (clip, lower)
+    assert advised(Label.UNSTABLE, {}, None, {"lr": 0.1, "max_grad_norm": 0.5}) == (lower,)
+
+
+def test_gradients_are_clipped_at_no_less_than_their_usual_norm() -> None:
+    """Where targets are in units of their own gradients are large, and a norm of 1 would be a far lower rate."""
+    large, _ = advised(Label.UNSTABLE, {}, None, {"lr": 0.1}, 20.59)
+    assert large.amount == 21.0
+    assert large.words == "clip gradients at their usual norm, 21"
+    small, _ = advised(Label.UNSTABLE, {}, None, {"lr": 0.1}, 0.3)
+    assert small.amount == 1.0
+    (lower,) = advised(Label.UNSTABLE, {}, None, {"lr": 0.1, "max_grad_norm": 5.0}, 20.59)
+    assert lower.role == "learning_rate"
 
 
 def test_the_course_of_a_training_is_the_same_in_other_units_and_unknown_where_losses_may_be_negative() -> None:

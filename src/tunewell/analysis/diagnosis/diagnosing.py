@@ -11,7 +11,7 @@ import numpy as np
 from tunewell.analysis.diagnosis.actions import Action
 from tunewell.analysis.diagnosis.curves import Curves, check_metrics
 from tunewell.analysis.diagnosis.explosion import exploded
-from tunewell.analysis.diagnosis.features import measured
+from tunewell.analysis.diagnosis.features import finite, measured
 from tunewell.analysis.diagnosis.guessing import guessing
 from tunewell.analysis.diagnosis.judge import LIKE_HEALTH, judge, pattern_of, stage_of, told
 from tunewell.analysis.diagnosis.labels import MEANINGS, Label, advised
@@ -228,7 +228,10 @@ def _made(
     named = next((name for name in params if find(name, ambiguous=True) == role), role or None)
     # Features are those of fewer reports; sentences are about the curves as they were reported.
     seen = features if thinned(curves) is curves else {**features, **measured(curves)}
-    return Diagnosis(label, confidence, evidence(label, curves, seen), advised(label, features, step, params), named)
+    norms = finite(curves.grad_norm)
+    usual_norm = None if norms is None else float(np.median(norms))
+    actions = advised(label, features, step, params, usual_norm)
+    return Diagnosis(label, confidence, evidence(label, curves, seen), actions, named)
 
 
 def _undecided(named: Sequence[tuple[Label, float]], curves: Curves) -> Diagnosis:

@@ -74,7 +74,7 @@ MEANINGS: Mapping[Label, Meaning] = {
     ),
     Label.OVERFITTING: Meaning("the network overfits", "dropout", (_DROPOUT, _LOWER_SOME, _DECAY)),
     Label.UNDERFITTING: Meaning("the network underfits", "hidden_units", (_LARGER, _LESS_DROPOUT, _LESS_DECAY)),
-    Label.UNSTABLE: Meaning("the training is unstable", "learning_rate", (_CLIP,)),
+    Label.UNSTABLE: Meaning("the training is unstable", "learning_rate", (_CLIP, _LOWER_SOME)),
     Label.NOISY_EVALUATION: Meaning(
         "the evaluation is noisy",
         "",
@@ -94,13 +94,18 @@ MEANINGS: Mapping[Label, Meaning] = {
 
 
 def advised(
-    label: Label, features: Mapping[str, float], best_step: int | None, params: Mapping[str, Any]
+    label: Label,
+    features: Mapping[str, float],
+    best_step: int | None,
+    params: Mapping[str, Any],
+    usual_norm: float | None = None,
 ) -> tuple[Action, ...]:
     """Return what is to be done, the most useful first, about a training with such hyperparameters.
 
     How far the learning rate is to be moved was measured on recorded trainings: a hundred times where it is far from
     what is usual, or nothing was learnt at all, three times where a good deal was learnt, otherwise ten times. So was
-    that clipping calms without a lower rate; that is for trainings which clip already.
+    that clipping calms where gradients keep their ``usual_norm``, where it is known and above 1, and that a lower rate
+    beside it costs a training that was unstable little and helps one that only seemed so.
     """
     actions, improved = MEANINGS[label].actions, either(features, "improved", "val_improved")
     if label is Label.OVERFITTING and best_step is not None:
@@ -113,9 +118,18 @@ def advised(
     if label is Label.NOTHING_LEARNT:
         return (*_moved(features), *actions)
     if label is Label.UNSTABLE:
-        norm = number_of("gradient_clipping", params)
-        return (_LOWER_SOME,) if norm is not None and 0.0 < norm <= _CLIP.amount else actions
+        return _calmed(usual_norm, number_of("gradient_clipping", params))
     return actions
+
+
+def _calmed(usual_norm: float | None, clipped_at: float | None) -> tuple[Action, ...]:
+    """Return what to do about jumps: clip at the usual norm of the gradients, unless they are, and lower the rate."""
+    clip = _CLIP
+    if usual_norm is not None and usual_norm > _CLIP.amount:
+        amount = float(f"{usual_norm:.2g}")
+        clip = Action("at_most", _CLIP.role, amount, f"clip gradients at their usual norm, {amount:g}")
+    clipped = clipped_at is not None and 0.0 < clipped_at <= clip.amount
+    return (_LOWER_SOME,) if clipped else (clip, _LOWER_SOME)
 
 
 def _lowered(features: Mapping[str, float]) -> Action:
