@@ -378,3 +378,50 @@ def test_bad_options_are_refused_in_one_sentence(options, words):
         tw.schedulers.FreezeThaw(**options)
     assert str(refused.value).startswith("freeze_thaw ")
     assert "\n" not in str(refused.value)
+
+
+def training(best_rate):
+    """Return an objective that is best at a learning rate, and after long training."""
+
+    def objective(config, step):
+        return {"loss": abs(math.log10(config["lr"] / best_rate)) + config["dropout"] + 2.0 / step}, 1.0
+
+    return objective
+
+
+NAMED = tw.Space(lr=tw.Float(1e-5, 1.0, scale="log"), dropout=tw.Float(0.0, 0.8), seed_ratio=tw.Float(0.0, 1.0))
+
+
+def test_it_begins_where_hyperparameters_of_known_names_are_usually_good():
+    places = []
+    for seed in range(40):
+        action = QUICK.next_action(NAMED, History([created(NAMED, seed)]), np.random.default_rng(seed))
+        assert isinstance(action, Start)
+        assert "where hyperparameters of these names are usually good" in action.reason
+        places.append(NAMED["lr"].to_unit(action.config["lr"]))
+    assert abs(np.median(places) - 0.5) < 0.1
+    assert np.std(places) < 0.17  # 0.29 at random
+
+
+def test_names_do_not_count_where_nobody_wants_it():
+    scheduler = tw.schedulers.FreezeThaw(evaluations=8, usual=False)
+    history = study(training(3e-3), space=NAMED, scheduler=scheduler, run={"steps": 40})[0].history
+    assert not any("names" in trial.reason for trial in history.trials)
+    with pytest.raises(ValueError, match="usual to be True or False, got 'no'"):
+        tw.schedulers.FreezeThaw(usual="no")
+
+
+@pytest.mark.parametrize(("rate", "share"), [(3e-3, 0.8), (2e-5, 1.5)])
+def test_names_help_where_they_are_right_and_cost_little_where_they_are_wrong(rate, share):
+    """The best rate in the middle of the range, where a few steps should do, or at its end."""
+
+    def found(usual):
+        scheduler = tw.schedulers.FreezeThaw(evaluations=8, usual=usual)
+        bests, steps = [], 27 if share < 1.0 else 135
+        for seed in range(12):
+            run = {"steps": steps}
+            history = study(training(rate), seed=seed, space=NAMED, scheduler=scheduler, run=run)[0].history
+            bests.append(min(training(rate)(trial.params, STEPS)[0]["loss"] for trial in history.trials))
+        return np.median(bests)
+
+    assert found(True) < share * found(False) + 0.02

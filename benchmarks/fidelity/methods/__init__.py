@@ -38,8 +38,9 @@ class Method:
         return found
 
 
-def _ours(sampler: str, scheduler: str, saves: bool = True, **settings: Any) -> Method:
-    return Method("ours", options={"sampler": sampler, "scheduler": scheduler, "saves": saves, "settings": settings})
+def _ours(sampler: str, scheduler: str, saves: bool = True, held_out: bool = False, **settings: Any) -> Method:
+    how = {"saves": saves, "held_out": held_out, "settings": settings}
+    return Method("ours", options={"sampler": sampler, "scheduler": scheduler, **how})
 
 
 def _optuna(sampler: str, pruner: str) -> Method:
@@ -57,7 +58,9 @@ def _neps(algorithm: str) -> Method:
 RANDOM = "tunewell-random"
 METHODS: Mapping[str, Method] = {
     "tunewell-freeze-thaw": _ours("auto", "FreezeThaw"),
-    "tunewell-freeze-thaw-stopping": _ours("auto", "FreezeThaw", saves=False),
+    "tunewell-freeze-thaw-held-out": _ours("auto", "FreezeThaw", held_out=True),
+    "tunewell-freeze-thaw-unnamed": _ours("auto", "FreezeThaw", usual=False),
+    "tunewell-freeze-thaw-stopping": _ours("auto", "FreezeThaw", saves=False, usual=False),
     "tunewell-asha-auto": _ours("auto", "Asha"),
     "tunewell-asha": _ours("random", "Asha"),
     "tunewell-asha-stopping": _ours("random", "Asha", promote=False),

@@ -1,8 +1,8 @@
 """The files of facts, read when first asked for.
 
-Every file of this folder but two has a table for each hyperparameter, and in it a list of facts. One fact may say
-several things (a range and a default) for one reason. ``sources.toml`` has the sources, and ``changes.toml`` says which
-changes of data, model or training make it worth while to tune again.
+Every file of this folder but three has a table for each hyperparameter, and in it a list of facts. One fact may say
+several things (a range and a default) for one reason. ``sources.toml`` has the sources, ``changes.toml`` says which
+changes of data, model or training make it worth while to tune again, ``effects.toml`` what is usually good in a range.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def hyperparameters() -> Mapping[str, Hyperparameter]:
         ValueError: a file says something that is not understood; the sentence names the place.
     """
     return MappingProxyType(
-        {name: _hyperparameter(name, about, _sources()) for file in FILES for name, about in _parsed(file).items()}
+        {name: _hyperparameter(name, about, _sources()) for file in FILES for name, about in parsed(file).items()}
     )
 
 
@@ -40,7 +40,7 @@ def hyperparameters() -> Mapping[str, Hyperparameter]:
 def changes() -> Mapping[str, ChangeRule]:
     """Return, by what changes, when it is worth while to tune again; raise ValueError as :func:`hyperparameters`."""
     found = {}
-    for name, about in _parsed(CHANGES).items():
+    for name, about in parsed(CHANGES).items():
         cited = tuple(_citation(text, _sources()) for text in about.pop("source"))
         found[name] = ChangeRule(name, sources=cited, **about)
     return MappingProxyType(found)
@@ -48,10 +48,11 @@ def changes() -> Mapping[str, ChangeRule]:
 
 @cache
 def _sources() -> Mapping[str, Source]:
-    return {key: Source(key, **about) for key, about in _parsed(SOURCES).items()}
+    return {key: Source(key, **about) for key, about in parsed(SOURCES).items()}
 
 
-def _parsed(file: str) -> dict[str, Any]:
+def parsed(file: str) -> dict[str, Any]:
+    """Return what a file of this folder says."""
     return tomllib.loads(files("tunewell.knowledge").joinpath(file).read_text(encoding="utf-8"))
 
 

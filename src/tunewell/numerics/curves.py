@@ -7,8 +7,10 @@ x       features of a configuration, see :mod:`.kernels`               ``(n, n_f
 t       how far it was trained: log step / log horizon, in [0, 1]      ``(n,)``
 i       which curve a point belongs to                                 ``(n,)``
 y       losses, about standardised                                     ``(n,)``
+m       what is usual at x and t, see :mod:`.trends`                   ``(n,)``
 θ       log ℓ, log a, log odds of β, log η, log γ, log ω               ``(2 d + 4,)``
-H       1 and t: the mean is H b, with b₁ ~ N(drift, τ² s²)            ``(n, 2)``
+H       1, t and, where there is any, m: the mean is H b, where b₁     ``(n, 2 or 3)``
+        and b₂ have normal laws: the drift's and the trust's
 ======= ============================================================== =======================
 
 The covariance of two points, in units of the signal variance s², is
@@ -20,7 +22,8 @@ well: what trainings of neighbouring configurations do from here on is alike, an
 of it, without limit to either side. So curves may cross; and where all losses are alike at first (a plateau), γ is
 large and early ranks are not believed. The second part is the curve's own: two trainings of the same configuration
 drift apart. An increment does not depend on what came before, so nothing is extrapolated but the mean's slope, which
-has a prior; κ is what differs after the first step.
+has a prior; κ is what differs after the first step. What is usual (m) is believed as far as it is borne out: b₂ is near
+1 before any loss, and what the losses say afterwards.
 
 Everything else is as in :mod:`.gp`. Freeze-thaw (Swersky et al. 2014, arXiv:1406.3896) has one process of the limits
 and independent exponential decays instead, which know nothing of their neighbours; a process of (x, t) with a
@@ -40,6 +43,7 @@ from tunewell.numerics import gp
 from tunewell.numerics.gp import RATE, SHAPE
 from tunewell.numerics.gram import cholesky
 from tunewell.numerics.kernels import Columns, Kernel, matern52
+from tunewell.numerics.trends import Trend
 from tunewell.scales import Floats
 
 KAPPA = 0.1
@@ -52,6 +56,10 @@ class Drift:
 
     center: float = -0.5
     std: float = 0.5
+
+
+TRUST = Drift(1.0, 0.5)
+"""The same of the factor of what is usual."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ class Evidence:
         targets: Floats,
         drift: Drift = Drift(),
         law: Law = Law(),
+        trend: Trend | None = None,
     ) -> None:
         """Take in ``units``, shape ``(n, d)``, and t, i and y, each ``(n,)``."""
         n = len(targets)
@@ -112,6 +121,7 @@ class Evidence:
         self._common = np.minimum(times[self._rows], times[self._others])
         self._same = np.where(owners[self._rows] == owners[self._others], KAPPA + self._common, 0.0)
         self._times, self._targets, self._drift = times, targets, drift
+        self._basis = _basis(units, times, trend)
         self._prior = prior(len(columns), law)
 
     def value_and_gradient(self, theta: Floats) -> tuple[float, Floats]:
@@ -132,8 +142,8 @@ class Evidence:
         factor, failed = lapack.dpotrf(matrix.reshape(n, n).T, lower=1, clean=0, overwrite_a=1)
         if failed:
             return -1e25, np.zeros(len(theta))
-        alpha, residual, slope = _residuals(factor, self._times, self._targets, self._drift)
-        q = RATE + 0.5 * (float(alpha @ residual) + ((slope - self._drift.center) / self._drift.std) ** 2)
+        alpha, residual, _, surprise = _residuals(factor, self._basis, self._targets, self._drift)
+        q = RATE + 0.5 * (float(alpha @ residual) + surprise)
         value = -(SHAPE + 0.5 * n) * np.log(q) - np.log(np.diagonal(factor)).sum()
         scale = q / (SHAPE + 0.5 * n)
         inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
@@ -151,16 +161,23 @@ class Evidence:
         return float(value - 0.5 * away @ away), gradient - away / self._prior.std
 
 
-def _residuals(factor: Floats, times: Floats, targets: Floats, drift: Drift) -> tuple[Floats, Floats, float]:
-    """Return α and y - H b, both of shape ``(n,)``, and b₁, with b at its best given the drift's law."""
-    basis = np.stack([np.ones(len(times)), times], axis=1)
+def _basis(units: Floats, times: Floats, trend: Trend | None) -> Floats:
+    """Return H, shape ``(n, 2)``, or ``(n, 3)`` where something is usual."""
+    usual = [] if trend is None else [trend.value(units, times)]
+    return np.stack([np.ones(len(times)), times, *usual], axis=1)
+
+
+def _residuals(factor: Floats, basis: Floats, targets: Floats, drift: Drift) -> tuple[Floats, Floats, Floats, float]:
+    """Return α and y - H b, both of shape ``(n,)``, b at its best given its laws, and how far it is from their centres.
+
+    The last is the sum of squared distances in units of the deviations.
+    """
     solved, _ = lapack.dpotrs(factor, np.column_stack([targets, basis]), lower=1)
-    left = basis.T @ solved
-    precision = drift.std**-2.0
-    left[1, 2] += precision
-    left[1, 0] += precision * drift.center
-    b = np.linalg.solve(left[:, 1:] + 1e-12 * np.eye(2), left[:, 0])
-    return solved[:, 0] - solved[:, 1:] @ b, targets - basis @ b, float(b[1])
+    left, k = basis.T @ solved, basis.shape[1]
+    center = np.array([0.0, drift.center, TRUST.center])[:k]
+    precision = np.array([0.0, drift.std**-2.0, TRUST.std**-2.0])[:k]
+    b = np.linalg.solve(left[:, 1:] + np.diag(precision + 1e-12), left[:, 0] + precision * center)
+    return solved[:, 0] - solved[:, 1:] @ b, targets - basis @ b, b, float(precision @ (b - center) ** 2)
 
 
 def fit(evidence: Evidence, d: int, evaluations: int, law: Law = Law()) -> tuple[Floats, float]:
@@ -182,8 +199,10 @@ class Curves:
         factor: the lower Cholesky factor of the covariance, shape ``(n, n)``.
         noise, growth, own: η, γ, ω.
         drift: of the mean's slope.
+        trend: what is usual.
+        basis: H.
         alpha: shape ``(n,)``.
-        mean: b, shape ``(2,)``.
+        mean: b, shape ``(2,)`` or ``(3,)``.
         variance: s².
     """
 
@@ -196,6 +215,8 @@ class Curves:
     growth: float
     own: float
     drift: Drift
+    trend: Trend | None
+    basis: Floats
     alpha: Floats
     mean: Floats
     variance: float
@@ -210,6 +231,7 @@ class Curves:
         owners: NDArray[np.int64],
         targets: Floats,
         drift: Drift = Drift(),
+        trend: Trend | None = None,
     ) -> Curves:
         """Return the process with hyperparameters θ given points of curves, as :class:`Evidence` takes them."""
         d, n = len(columns), len(targets)
@@ -221,22 +243,22 @@ class Curves:
         matrix = kernel.square(inputs) * (1.0 + growth * common)
         matrix += np.where(owners[:, None] == owners[None, :], own * (KAPPA + common), 0.0)
         matrix[np.arange(n), np.arange(n)] = 1.0 + growth * times + own * (KAPPA + times) + eta
-        nothing = np.zeros(n), np.zeros(2), 1.0
-        return cls(kernel, inputs, times, owners, cholesky(matrix), eta, growth, own, drift, *nothing).given(targets)
+        basis = _basis(units, times, trend)
+        nothing = np.zeros(n), np.zeros(basis.shape[1]), 1.0
+        found = cls(kernel, inputs, times, owners, cholesky(matrix), eta, growth, own, drift, trend, basis, *nothing)
+        return found.given(targets)
 
     def given(self, targets: Floats) -> Curves:
         """Return the process with other losses at its points, shape ``(n,)``, in O(n²)."""
-        alpha, residual, slope = _residuals(self.factor, self.times, targets, self.drift)
-        q = RATE + 0.5 * (float(alpha @ residual) + ((slope - self.drift.center) / self.drift.std) ** 2)
-        intercept = float(np.mean(targets - residual - slope * self.times))
-        variance = q / (SHAPE + 0.5 * len(targets))
-        return replace(self, alpha=alpha, mean=np.array([intercept, slope]), variance=variance)
+        alpha, residual, b, surprise = _residuals(self.factor, self.basis, targets, self.drift)
+        q = RATE + 0.5 * (float(alpha @ residual) + surprise)
+        return replace(self, alpha=alpha, mean=b, variance=q / (SHAPE + 0.5 * len(targets)))
 
     def predict(self, units: Floats, time: float = 1.0) -> tuple[Floats, Floats]:
         """Return mean and deviation, without noise, of new trainings of ``units`` at one t: ``(m, d)`` to ``(m,)``."""
         k = self.kernel.matrix(self.kernel.columns.features(units), self.inputs)
         k *= 1.0 + self.growth * np.minimum(self.times, time)
-        return self._posterior(k, np.full(len(units), time))
+        return self._posterior(k, units, np.full(len(units), time))
 
     def predict_with_slopes(self, units: Floats, time: float = 1.0) -> tuple[Floats, Floats, Floats, Floats]:
         """Return mean, deviation and their gradients in the coordinates, ``(m,), (m,), (m, d), (m, d)``."""
@@ -249,7 +271,9 @@ class Curves:
         std = np.sqrt(self.variance * np.maximum(before - np.einsum("ij,ji->i", k, solved), 1e-12))
         weights = [np.broadcast_to(self.alpha * factors, k.shape), solved.T * factors]
         of_mean, of_shrink = derivative.along(weights)
-        mean = self.mean[0] + self.mean[1] * time + k @ self.alpha
+        mean = self._level(units, np.full(len(units), time)) + k @ self.alpha
+        if self.trend is not None:
+            of_mean = of_mean + self.mean[2] * self.trend.slopes(units, time)
         return mean, std, of_mean, of_shrink * (-self.variance / std)[:, None]
 
     def ahead(self, units: Floats, owners: NDArray[np.int64], times: Floats) -> tuple[Floats, Floats]:
@@ -260,7 +284,7 @@ class Curves:
             owners: which curve of the data each one continues, -1 for a new one, shape ``(m,)``.
             times: t, shape ``(m,)``.
         """
-        return self._posterior(self._across(self.kernel.columns.features(units), times, owners), times)
+        return self._posterior(self._across(self.kernel.columns.features(units), times, owners), units, times)
 
     def together(self, units: Floats, owners: NDArray[np.int64], times: Floats) -> tuple[Floats, Floats]:
         """Return what curves show at several times: means ``(m, K)`` and covariances with noise ``(m, K, K)``.
@@ -280,7 +304,9 @@ class Curves:
         root = root.T.reshape(m, stages, -1)
         both = np.minimum(times[:, None], times[None, :])
         before = 1.0 + self.growth * both + self.own * (KAPPA + both) + self.noise * np.eye(stages)
-        mean = self.mean[0] + self.mean[1] * times + across @ self.alpha
+        m = len(units)
+        level = self._level(np.repeat(units, stages, axis=0), np.tile(times, m)).reshape(m, stages)
+        mean = level + across @ self.alpha
         return mean, self.variance * (before - root @ root.transpose(0, 2, 1))
 
     def grown(self, units: Floats, times: Floats, owners: NDArray[np.int64]) -> Curves:
@@ -304,6 +330,7 @@ class Curves:
         return replace(
             self,
             inputs=np.concatenate([self.inputs, x]),
+            basis=np.concatenate([self.basis, _basis(units, times, self.trend)]),
             times=np.concatenate([self.times, times]),
             owners=np.concatenate([self.owners, owners]),
             factor=factor,
@@ -319,8 +346,13 @@ class Curves:
         across[rows, others] += self.own * (KAPPA + common[rows, others])
         return across
 
-    def _posterior(self, across: Floats, times: Floats) -> tuple[Floats, Floats]:
+    def _level(self, units: Floats, times: Floats) -> Floats:
+        """Return the mean without data, H b, at coordinates and times, shape ``(m,)``."""
+        found: Floats = _basis(units, times, self.trend) @ self.mean
+        return found
+
+    def _posterior(self, across: Floats, units: Floats, times: Floats) -> tuple[Floats, Floats]:
         root, _ = lapack.dtrtrs(self.factor, across.T, lower=1)
         before = 1.0 + self.growth * times + self.own * (KAPPA + times)
         std = np.sqrt(self.variance * np.maximum(before - np.einsum("ij,ij->j", root, root), 1e-12))
-        return self.mean[0] + self.mean[1] * times + across @ self.alpha, std
+        return self._level(units, times) + across @ self.alpha, std

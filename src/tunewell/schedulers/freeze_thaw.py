@@ -16,6 +16,8 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
   is spent, goes to the training with the largest expected improvement on the best loss that was *seen*;
 * a share of the decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
+* what hyperparameters of known names usually do over a range (:mod:`tunewell.surrogate.usual`) is the mean that the
+  model begins with; the first trainings, and those begun at random, are the most promising by it of some random ones;
 * a step that takes one configuration longer than others costs as much more;
 * a training that goes as another one went, to the last digit, counts with the probability that it will not go on so
   (:func:`tunewell.surrogate.twins.doubles`);
@@ -49,8 +51,10 @@ from tunewell.surrogate.cube import cube_of
 from tunewell.surrogate.observations import tried, values_of
 from tunewell.surrogate.outlook import Outlook, look
 from tunewell.surrogate.twins import REPEATS
+from tunewell.surrogate.usual import promising, trend_of
 
 _HOPELESS, _LIKELY = 0.05, 0.5
+_DRAWS = 128, 8  # random configurations, of which the most promising begins: the first ones, and those at random
 _DEEP = 4  # a trial in training is under way to its end from this part of it on
 _FINISHED = "looks best, and it is time to finish one"
 
@@ -67,6 +71,7 @@ class FreezeThaw:
         finish: the share of the compute that finishes the trainings that look best.
         initial: trainings that begin before anything is modelled.
         evaluations: of the log posterior, at most, in a fit of the curves' hyperparameters.
+        usual: whether what is usual of hyperparameters with known names counts.
 
     Raises:
         ValueError: a number out of range.
@@ -79,6 +84,7 @@ class FreezeThaw:
     finish: float = 0.25
     initial: int = 4
     evaluations: int = 20
+    usual: bool = True
 
     def __post_init__(self) -> None:
         if not _is_number(self.reduction) or not 1.0 < self.reduction < np.inf:
@@ -91,6 +97,8 @@ class FreezeThaw:
             share = getattr(self, name)
             if not _is_number(share) or not 0.0 <= share <= 1.0:
                 raise ValueError(f"freeze_thaw expected {name} from 0 to 1, got {share!r}")
+        if not isinstance(self.usual, bool):
+            raise ValueError(f"freeze_thaw expected usual to be True or False, got {self.usual!r}")
 
     def rungs(self, steps: int) -> list[int]:
         """Return where a training of so many steps may be frozen, its end included."""
@@ -109,7 +117,7 @@ class FreezeThaw:
                 return _finish(history, view)
             draw = _Draw.of(history, self.explore)
             if view is None:
-                return _anything(space, history, draw.rng) or Done("every configuration has been tried")
+                return self._anything(space, history, draw.rng) or Done("every configuration has been tried")
             return self._choose(space, history, view, draw)
 
     def decide(self, history: History, report: Reported) -> Verdict:
@@ -134,7 +142,7 @@ class FreezeThaw:
         if paused and self._to_finish(history, view.steps):
             return Resume(front_runner(history, view, paused), _FINISHED)
         if draw.exploring and draw.blindly:
-            start = _anything(space, history, draw.rng)
+            start = self._anything(space, history, draw.rng)
             if start is not None:
                 return start
         config, price = most_promising(space, history, view, draw.rng)
@@ -200,15 +208,36 @@ class FreezeThaw:
     ) -> Outlook | None:
         fewest = 1 if _full(history) else min(2, self.initial)
         space = history.space if space is None else space
-        return look(space, history, self.rungs(steps), fewest, self.evaluations, current)
+        trend = trend_of(space) if self.usual else None
+        return look(space, history, self.rungs(steps), fewest, self.evaluations, current, trend)
 
     def _begin(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         if not chooses(history):
             return Start(None, "to begin with")
+        usual = promising(space, history, _DRAWS[0], rng) if self.usual else None
+        if usual is not None:
+            return Start(usual, "to begin with, where hyperparameters of these names are usually good")
         try:
             return Start(first(cube_of(space), space, history, rng), "to begin with")
         except Exhausted as exhausted:
             return Done(str(exhausted))
+
+    def _anything(self, space: Space, history: History, rng: np.random.Generator) -> Start | None:
+        """Return a new training anywhere, None where every configuration has been tried."""
+        if not chooses(history):
+            return Start(None, "explores")
+        believed = drawn(cube_of(space), space, history, 1, rng)
+        if believed is not None:
+            config = space.decode_one(believed[0].tolist())
+            if values_of(space, config) not in tried(space, history):
+                return Start(config, "explores where somebody believes in")
+        usual = promising(space, history, _DRAWS[1], rng) if self.usual else None
+        if usual is not None:
+            return Start(usual, "explores where hyperparameters of these names are usually good")
+        try:
+            return Start(anything_new(space, history, rng), "explores at random")
+        except Exhausted:
+            return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,21 +273,6 @@ def _finish(history: History, view: Outlook | None, current: int | None = None) 
     if likely[best] < np.log(_HOPELESS):
         return Done("no paused trial is likely to become the best, and no more may start")
     return Resume(paused[best], f"of the paused trials the most likely to become the best ({_percent(likely[best])})")
-
-
-def _anything(space: Space, history: History, rng: np.random.Generator) -> Start | None:
-    """Return a new training anywhere, None where every configuration has been tried."""
-    if not chooses(history):
-        return Start(None, "explores")
-    believed = drawn(cube_of(space), space, history, 1, rng)
-    if believed is not None:
-        config = space.decode_one(believed[0].tolist())
-        if values_of(space, config) not in tried(space, history):
-            return Start(config, "explores where somebody believes in")
-    try:
-        return Start(anything_new(space, history, rng), "explores at random")
-    except Exhausted:
-        return None
 
 
 def _is_number(value: object) -> bool:

@@ -19,6 +19,7 @@ from tunewell.history import History
 from tunewell.numerics import curves, warps
 from tunewell.numerics.feasibility import breach
 from tunewell.numerics.kernels import Columns, Indices
+from tunewell.numerics.trends import Trend
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate import processes
@@ -120,6 +121,7 @@ def look(
     fewest: int,
     evaluations: int,
     current: int | None = None,
+    trend: Trend | None = None,
 ) -> Outlook | None:
     """Fit the curves of a history; None while fewer than ``fewest`` points are finite.
 
@@ -129,6 +131,7 @@ def look(
         fewest: see above.
         evaluations: of the log posterior, at most, in a fit of hyperparameters.
         current: a trial in training that waits for a decision.
+        trend: what is usual, over the columns of the cube that may vary.
     """
     cube, seen, horizon = cube_of(space), points(space, history, rungs), rungs[-1]
     if np.isfinite(seen.losses).all(axis=1).sum() < fewest or not len(cube.free):
@@ -137,7 +140,7 @@ def look(
     rng = np.random.default_rng([history.seed, len(history.trials), 1])
     scores = _scores(seen.losses, rng.dirichlet(np.ones(g)))
     times = time(seen.steps, horizon)
-    model = _model(cube, seen, times, scores, evaluations)
+    model = _model(cube, seen, times, scores, evaluations, trend)
     running = [n for n in history.running if n != current and seen.placed[n]]
     if running:
         after = [next((rung for rung in rungs if rung > history.trials[n].step), horizon) for n in running]
@@ -171,7 +174,9 @@ def _broken(history: History) -> np.ndarray:
     return np.asarray(breach(np.array([trial.margins for trial in history.trials])) > 0.0)
 
 
-def _model(cube: Cube, seen: Points, times: Floats, scores: Floats, evaluations: int) -> curves.Curves:
+def _model(
+    cube: Cube, seen: Points, times: Floats, scores: Floats, evaluations: int, trend: Trend | None
+) -> curves.Curves:
     """Return the process: what was chosen of the points at rungs, those since then, and the best between rungs."""
     lasting = np.flatnonzero(seen.lasting)
     lasting = lasting[np.lexsort((seen.trials[lasting], seen.when[lasting]))]
@@ -184,6 +189,7 @@ def _model(cube: Cube, seen: Points, times: Floats, scores: Floats, evaluations:
         seen.trials[early].tobytes(),
         _scores(seen.losses[early], even).tobytes(),
         evaluations,
+        trend,
     )
     old = lasting[: processes.chosen_at(n)]
     head = old
@@ -199,6 +205,7 @@ def _model(cube: Cube, seen: Points, times: Floats, scores: Floats, evaluations:
         units[seen.trials[head]].tobytes(),
         times[head].tobytes(),
         seen.trials[head].tobytes(),
+        trend,
     )
     if len(rest):
         model = model.grown(units[seen.trials[rest]], times[rest], seen.trials[rest])
@@ -206,20 +213,26 @@ def _model(cube: Cube, seen: Points, times: Floats, scores: Floats, evaluations:
 
 
 @lru_cache(maxsize=64)
-def _theta(columns: Columns, units: bytes, times: bytes, trials: bytes, scores: bytes, evaluations: int) -> Floats:
+def _theta(
+    columns: Columns, units: bytes, times: bytes, trials: bytes, scores: bytes, evaluations: int, trend: Trend | None
+) -> Floats:
     """Return the hyperparameters; the memo compares contents."""
     y, t, i = np.frombuffer(scores), np.frombuffer(times), np.frombuffer(trials, dtype=np.int64)
     x = np.frombuffer(units).reshape(len(y), len(columns))
     rows = processes.subset(np.concatenate([x, t[:, None]], axis=1), y, processes.most_fitted(len(columns)))
-    theta, _ = curves.fit(curves.Evidence(columns, x[rows], t[rows], i[rows], y[rows]), len(columns), evaluations)
+    theta, _ = curves.fit(
+        curves.Evidence(columns, x[rows], t[rows], i[rows], y[rows], trend=trend), len(columns), evaluations
+    )
     return theta
 
 
 @lru_cache(maxsize=16)  # half a megabyte each, at most
-def _headed(columns: Columns, theta: bytes, units: bytes, times: bytes, trials: bytes) -> curves.Curves:
+def _headed(
+    columns: Columns, theta: bytes, units: bytes, times: bytes, trials: bytes, trend: Trend | None
+) -> curves.Curves:
     t, i = np.frombuffer(times), np.frombuffer(trials, dtype=np.int64)
     x = np.frombuffer(units).reshape(len(t), len(columns))
-    return curves.Curves.of(columns, np.frombuffer(theta), x, t, i, np.zeros(len(t)))
+    return curves.Curves.of(columns, np.frombuffer(theta), x, t, i, np.zeros(len(t)), trend=trend)
 
 
 def _shown(seen: Points, scores: Floats, repeats: np.ndarray, current: int | None) -> Indices:

@@ -1,0 +1,123 @@
+"""Trends against their formula, and what they do to the process of learning curves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+
+from tunewell.numerics.curves import TRUST, Curves, Drift, Evidence
+from tunewell.numerics.gp import RATE, SHAPE
+from tunewell.numerics.kernels import Columns, Kernel
+from tunewell.numerics.trends import Effect, Trend
+
+COLUMNS = Columns((0, 0, 3), (False, True, False))
+TREND = Trend((Effect(0, (-0.5, 0.3), (2.0, 6.0), 0.4), Effect(1, (0.2, 0.4))))
+
+
+def points(n=30, curves=12, seed=0):
+    """Return units, times, owners and losses; gaps in the second column."""
+    rng = np.random.default_rng(seed)
+    units = rng.random((curves, 3))
+    units[:, 2] = (rng.integers(3, size=curves) + 0.5) / 3
+    units[::4, 1] = np.nan
+    owners = np.sort(rng.integers(curves, size=n))
+    return units[owners], rng.random(n), owners, rng.standard_normal(n)
+
+
+def theta_of(seed=0):
+    rng = np.random.default_rng(seed)
+    return np.concatenate([np.log(rng.uniform(0.3, 2.0, 6)), [0.3], np.log([0.01, 1.5, 0.2])])
+
+
+def test_an_effect_is_its_formula_and_nothing_on_average():
+    effect = Effect(0, (-1.0, 3.0), (2.0, 6.0), 0.3)
+    u = np.linspace(0.0, 1.0, 20001)
+    for time, a, b in ((0.0, -1.0, 2.0), (1.0, 3.0, 6.0), (0.25, 0.0, 3.0)):
+        found = Trend((effect,)).value(u[:, None], np.full(len(u), time))
+        np.testing.assert_allclose(found, a * (u - 0.5) + b * ((u - 0.3) ** 2 - 1 / 12 - 0.04), atol=1e-12)
+        assert np.trapezoid(found, u) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_inactive_coordinate_has_no_effect():
+    units = np.array([[0.2, np.nan, 0.5], [0.2, 0.5, 0.5]])
+    without = Trend(TREND.effects[:1])
+    assert TREND.value(units, np.ones(2))[0] == without.value(units, np.ones(2))[0]
+    assert TREND.slopes(units, 1.0)[0, 1] == 0.0
+
+
+def test_the_slopes_against_differences():
+    at = np.array([0.3, 0.8, 0.5])
+    expected = approx_fprime(at, lambda u: TREND.value(u[None], np.array([0.4]))[0], 1e-7)
+    np.testing.assert_allclose(TREND.slopes(at[None], 0.4)[0], expected, atol=1e-6)
+
+
+def test_the_gradient_of_the_evidence_with_a_trend():
+    units, times, owners, losses = points()
+    evidence = Evidence(COLUMNS, units, times, owners, losses, trend=TREND)
+    theta = theta_of()
+    differences = approx_fprime(theta, lambda at: evidence.value_and_gradient(at)[0], 1e-6)
+    np.testing.assert_allclose(evidence.value_and_gradient(theta)[1], differences, rtol=2e-4, atol=2e-4)
+
+
+def test_the_factor_of_the_trend_is_estimated_with_its_law():
+    """The mean is H b with H = (1, t, m), by generalised least squares with the laws of b₁ and b₂."""
+    units, times, owners, losses = points()
+    theta, drift, n = theta_of(), Drift(), len(losses)
+    model = Curves.of(COLUMNS, theta, units, times, owners, losses, trend=TREND)
+    bare = Curves.of(COLUMNS, theta, units, times, owners, np.zeros(n))
+    inverse = np.linalg.inv(bare.factor @ bare.factor.T)
+    basis = np.stack([np.ones(n), times, TREND.value(units, times)], axis=1)
+    before = np.diag([0.0, drift.std**-2, TRUST.std**-2])
+    center = np.array([0.0, drift.center, TRUST.center])
+    b = np.linalg.solve(basis.T @ inverse @ basis + before, basis.T @ inverse @ losses + before @ center)
+    np.testing.assert_allclose(model.mean, b, atol=1e-8)
+    left = losses - basis @ b
+    penalty = (b - center) @ before @ (b - center)
+    assert model.variance == pytest.approx((RATE + 0.5 * (left @ inverse @ left + penalty)) / (SHAPE + 0.5 * n))
+    new = points(5, seed=3)[0]
+    kernel = Kernel.of(COLUMNS, theta[:8])
+    k = kernel.matrix(COLUMNS.features(new), COLUMNS.features(units)) * (1.0 + np.exp(theta[-2]) * times)
+    expected = b[0] + b[1] + b[2] * TREND.value(new, np.ones(5)) + k @ inverse @ left
+    np.testing.assert_allclose(model.predict(new)[0], expected, atol=1e-8)
+
+
+def test_with_a_trend_all_ways_of_asking_agree():
+    units, times, owners, losses = points()
+    theta = theta_of()
+    model = Curves.of(COLUMNS, theta, units, times, owners, losses, trend=TREND)
+    new, at, none = points(6, seed=5)[0], np.array([0.2, 0.7, 1.0]), np.full(6, -1)
+    mean, std = model.predict(new, 0.7)
+    slowly = model.ahead(new, none, np.full(6, 0.7))
+    means, covariances = model.together(new, none, at)
+    np.testing.assert_allclose(slowly, [mean, std], atol=1e-9)
+    np.testing.assert_allclose(means[:, 1], mean, atol=1e-9)
+    np.testing.assert_allclose(covariances[:, 1, 1], std**2 + model.variance * model.noise, atol=1e-9)
+    head = Curves.of(COLUMNS, theta, units[:20], times[:20], owners[:20], np.zeros(20), trend=TREND)
+    grown = head.grown(units[20:], times[20:], owners[20:]).given(losses)
+    np.testing.assert_allclose(grown.predict(new, 0.7), [mean, std], atol=1e-8)
+
+
+def test_with_a_trend_the_gradients_of_a_prediction_against_differences():
+    units, times, owners, losses = points()
+    model = Curves.of(COLUMNS, theta_of(), units, times, owners, losses, trend=TREND)
+    at = np.array([0.3, 0.6, 0.5])
+    _, _, of_mean, of_std = model.predict_with_slopes(at[None], 0.8)
+    for found, which in ((of_mean, 0), (of_std, 1)):
+        expected = approx_fprime(at, lambda u, which=which: model.predict(u[None], 0.8)[which][0], 1e-6)
+        np.testing.assert_allclose(found[0, :2], expected[:2], atol=1e-4)
+
+
+def test_without_losses_the_trend_says_where_the_best_ends_are():
+    one = np.array([[0.9, 0.9, 0.5]])
+    model = Curves.of(COLUMNS, theta_of(), one, np.ones(1), np.zeros(1, dtype=np.int64), np.zeros(1), trend=TREND)
+    grid = np.stack([np.linspace(0.0, 1.0, 51), np.full(51, 0.1), np.full(51, 0.5)], axis=1)
+    assert abs(grid[np.argmin(model.predict(grid)[0]), 0] - 0.4) < 0.1
+
+
+def test_a_trend_that_the_losses_contradict_is_forgotten():
+    rng = np.random.default_rng(0)
+    units = rng.random((40, 3))
+    losses = -TREND.value(units, np.ones(40))
+    model = Curves.of(COLUMNS, theta_of(), units, np.ones(40), np.arange(40), losses, trend=TREND)
+    assert model.mean[2] < 0.3
