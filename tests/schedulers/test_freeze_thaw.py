@@ -403,6 +403,14 @@ def test_it_begins_where_hyperparameters_of_known_names_are_usually_good():
     assert np.std(places) < 0.17  # 0.29 at random
 
 
+def test_what_a_person_believes_goes_before_what_is_usual():
+    made = tw.Study(NAMED, "loss", scheduler=QUICK, seed=0)
+    made.believe({"lr": 2e-5}, "high")
+    made.run(steps=4, max_steps=STEPS, executor=tw.executors.Simulated(training(2e-5)), progress=False)
+    assert made.trials[0].params["lr"] == pytest.approx(2e-5, rel=0.5)
+    assert "names" not in made.trials[0].why
+
+
 def test_names_do_not_count_where_nobody_wants_it():
     scheduler = tw.schedulers.FreezeThaw(evaluations=8, usual=False)
     history = study(training(3e-3), space=NAMED, scheduler=scheduler, run={"steps": 40})[0].history

@@ -48,7 +48,7 @@ from tunewell.schedulers.prospects import front_runner, log_kept, log_news, log_
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
-from tunewell.surrogate.observations import tried, values_of
+from tunewell.surrogate.observations import believed, tried, values_of
 from tunewell.surrogate.outlook import Outlook, look
 from tunewell.surrogate.twins import REPEATS
 from tunewell.surrogate.usual import promising, trend_of
@@ -214,7 +214,7 @@ class FreezeThaw:
     def _begin(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         if not chooses(history):
             return Start(None, "to begin with")
-        usual = promising(space, history, _DRAWS[0], rng) if self.usual else None
+        usual = self._promising(space, history, _DRAWS[0], rng)
         if usual is not None:
             return Start(usual, "to begin with, where hyperparameters of these names are usually good")
         try:
@@ -222,18 +222,24 @@ class FreezeThaw:
         except Exhausted as exhausted:
             return Done(str(exhausted))
 
+    def _promising(self, space: Space, history: History, draws: int, rng: np.random.Generator) -> Config | None:
+        """Return what is usually good; None where nothing is, or where somebody believes in configurations."""
+        if not self.usual or len(believed(space, history)[0]):
+            return None
+        return promising(space, history, draws, rng)
+
     def _anything(self, space: Space, history: History, rng: np.random.Generator) -> Start | None:
         """Return a new training anywhere, None where every configuration has been tried."""
         if not chooses(history):
             return Start(None, "explores")
-        believed = drawn(cube_of(space), space, history, 1, rng)
-        if believed is not None:
-            config = space.decode_one(believed[0].tolist())
-            if values_of(space, config) not in tried(space, history):
-                return Start(config, "explores where somebody believes in")
-        usual = promising(space, history, _DRAWS[1], rng) if self.usual else None
+        usual = self._promising(space, history, _DRAWS[1], rng)
         if usual is not None:
             return Start(usual, "explores where hyperparameters of these names are usually good")
+        belief = drawn(cube_of(space), space, history, 1, rng)
+        if belief is not None:
+            config = space.decode_one(belief[0].tolist())
+            if values_of(space, config) not in tried(space, history):
+                return Start(config, "explores where somebody believes in")
         try:
             return Start(anything_new(space, history, rng), "explores at random")
         except Exhausted:
