@@ -87,9 +87,9 @@ def confusion(held: Labelled) -> tuple[str, dict[str, Any]]:
                "right_guess": sum(guessed(row) == truth for row, truth in held)}  # fmt: skip
     text = "\n\n".join(
         [
-            f"**{numbers['right_guess'] / len(held):.1%} right**: of {numbers['right_guess']} of {len(held)} trainings the "
-            "most probable label is the true one (target 90 %). Where nothing is certain enough the diagnosis says so "
-            f"({_share(unsure, len(held))}); counted as wrong, {right / len(held):.1%} are named rightly ({right}). "
+            f"**{numbers['right_guess'] / len(held):.1%} right**: of {numbers['right_guess']} of {len(held)} trainings "
+            "the most probable label is the true one (target 90 %). Where nothing is certain enough the diagnosis says "
+            f"so ({_share(unsure, len(held))}); counted as wrong, {right / len(held):.1%} are named rightly ({right}). "
             f"**{false / healthy:.1%} false alarms** on healthy trainings ({false} of {healthy}; target 2 %). "
             f"In {_share(numbers['right_or_second'], len(held))} the true label is named, first or second.",
             "## True (rows) and named (columns)",
