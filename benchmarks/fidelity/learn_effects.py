@@ -31,22 +31,23 @@ from tunewell.numerics.warps import standardise
 from tunewell.parameters import Choice, Float, Parameter
 from tunewell.space import Space
 from tunewell.surrogate.usual import effect_of
+from tunewell.tiers import optimizer_of
 
 PAGE = RESULTS / "effects.md"
 KINDS = ("slope", "bend")
-SPANS: Mapping[str, float] = {
-    "learning_rate": 5.0,
-    "batch_size": 1.2,
-    "hidden_units": 1.2,
-    "embedding_size": 1.2,
-    "layers": 0.0,
-    "dropout": 0.6,
-    "weight_decay": 5.0,
-    "l2": 5.0,
-    "momentum": 1.7,
-    "epsilon": 10.0,
+SPANS: Mapping[str, tuple[str, float]] = {
+    "learning_rate": ("log", 5.0),
+    "batch_size": ("log", 1.2),
+    "hidden_units": ("log", 1.2),
+    "embedding_size": ("log", 1.2),
+    "layers": ("linear", 0.0),
+    "dropout": ("linear", 0.6),
+    "weight_decay": ("log", 5.0),
+    "l2": ("log", 5.0),
+    "momentum": ("reverse_log", 1.7),
+    "epsilon": ("log", 10.0),
 }
-"""What is learnt: the ranges that effects are stated for, see :class:`tunewell.knowledge.effects.UsualEffect`."""
+"""What is learnt: the scales and ranges that effects are stated for, see :mod:`tunewell.knowledge.effects`."""
 LIKE = {"channels": "hidden_units", "model_width": "hidden_units", "l1": "l2", "beta1": "momentum"}
 """What is learnt together, under the second name."""
 WELLS = ("learning_rate", "weight_decay", "l2", "momentum", "epsilon")
@@ -158,9 +159,10 @@ def measured(seen: Seen) -> Mapping[tuple[str, str], np.ndarray]:
         if called in SPANS and not parameter.is_categorical:
             for kind in KINDS:
                 if called in WELLS if kind == "bend" else called not in TOWARDS_DEFAULT:
-                    alone = UsualEffect(SPANS[called], **{kind: (1.0, 1.0)}, towards_default=_towards(called))
-                    effect = effect_of(place, seen.space, name, alone)
-                    if max(*effect.slope, *effect.bend) < NARROW:
+                    alone = UsualEffect(*SPANS[called], **{kind: (1.0, 1.0)}, towards_default=_towards(called))
+                    default = knowledge.explain(called, optimizer=optimizer_of(seen.space, "generic")).default.value
+                    effect = effect_of(place, parameter, alone, default)
+                    if effect is None or max(*map(abs, effect.slope), *map(abs, effect.bend)) < NARROW:
                         continue
                     part = Trend((effect,))
                     parts.append((called, kind, part.value(seen.units, np.ones(len(seen.units)))))
@@ -214,7 +216,7 @@ def learnt(without: str = "") -> Mapping[str, UsualEffect]:
                 kind: (_short(last if np.isnan(begun) else begun), _short(last))
                 for kind, (begun, last) in pairs.items()
             }
-            found[name] = UsualEffect(SPANS[name], **numbers, towards_default=_towards(name))
+            found[name] = UsualEffect(*SPANS[name], **numbers, towards_default=_towards(name))
     return found | {name: found[like] for name, like in LIKE.items() if like in found}
 
 
@@ -229,7 +231,13 @@ def written(effects: Mapping[str, UsualEffect]) -> str:
         "# Written by python -m benchmarks.fidelity.learn_effects. Pairs are at the first step and at the end.",
     ]
     for name, effect in effects.items():
-        lines += ["", f"[{name}]", f"span = {effect.span}", f"slope = {list(effect.slope)}"]
+        lines += [
+            "",
+            f"[{name}]",
+            f'scale = "{effect.scale}"',
+            f"span = {effect.span}",
+            f"slope = {list(effect.slope)}",
+        ]
         lines += [f"bend = {list(effect.bend)}", f"towards_default = {effect.towards_default}"]
     return "\n".join(lines) + "\n"
 

@@ -205,7 +205,7 @@ def _opening(budget: float) -> list[str]:
         "Methods have their defaults, a first rung of one step where they ask for one, and one thread.",
         "Tunewell's freeze-thaw reads the names of hyperparameters: what is usual of them over a range was learnt from "
         "recorded tables, these among them (results/effects.md); *held-out* was told only what tables of other data "
-        "teach, and *unnamed*, like stopping, nothing. "
+        "teach, the same kinds of networks among them, and *unnamed*, like stopping, nothing. "
         "No space here states a default, so neither NePS's PriorBand nor Tunewell's has a prior: configurations are "
         "random, or lie around the best one. NePS's ASHA, in this version, promotes the best third of what has not "
         "been promoted yet, again and again, so it trains most of the few configurations that it begins to the end. "

@@ -414,7 +414,7 @@ def test_what_a_person_believes_goes_before_what_is_usual():
 def test_names_do_not_count_where_nobody_wants_it():
     scheduler = tw.schedulers.FreezeThaw(evaluations=8, usual=False)
     history = study(training(3e-3), space=NAMED, scheduler=scheduler, run={"steps": 40})[0].history
-    assert not any("names" in trial.reason for trial in history.trials)
+    assert not any("names" in trial.why for trial in history.trials)
     with pytest.raises(ValueError, match="usual to be True or False, got 'no'"):
         tw.schedulers.FreezeThaw(usual="no")
 

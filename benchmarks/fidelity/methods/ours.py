@@ -31,9 +31,9 @@ def search(
     of other data teach.
     """
     with patch.object(usual, "usual_effects", lambda: learnt(source(meter.task.name))) if held_out else nullcontext():
-        usual.trend_of.cache_clear()
+        usual._trend.cache_clear()
         _search(meter, seed, sampler, scheduler, settings, saves)
-    usual.trend_of.cache_clear()
+    usual._trend.cache_clear()
 
 
 def _search(meter: Meter, seed: int, sampler: str, scheduler: str, settings: Mapping[str, Any], saves: bool) -> None:

@@ -1,8 +1,8 @@
 """What hyperparameters usually do to a training, as numbers learnt from recorded tables: ``effects.toml``.
 
-They say where in its *range* a hyperparameter is usually good: somebody who gives a range has thought of it, so its
-middle tells more about a good learning rate than any number that holds for all networks. ``python -m
-benchmarks.fidelity.learn_effects`` writes the file and shows how alike families of tables are.
+They say where in its *range* a hyperparameter is usually good: somebody who gives a range has thought of it, and in
+eight families of recorded trainings the middle of the range told well where the best learning rates lay. ``python -m
+benchmarks.fidelity.learn_effects`` writes the file and a page that shows how far families agree.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ EFFECTS = "effects.toml"
 
 @dataclass(frozen=True, slots=True)
 class UsualEffect:
-    """What a hyperparameter does to the normal score of the loss over a range, see :mod:`tunewell.numerics.trends`.
+    """What a hyperparameter does over a range to the normal scores of losses among the configurations of a task.
 
     Attributes:
-        span: the range that this holds for, in decades on a scale of ratios, otherwise as it is; in narrower ranges
-            there is proportionally less of it. 0: any range.
+        scale: of the hyperparameter, as of :class:`~tunewell.Float`.
+        span: how wide the range is that this holds for: in decades on the scales ``"log"`` (of the value) and
+            ``"reverse_log"`` (of 1 minus it), otherwise as it is. In narrower ranges there is proportionally less of
+            it. 0: any range.
         slope: at the first step and at the end: negative where the upper end is better.
         bend: at the first step and at the end: positive where the middle is better.
         towards_default: how far, from the middle towards the default, the best place lies.
     """
 
+    scale: str
     span: float
     slope: tuple[float, float] = (0.0, 0.0)
     bend: tuple[float, float] = (0.0, 0.0)
@@ -41,5 +44,5 @@ def usual_effects() -> Mapping[str, UsualEffect]:
     found = {}
     for name, about in parsed(EFFECTS).items():
         pairs = {key: (float(about[key][0]), float(about[key][1])) for key in ("slope", "bend")}
-        found[name] = UsualEffect(about["span"], towards_default=about["towards_default"], **pairs)
+        found[name] = UsualEffect(about["scale"], about["span"], towards_default=about["towards_default"], **pairs)
     return MappingProxyType(found)

@@ -59,7 +59,7 @@ class Drift:
 
 
 TRUST = Drift(1.0, 0.5)
-"""The same of the factor of what is usual."""
+"""The same of b₂, how far what is usual is believed."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class Curves:
         factor: the lower Cholesky factor of the covariance, shape ``(n, n)``.
         noise, growth, own: η, γ, ω.
         drift: of the mean's slope.
-        trend: what is usual.
+        trend: what is usual, None where nothing is.
         basis: H.
         alpha: shape ``(n,)``.
         mean: b, shape ``(2,)`` or ``(3,)``.

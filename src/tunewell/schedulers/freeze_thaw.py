@@ -17,7 +17,7 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 * a share of the decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
 * what hyperparameters of known names usually do over a range (:mod:`tunewell.surrogate.usual`) is the mean that the
-  model begins with; the first trainings, and those begun at random, are the most promising by it of some random ones;
+  model begins with; the first trainings are drawn by it, and so are half of those that would be begun at random;
 * a step that takes one configuration longer than others costs as much more;
 * a training that goes as another one went, to the last digit, counts with the probability that it will not go on so
   (:func:`tunewell.surrogate.twins.doubles`);
@@ -54,7 +54,6 @@ from tunewell.surrogate.twins import REPEATS
 from tunewell.surrogate.usual import promising, trend_of
 
 _HOPELESS, _LIKELY = 0.05, 0.5
-_DRAWS = 128, 8  # random configurations, of which the most promising begins: the first ones, and those at random
 _DEEP = 4  # a trial in training is under way to its end from this part of it on
 _FINISHED = "looks best, and it is time to finish one"
 
@@ -208,13 +207,13 @@ class FreezeThaw:
     ) -> Outlook | None:
         fewest = 1 if _full(history) else min(2, self.initial)
         space = history.space if space is None else space
-        trend = trend_of(space) if self.usual else None
+        trend = trend_of(space, history) if self.usual else None
         return look(space, history, self.rungs(steps), fewest, self.evaluations, current, trend)
 
     def _begin(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         if not chooses(history):
             return Start(None, "to begin with")
-        usual = self._promising(space, history, _DRAWS[0], rng)
+        usual = self._promising(space, history, rng)
         if usual is not None:
             return Start(usual, "to begin with, where hyperparameters of these names are usually good")
         try:
@@ -222,18 +221,18 @@ class FreezeThaw:
         except Exhausted as exhausted:
             return Done(str(exhausted))
 
-    def _promising(self, space: Space, history: History, draws: int, rng: np.random.Generator) -> Config | None:
+    def _promising(self, space: Space, history: History, rng: np.random.Generator) -> Config | None:
         """Return what is usually good; None where nothing is, or where somebody believes in configurations."""
         if not self.usual or len(believed(space, history)[0]):
             return None
-        return promising(space, history, draws, rng)
+        return promising(space, history, rng)
 
     def _anything(self, space: Space, history: History, rng: np.random.Generator) -> Start | None:
         """Return a new training anywhere, None where every configuration has been tried."""
         if not chooses(history):
             return Start(None, "explores")
-        usual = self._promising(space, history, _DRAWS[1], rng)
-        if usual is not None:
+        usual = self._promising(space, history, rng)
+        if usual is not None and rng.random() < 0.5:
             return Start(usual, "explores where hyperparameters of these names are usually good")
         belief = drawn(cube_of(space), space, history, 1, rng)
         if belief is not None:

@@ -1,15 +1,18 @@
 """What is usual of the hyperparameters of a space, known by their names, before any of them was tried.
 
 Where a parameter's name is known, and somebody gave it a range, good values usually lie in certain parts of it: a
-learning rate near the middle, a width near the upper end, a dropout near the lower one (:mod:`.knowledge.effects`).
-This is the mean that a model of trainings begins with, and what the first ones are chosen by. It says nothing of
-parameters that have a prior: there somebody knows more. How far it is believed is the model's business.
+learning rate near the middle, a dropout near the lower end (:mod:`tunewell.knowledge.effects`). This is the mean that a
+model of trainings begins with, and what the first ones are drawn by. It says nothing of parameters that have a prior or
+that somebody believes something about: there somebody knows more. How far the mean is believed is the model's business.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,73 +24,108 @@ from tunewell.parameters import Choice, Float, Int, Parameter
 from tunewell.space import Config, Space
 from tunewell.surrogate.cube import cube_of
 from tunewell.surrogate.observations import tried, values_of
-from tunewell.tiers import default_of, optimizer_of
+from tunewell.tiers import optimizer_of
 
-_RATIOS = ("log", "reverse_log")
-_EDGE = 0.1
+_EDGE = 0.1  # of the range: a known default nearer to an end is not what the range was given for
+_LEAST = 0.02  # of a score: smaller effects are none
+_HEAT = 0.1  # of a score: draws are likelier by exp(-difference / this)
+_PLACES, _DRAWS = 64, 50
+
+
+def trend_of(space: Space, history: History) -> Trend | None:
+    """Return what is usual in a space, over the columns that may vary; None where nothing is known."""
+    said = frozenset(name for belief in history.beliefs for name in belief.config)
+    return _trend(space, said)
 
 
 @lru_cache(maxsize=64)
-def trend_of(space: Space) -> Trend | None:
-    """Return what is usual in a space, over the columns that may vary; None where no name is known."""
+def _trend(space: Space, said: frozenset[str]) -> Trend | None:
     known = usual_effects()
     certain = any(knowledge.find(name) in known for name in space)
-    names, found = list(space), []
+    optimizer, names = optimizer_of(space, "generic"), list(space)
+    found: list[Effect] = []
     for place, column in enumerate(cube_of(space).free):
-        name = names[column]
+        name, parameter = names[column], space[names[column]]
         called = knowledge.find(name, ambiguous=certain) or ""
-        if called in known and not space[name].is_categorical and space[name].prior is None:
-            found.append(effect_of(int(place), space, name, known[called]))
+        if called in known and parameter.prior is None and name not in said:
+            default = parameter.default_value if parameter.has_default else None
+            usual = knowledge.explain(called, optimizer=optimizer).default.value
+            effect = effect_of(int(place), parameter, known[called], usual if default is None else default)
+            found += [] if effect is None else [effect]
     return Trend(tuple(found)) if found else None
 
 
-def promising(space: Space, history: History, draws: int, rng: np.random.Generator) -> Config | None:
-    """Return the configuration with the best usual end of some random ones; None where nothing new or usual is."""
-    trend, cube = trend_of(space), cube_of(space)
+def promising(space: Space, history: History, rng: np.random.Generator) -> Config | None:
+    """Return a configuration, not tried yet, drawn where ends of trainings are usually good.
+
+    Other parameters follow their priors, or are drawn at random. None where nothing is usual, or where some draws
+    have all been tried.
+    """
+    trend, cube = trend_of(space, history), cube_of(space)
     if trend is None:
         return None
-    units = cube.snap(cube.believe(rng.random((draws, len(space)))))
     seen = tried(space, history)
-    for row in np.argsort(trend.value(units[:, cube.free], np.ones(draws)), kind="stable"):
-        config = space.decode_one(units[row].tolist())
+    for _ in range(_DRAWS):
+        unit = cube.believe(rng.random((1, len(space))))[0]
+        for column, center, _ in cube.beliefs if not history.trials else ():
+            unit[column] = center
+        for effect in trend.effects:
+            places = (np.arange(_PLACES) + rng.random()) / _PLACES
+            scores = Trend((replace(effect, column=0),)).value(places[:, None], np.ones(_PLACES))
+            odds = np.exp((scores.min() - scores) / _HEAT)
+            unit[cube.free[effect.column]] = rng.choice(places, p=odds / odds.sum())
+        config = space.decode_one(np.nan_to_num(cube.snap(unit[None])[0], nan=0.5).tolist())
         if values_of(space, config) not in seen:
             return config
     return None
 
 
-def effect_of(column: int, space: Space, name: str, usual: UsualEffect) -> Effect:
-    """Return what is usual of a parameter as an effect on a column, as strong as the range is wide.
+def effect_of(column: int, parameter: Parameter, usual: UsualEffect, default: Any) -> Effect | None:
+    """Return what is usual of a parameter as an effect on a column, as strong as the range is wide; None for none.
 
-    Whether the middle is good is known of the scale that a hyperparameter should have, and not of another one. A
-    default near an end of the range, or beyond it, is not what somebody had in mind who gave the range.
+    Whether the middle is good is known of the scale that a hyperparameter should have, and not of another one. Choices
+    have to be numbers in order. A default that nobody stated counts only well within the range.
     """
-    parameter = space[name]
-    span, ratios = _span(parameter)
-    much = min(span / usual.span, 1.0) if usual.span else 1.0
-    bent = much if ratios or not usual.span else 0.0
-    default = default_of(space, "generic", optimizer_of(space, "generic")).get(name, parameter.default_value)
-    place = float(parameter.to_unit(default))
-    if not _EDGE < place < 1.0 - _EDGE:
+    ends = _ends(parameter)
+    if ends is None:
+        return None
+    much = min(_span(min(ends), max(ends), usual) / usual.span, 1.0) if usual.span else 1.0
+    bent = much if isinstance(parameter, Choice) or getattr(parameter, "scale", "") == usual.scale else 0.0
+    turned = -1.0 if ends[0] > ends[1] else 1.0
+    slope = (turned * much * usual.slope[0], turned * much * usual.slope[1])
+    bend = (bent * usual.bend[0], bent * usual.bend[1])
+    if max(map(abs, (*slope, *bend))) < _LEAST:
+        return None
+    place = _place(parameter, default)
+    if place is None or (not parameter.has_default and not _EDGE < place < 1.0 - _EDGE):
         place = 0.5
-    return Effect(
-        column,
-        (much * usual.slope[0], much * usual.slope[1]),
-        (bent * usual.bend[0], bent * usual.bend[1]),
-        0.5 + usual.towards_default * (place - 0.5),
-    )
+    return Effect(column, slope, bend, 0.5 + usual.towards_default * (place - 0.5))
 
 
-def _span(parameter: Parameter) -> tuple[float, bool]:
-    """Return how wide a range is, in decades where its scale is one of ratios, and whether it is."""
+def _ends(parameter: Parameter) -> tuple[float, float] | None:
+    """Return the first and the last value of a parameter whose values are numbers in order, None for another one."""
     if isinstance(parameter, Float | Int):
-        low, high = float(parameter.low), float(parameter.high)
-        if parameter.scale == "reverse_log":
-            low, high = 1.0 - high, 1.0 - low
-        if parameter.scale in _RATIOS:
-            return math.log10(high / low), True
-        return high - low, False
-    choices = parameter.choices if isinstance(parameter, Choice) else ()
-    numbers = [value for value in choices if isinstance(value, int | float) and value > 0]
-    if not numbers or len(numbers) < len(choices):
-        return math.inf, False
-    return math.log10(max(numbers) / min(numbers)), True
+        return float(parameter.low), float(parameter.high)
+    values = parameter.choices if isinstance(parameter, Choice) and parameter.ordered else ()
+    if len(values) < 2 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        return None
+    signs = {b > a for a, b in itertools.pairwise(values)}
+    return (float(min(values[0], 1e300)), float(min(values[-1], 1e300))) if len(signs) == 1 else None
+
+
+def _span(low: float, high: float, usual: UsualEffect) -> float:
+    """Return how wide a range is, in the unit of an effect; what has no logarithm is as wide as it takes."""
+    if usual.scale == "reverse_log":
+        low, high = 1.0 - high, 1.0 - low
+    elif usual.scale != "log":
+        return high - low
+    return math.log10(high) - math.log10(low) if low > 0.0 else usual.span
+
+
+def _place(parameter: Parameter, default: Any) -> float | None:
+    """Return the coordinate of a default, None where it is no value of the parameter."""
+    if isinstance(parameter, Choice) and default not in list(parameter.choices):
+        return None
+    if isinstance(parameter, Float | Int) and not parameter.low <= default <= parameter.high:
+        return None
+    return float(parameter.to_unit(default))

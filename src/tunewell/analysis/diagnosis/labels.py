@@ -104,8 +104,8 @@ def advised(
 
     How far the learning rate is to be moved was measured on recorded trainings: a hundred times where it is far from
     what is usual, or nothing was learnt at all, three times where a good deal was learnt, otherwise ten times. So was
-    that clipping calms where gradients keep their ``usual_norm``, where it is known and above 1, and that a lower rate
-    beside it costs a training that was unstable little and helps one that only seemed so.
+    that clipping calms, at a norm of 1 or at ``usual_norm``, the median of the norms reported, where that is larger. A
+    lower rate beside it costs a training that was unstable little, and helps one that only seemed so.
     """
     actions, improved = MEANINGS[label].actions, either(features, "improved", "val_improved")
     if label is Label.OVERFITTING and best_step is not None:
@@ -125,10 +125,12 @@ def advised(
 def _calmed(usual_norm: float | None, clipped_at: float | None) -> tuple[Action, ...]:
     """Return what to do about jumps: clip at the usual norm of the gradients, unless they are, and lower the rate."""
     clip = _CLIP
-    if usual_norm is not None and usual_norm > _CLIP.amount:
-        amount = float(f"{usual_norm:.2g}")
+    amount = float(f"{usual_norm or 0.0:.2g}")
+    if amount > _CLIP.amount:
         clip = Action("at_most", _CLIP.role, amount, f"clip gradients at their usual norm, {amount:g}")
-    clipped = clipped_at is not None and 0.0 < clipped_at <= clip.amount
+    clipped = (
+        clipped_at is not None and 0.0 < clipped_at <= 1.5 * clip.amount
+    )  # a norm may be that of clipped gradients
     return (_LOWER_SOME,) if clipped else (clip, _LOWER_SOME)
 
 
