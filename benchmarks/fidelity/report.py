@@ -241,20 +241,22 @@ def _scores(results: Results, tasks: Sequence[str], budget: float) -> str:
 
 
 def _beside(nearest: Results, smooth: Results, groups: Mapping[str, Sequence[str]], budget: float) -> list[str]:
-    """Return the scores of both ways to answer side by side, on the tasks that have results of both."""
+    """Return the scores of both ways to answer side by side, of all methods with smooth ones."""
     measures = {f"regret at {n}": Measure("regret", n) for n in POINTS if n <= budget}
     measures = {"to target": Measure("reach", budget)} | measures
     columns = ["method", *(f"{name}, {answer}" for name in measures for answer in ("nearest", "smooth"))]
     parts = []
     for title, tasks in groups.items():
         shared = [name for name in tasks if (RANDOM, name) in smooth]
-        methods = [m for m in complete(smooth, shared) if m in complete(nearest, shared)]
+        methods, both = complete(smooth, shared), complete(nearest, shared)
         if not methods:
             continue
-        rows = [
-            [m, *(_cell(found, m, shared, at) for at in measures.values() for found in (nearest, smooth))]
-            for m in methods
-        ]
+        rows = []
+        for m in methods:
+            cells = [(at, found) for at in measures.values() for found in (nearest, smooth)]
+            known = [found is smooth or m in both for _, found in cells]
+            told = zip(cells, known, strict=True)
+            rows.append([m, *(_cell(found, m, shared, at) if there else "–" for (at, found), there in told)])
         parts += [f"### {title} ({len(shared)})", markdown(columns, rows)]
     return ["## Nearest rows and smooth tables side by side", SIDES, *parts] if parts else []
 
