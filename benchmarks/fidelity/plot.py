@@ -14,8 +14,8 @@ from matplotlib import pyplot, ticker
 
 COLOURS = {
     "tunewell-freeze-thaw": "#c1121f",
-    "tunewell-freeze-thaw-held-out": "#ff5d8f",
-    "tunewell-freeze-thaw-unnamed": "#ffb3c6",
+    "tunewell-freeze-thaw-held-out": "#c9184a",
+    "tunewell-freeze-thaw-unnamed": "#ff758f",
     "tunewell-asha-auto": "#e76f51",
     "tunewell-asha": "#f4a261",
     "tunewell-hyperband": "#b08968",

@@ -90,7 +90,8 @@ def test_choices_count_as_numbers_in_order():
     assert falling.slope[1] == -rising.slope[1]
     for values in (["high", "low"], [True, False], [64, 16, 256], [(8, 8), (16, 16)], [None, 64]):
         assert effect_of(hidden_units=tw.Choice(values, ordered=True)) is None
-    assert effect_of(hidden_units=tw.Choice([1, 10**400], ordered=True)).slope == rising.slope
+    for huge in ([1, 10**400], [-(10**400), 1]):
+        assert effect_of(hidden_units=tw.Choice(huge, ordered=True)).slope == rising.slope
 
 
 def test_what_a_person_believes_is_left_out():

@@ -110,7 +110,10 @@ def _ends(parameter: Parameter) -> tuple[float, float] | None:
     if len(values) < 2 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return None
     signs = {b > a for a, b in itertools.pairwise(values)}
-    return (float(min(values[0], 1e300)), float(min(values[-1], 1e300))) if len(signs) == 1 else None
+    first, last = (
+        float(max(min(value, 1e300), -1e300)) for value in (values[0], values[-1])
+    )  # 10**400 is a choice, too
+    return (first, last) if len(signs) == 1 else None
 
 
 def _span(low: float, high: float, usual: UsualEffect) -> float:
