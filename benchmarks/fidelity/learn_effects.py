@@ -17,8 +17,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 import tunewell.knowledge as home
 from benchmarks._common import RESULTS
@@ -26,8 +24,8 @@ from benchmarks.fidelity import tables
 from benchmarks.search import tables as final
 from tunewell import knowledge
 from tunewell.knowledge.effects import EFFECTS, UsualEffect
+from tunewell.numerics import warps
 from tunewell.numerics.trends import Trend
-from tunewell.numerics.warps import standardise
 from tunewell.parameters import Choice, Float, Parameter
 from tunewell.space import Space
 from tunewell.surrogate.usual import effect_of
@@ -74,8 +72,7 @@ class Seen:
 
 def scores(losses: np.ndarray) -> np.ndarray:
     """Return the normal scores of losses; what is not finite is the worst."""
-    ranks = rankdata(np.where(np.isfinite(losses), losses, np.inf))
-    return standardise(ndtri((ranks - 0.5) / len(ranks)))
+    return warps.scores(np.where(np.isfinite(losses), losses, np.inf))
 
 
 @cache

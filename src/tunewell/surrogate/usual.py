@@ -48,9 +48,9 @@ def _trend(space: Space, said: frozenset[str]) -> Trend | None:
         name, parameter = names[column], space[names[column]]
         called = knowledge.find(name, ambiguous=certain) or ""
         if called in known and parameter.prior is None and name not in said:
-            default = parameter.default_value if parameter.has_default else None
             usual = knowledge.explain(called, optimizer=optimizer).default.value
-            effect = effect_of(int(place), parameter, known[called], usual if default is None else default)
+            default = parameter.default_value if parameter.has_default else usual
+            effect = effect_of(int(place), parameter, known[called], default)
             found += [] if effect is None else [effect]
     return Trend(tuple(found)) if found else None
 

@@ -128,10 +128,8 @@ def _calmed(usual_norm: float | None, clipped_at: float | None) -> tuple[Action,
     amount = float(f"{usual_norm or 0.0:.2g}")
     if amount > _CLIP.amount:
         clip = Action("at_most", _CLIP.role, amount, f"clip gradients at their usual norm, {amount:g}")
-    clipped = (
-        clipped_at is not None and 0.0 < clipped_at <= 1.5 * clip.amount
-    )  # a norm may be that of clipped gradients
-    return (_LOWER_SOME,) if clipped else (clip, _LOWER_SOME)
+    most = 1.5 * clip.amount  # the norms reported may be those of clipped gradients
+    return (_LOWER_SOME,) if 0.0 < (clipped_at or 0.0) <= most else (clip, _LOWER_SOME)
 
 
 def _lowered(features: Mapping[str, float]) -> Action:
