@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).parent.parent))  # the benchmarks stand besid
 from benchmarks.fidelity import tables
 from benchmarks.fidelity.reference import SAMPLE, facts
 from benchmarks.fidelity.replay import Meter, Spent, task
+from benchmarks.search.tables import folder
 
 
 def test_the_meter_notes_rows_where_rows_answer_and_losses_where_means_do():
@@ -29,6 +30,22 @@ def test_the_meter_notes_rows_where_rows_answer_and_losses_where_means_do():
     assert task("digits_mlp").table.values[row, 0] == loss
     found, loss, row = notes["smooth"]
     assert (found, row) == ([(0.05, loss)], None)
+
+
+@pytest.mark.skipif(folder() is None, reason="TUNEWELL_TABLES names no folder with the data")
+def test_live_trainings_are_real_take_turns_and_repeat_themselves():
+    of = task("phoneme_mlp", "live")
+    configs = [of.space.sample(np.random.default_rng(seed)) for seed in (0, 1)]
+    one, other = (of.training(config) for config in configs)
+    assert of.training(dict(configs[0])) is one  # what was trained is not trained again
+    turns = [(one.values[k], other.values[k]) for k in range(3)]
+    again = task("phoneme_mlp", "live").training(configs[0])
+    assert [again.values[k] for k in range(3)] == [first for first, _ in turns]
+    meter = Meter(of, 1.0, "steps")
+    assert meter.train(one, 1) == (turns[0][0], 1.0)
+    assert meter.found == [(0.05, turns[0][0])]
+    with pytest.raises(ValueError, match="recorded here"):
+        task("taskset/patch32_GRU128_bs128", "live")
 
 
 def test_the_meter_ends_a_search_when_the_budget_is_spent():

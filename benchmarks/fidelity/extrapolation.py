@@ -109,7 +109,7 @@ def process(case: Case, law: curves.Law = LAW, drift: curves.Drift = DRIFT) -> t
     x, t, y = case.units[owners], case.times[columns], case.scores[owners, columns]
     rows = processes.subset(np.concatenate([x, t[:, None]], axis=1), y, processes.most_fitted(len(case.columns)))
     evidence = curves.Evidence(case.columns, x[rows], t[rows], owners[rows], y[rows], drift, law)
-    theta, _ = curves.fit(evidence, len(case.columns), 20, law)
+    theta, _ = curves.fit(evidence, 20)
     return curves.Curves.of(case.columns, theta, x, t, owners, y, drift), theta
 
 

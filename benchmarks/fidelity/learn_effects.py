@@ -1,20 +1,26 @@
 """What hyperparameters usually do to a training: learnt from recorded tables, written to ``knowledge/effects.toml``.
 
 In each table the normal scores of the losses, at the first step and at the end, are regressed on the effects of all
-hyperparameters whose names are known, as :mod:`tunewell.numerics.trends` defines them: a slope, and a bend around the
-place where :mod:`tunewell.surrogate.usual` expects the best values. Coefficients are the medians over tables, as if
-ranges were as wide as :data:`SPANS` says.
+hyperparameters whose names are known, as :mod:`tunewell.numerics.trends` defines them: a slope, a bend around the
+place where :mod:`tunewell.surrogate.usual` expects the best values, and products with other hyperparameters.
+Around that mean, told by the tables of other data, a process is fitted to the scores at the end, whose length scales
+tell how much a little changes. What is written are the medians over tables, as if ranges were as wide as :data:`SPANS`
+says.
 
-``python -m benchmarks.fidelity.learn_effects`` writes the file and ``results/effects.md``. The benchmark's method
-``tunewell-freeze-thaw-held-out`` searches a table not with the file but with what the tables of other data teach.
+``python -m benchmarks.fidelity.learn_effects`` writes what each table tells into ``results/effects.json``, and the file
+and ``results/effects.md`` from that. The benchmark's method ``tunewell-freeze-thaw-held-out`` searches a table not with
+the file but with what the tables of other data teach.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +28,15 @@ import tunewell.knowledge as home
 from benchmarks._common import RESULTS
 from benchmarks.fidelity import tables
 from benchmarks.search import tables as final
-from tunewell import knowledge
 from tunewell.knowledge.effects import EFFECTS, UsualEffect
-from tunewell.numerics import warps
+from tunewell.numerics import curves, gp, warps
 from tunewell.numerics.trends import Trend
 from tunewell.parameters import Choice, Float, Parameter
 from tunewell.space import Space
-from tunewell.surrogate.usual import effect_of
-from tunewell.tiers import optimizer_of
+from tunewell.surrogate import usual
+from tunewell.surrogate.cube import cube_of
 
-PAGE = RESULTS / "effects.md"
+PAGE, TOLD = RESULTS / "effects.md", RESULTS / "effects.json"
 KINDS = ("slope", "bend")
 SPANS: Mapping[str, tuple[str, float]] = {
     "learning_rate": ("log", 5.0),
@@ -44,10 +49,25 @@ SPANS: Mapping[str, tuple[str, float]] = {
     "l2": ("log", 5.0),
     "momentum": ("reverse_log", 1.7),
     "epsilon": ("log", 10.0),
+    "beta2": ("reverse_log", 3.0),
+    "schedule": ("names", 0.0),
+    "optimizer": ("names", 0.0),
 }
 """What is learnt: the scales and ranges that effects are stated for, see :mod:`tunewell.knowledge.effects`."""
 LIKE = {"channels": "hidden_units", "model_width": "hidden_units", "l1": "l2", "beta1": "momentum"}
 """What is learnt together, under the second name."""
+ALIKE_BESIDE = {name: like for name, like in LIKE.items() if like == "hidden_units"}
+"""The same of products: Adam divides by what its momentum makes of the gradients, so beta1 moves no rate."""
+CODES = {
+    "schedule": {"constant": -0.5, "const": -0.5, "fixed": -0.5, "none": -0.5}
+    | dict.fromkeys(("step", "cosine", "linear", "polynomial", "exponential", "onecycle"), 0.5),
+    "optimizer": dict.fromkeys(("sgd", "momentum", "nesterov"), -0.5)
+    | dict.fromkeys(("adam", "adamw", "nadam", "rmsprop"), 0.5),
+}
+"""Of what is named by words: the numbers that stand for them; a learning rate that falls, and one for each weight."""
+BESIDE = {"learning_rate": ("batch_size", "momentum", "hidden_units", "layers", "schedule", "optimizer")}
+"""The products that are learnt: what moves the best value of a hyperparameter."""
+ALIKE_LENGTHS = {name: like for name, like in LIKE.items() if name != "beta1"}
 WELLS = ("learning_rate", "weight_decay", "l2", "momentum", "epsilon")
 """Of these the middle is told from the ends; of the others only the ends from each other."""
 TOWARDS_DEFAULT = {"learning_rate": 0.3}
@@ -55,6 +75,8 @@ KINDS_OF_NETWORKS = {"mlp": "MLPs here", "cnn": "CNNs here", "bag": "text here",
 NARROW = 1.0 / 3.0  # of the span: narrower ranges tell too little
 RIDGE = 2.0  # in observations
 ROWS = 4000  # of a large table
+GENERAL = curves.Law(shorter=0.0)
+FITTED, EVALUATIONS = 200, 80  # rows that length scales are learnt from, and evaluations of their posterior
 FROM_LOGS = ("layers", "num_cells", "dropout", "learning_rate", "batches", "context")  # the columns of DeepAR
 
 
@@ -143,27 +165,109 @@ def _deepar() -> Iterator[Seen]:
         )
 
 
+@dataclass(frozen=True)
+class Told:
+    """What one table tells.
+
+    Attributes:
+        family, source: of the table.
+        effects: sizes at the first step and at the end, by the name and the kind of the effect, see :func:`measured`.
+        lengths: log length scales by name, minus that of an unknown column.
+    """
+
+    family: str
+    source: str
+    effects: Mapping[tuple[str, str], tuple[float, float]]
+    lengths: Mapping[str, float]
+
+
+@cache
+def told() -> tuple[Told, ...]:
+    """Return what all tables tell, as it was written."""
+    return tuple(
+        Told(
+            table["family"],
+            table["source"],
+            {tuple(key.split(", ")): tuple(map(_number, ends)) for key, ends in table["effects"].items()},
+            table["lengths"],
+        )
+        for table in json.loads(TOLD.read_text(encoding="utf-8"))
+    )
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def tell() -> Iterator[dict[str, Any]]:
+    """Yield what each table tells, to be written."""
+    for seen in every():
+        effects = {
+            ", ".join(key): [None if np.isnan(end) else round(float(end), 3) for end in ends]
+            for key, ends in measured(seen).items()
+        }
+        others = [
+            Told(other.family, other.source, measured(other), {}) for other in every() if other.source != seen.source
+        ]
+        lengths = {name: round(length, 3) for name, length in lengths_of(seen, taught(others)).items()}
+        print(seen.family, seen.task, lengths, flush=True)
+        yield {"family": seen.family, "source": seen.source, "task": seen.task, "effects": effects, "lengths": lengths}
+
+
+def lengths_of(seen: Seen, effects: Mapping[str, UsualEffect]) -> Mapping[str, float]:
+    """Return the log length scales at the end of a training, as if ranges were as wide as stated, by name.
+
+    They are those of a process around the mean that ``effects`` make, minus those of a column that nothing is known of.
+    Columns of one name are averaged.
+    """
+    cube, rows = cube_of(seen.space), np.random.default_rng(0).permutation(len(seen.units))[:FITTED]
+    units, ones = seen.units[rows][:, cube.free], np.ones(len(rows))
+    columns = usual.columns_of(seen.space, effects)
+    trend = usual.trend_from((), columns)
+    evidence = curves.Evidence(
+        cube.columns, units, ones, np.arange(len(rows)), seen.ends[1][rows], law=GENERAL, trend=trend
+    )
+    theta, _ = curves.fit(evidence, EVALUATIONS)
+    away = theta[: len(cube.free)] - gp.prior(len(cube.free)).center[: len(cube.free)]
+    found: dict[str, list[float]] = {}
+    for column in columns:
+        known = ALIKE_LENGTHS.get(column.called, column.called)
+        much = 1.0 if column.codes else abs(column.strength)
+        if much >= NARROW and column.on_its_scale:
+            found.setdefault(known, []).append(float(away[column.place]) + np.log(much))
+    return {name: float(np.mean(each)) for name, each in found.items()}
+
+
+def parts_of(seen: Seen) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield what the scores of a table are regressed on: a name, a kind, and the effect of size 1, shape ``(n,)``."""
+    units, ones = seen.units[:, cube_of(seen.space).free], np.ones(len(seen.units))
+    plain = {name: UsualEffect(*SPANS[name], codes=CODES.get(name, {})) for name in SPANS}
+    columns = usual.columns_of(seen.space, plain | {name: plain[like] for name, like in LIKE.items()})
+    for column in columns:
+        known = LIKE.get(column.called, column.called)
+        for kind in KINDS:
+            if known in WELLS if kind == "bend" else known not in TOWARDS_DEFAULT:
+                alone = replace(column.usual, **{kind: (1.0, 1.0)}, towards_default=_towards(known))
+                effect = replace(column, usual=alone).effect
+                if effect is not None and max(*map(abs, effect.slope), *map(abs, effect.bend)) >= NARROW:
+                    yield known, kind, Trend((effect,)).value(units, ones)
+    for one, other in BESIDE.items():
+        for name in other:
+            moved = [replace(c, usual=replace(c.usual, beside={name: (1.0, 1.0)})) for c in columns if c.called == one]
+            movers = [replace(c, called=name) for c in columns if ALIKE_BESIDE.get(c.called, c.called) == name]
+            for pair in usual.pairs_of([*moved, *movers]):
+                if abs(pair.product[0]) >= NARROW**2:
+                    yield one, name, Trend((), (pair,)).value(units, ones)
+
+
 @cache
 def measured(seen: Seen) -> Mapping[tuple[str, str], np.ndarray]:
-    """Return the slopes and bends of a table by name and kind, at the first step and at the end, shape ``(2,)``.
+    """Return what a table tells by name and kind, at the first step and at the end, shape ``(2,)``.
 
-    NaN is what the table does not tell. Columns of one name are averaged.
+    A kind is one of :data:`KINDS`, or the name of another hyperparameter, of a product. NaN is what the table does not
+    tell. Columns of one name are averaged.
     """
-    parts: list[tuple[str, str, np.ndarray]] = []
-    for place, (name, parameter) in enumerate(seen.space.items()):
-        called = knowledge.find(name, ambiguous=True) or ""
-        called = LIKE.get(called, called)
-        if called in SPANS and not parameter.is_categorical:
-            for kind in KINDS:
-                if called in WELLS if kind == "bend" else called not in TOWARDS_DEFAULT:
-                    alone = UsualEffect(*SPANS[called], **{kind: (1.0, 1.0)}, towards_default=_towards(called))
-                    default = knowledge.explain(called, optimizer=optimizer_of(seen.space, "generic")).default.value
-                    effect = effect_of(place, parameter, alone, default)
-                    if effect is None or max(*map(abs, effect.slope), *map(abs, effect.bend)) < NARROW:
-                        continue
-                    part = Trend((effect,))
-                    parts.append((called, kind, part.value(seen.units, np.ones(len(seen.units)))))
-    parts = [part for part in parts if part[2].std() > 0.0]
+    parts = [part for part in parts_of(seen) if part[2].std() > 0.0]
     if not parts:
         return {}
     design = np.stack([part for _, _, part in parts], axis=1)
@@ -181,9 +285,10 @@ def _towards(called: str) -> float:
     return TOWARDS_DEFAULT.get(called, 0.0)
 
 
-def of_family(which: str) -> Mapping[tuple[str, str], np.ndarray]:
+def of_family(which: str) -> Told:
     """Return the medians over the tables of a family."""
-    return _medians([measured(seen) for seen in every() if seen.family == which])
+    tables = [table for table in told() if table.family == which]
+    return Told(which, "", _medians([table.effects for table in tables]), _middle([table.lengths for table in tables]))
 
 
 def _medians(each: Sequence[Mapping[tuple[str, str], np.ndarray]]) -> dict[tuple[str, str], np.ndarray]:
@@ -196,25 +301,48 @@ def _medians(each: Sequence[Mapping[tuple[str, str], np.ndarray]]) -> dict[tuple
     return found
 
 
-def families() -> list[str]:
-    """Return the families of tables there are."""
-    return list(dict.fromkeys(seen.family for seen in every()))
+def _middle(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the medians of lengths over tables."""
+    names = sorted({name for lengths in each for name in lengths})
+    return {name: float(np.median([lengths[name] for lengths in each if name in lengths])) for name in names}
 
 
 @cache
 def learnt(without: str = "") -> Mapping[str, UsualEffect]:
-    """Return what all tables teach but those of one source; what none of the others has stays out."""
-    medians = _medians([measured(seen) for seen in every() if seen.source != without])
+    """Return what all tables teach but those of one source."""
+    return taught([table for table in told() if table.source != without])
+
+
+def taught(tables: Sequence[Told]) -> Mapping[str, UsualEffect]:
+    """Return what some tables teach; what none of them has stays out."""
+    medians = _medians([table.effects for table in tables])
+    lengths = _middle([table.lengths for table in tables])
     found = {}
     for name in SPANS:
         pairs = {kind: medians[name, kind] for kind in KINDS if (name, kind) in medians}
         if pairs:
-            numbers = {
-                kind: (_short(last if np.isnan(begun) else begun), _short(last))
-                for kind, (begun, last) in pairs.items()
-            }
-            found[name] = UsualEffect(*SPANS[name], **numbers, towards_default=_towards(name))
-    return found | {name: found[like] for name, like in LIKE.items() if like in found}
+            numbers = {kind: _ends(pair) for kind, pair in pairs.items()}
+            found[name] = UsualEffect(
+                *SPANS[name],
+                **numbers,
+                towards_default=_towards(name),
+                codes=CODES.get(name, {}),
+                beside={other: _ends(medians[name, like]) for other, like in _beside(name) if (name, like) in medians},
+            )
+    found |= {name: found[like] for name, like in LIKE.items() if like in found}
+    known = {name: lengths.get(ALIKE_LENGTHS.get(name, name), 0.0) for name in found}
+    return {name: replace(effect, length=_short(known[name])) for name, effect in found.items()}
+
+
+def _beside(name: str) -> list[tuple[str, str]]:
+    """Return what moves the best value of a hyperparameter, each with the name under which that was learnt."""
+    others = BESIDE.get(name, ())
+    return [*((other, other) for other in others), *(pair for pair in ALIKE_BESIDE.items() if pair[1] in others)]
+
+
+def _ends(pair: np.ndarray) -> tuple[float, float]:
+    begun, last = pair
+    return _short(last if np.isnan(begun) else begun), _short(last)
 
 
 def _short(value: float) -> float:
@@ -236,13 +364,18 @@ def written(effects: Mapping[str, UsualEffect]) -> str:
             f"slope = {list(effect.slope)}",
         ]
         lines += [f"bend = {list(effect.bend)}", f"towards_default = {effect.towards_default}"]
+        lines += [f"length = {effect.length}"]
+        if effect.codes:
+            lines += ["", f"[{name}.codes]", *(f"{word} = {code}" for word, code in effect.codes.items())]
+        if effect.beside:
+            lines += ["", f"[{name}.beside]", *(f"{other} = {list(ends)}" for other, ends in effect.beside.items())]
     return "\n".join(lines) + "\n"
 
 
 def page() -> str:
     """Return the page: what each family says, and all together."""
-    counts = {which: sum(seen.family == which for seen in every()) for which in families()}
-    told = {which: of_family(which) for which in counts}
+    counts = Counter(table.family for table in told())
+    medians = {which: of_family(which) for which in counts}
     lines = [
         "# What hyperparameters usually do",
         "",
@@ -250,21 +383,31 @@ def page() -> str:
         "of slope and bend at the end of a training (see `numerics/trends.py`), in normal scores over the range that "
         "the effect is stated for, and in the last column the medians over all tables, which are shipped. Negative "
         "slopes: the upper end is better. Positive bends: the middle is better, of learning rates a place three tenths "
-        "of the way from there to the usual default. Ranges narrower than a third of what is stated are left out.",
+        "of the way from there to the usual default. Negative products: the best values rise together. Ranges narrower "
+        "than a third of what is stated are left out. A log length is that of the length scale, over such a range, "
+        "minus that of a column that nothing is known of: negative where little changes much.",
         "",
         "| | " + " | ".join(f"{which} ({n})" for which, n in counts.items()) + " | all |",
         "| --- | " + " | ".join("---:" for _ in counts) + " | ---: |",
     ]
-    for name, kind in ((name, kind) for name in SPANS for kind in KINDS):
-        cells = [f"{each[name, kind][1]:+.1f}" if (name, kind) in each else "" for each in told.values()]
+    for name, kind in ((known, kind) for known in SPANS for kind in (*KINDS, *BESIDE.get(known, ()))):
+        cells = [
+            f"{each.effects[name, kind][1]:+.1f}" if (name, kind) in each.effects else "" for each in medians.values()
+        ]
         if any(cells):
-            lines.append(f"| {name}, {kind} | " + " | ".join(cells) + f" | {getattr(learnt()[name], kind)[1]:+.1f} |")
+            last = (learnt()[name].beside[kind] if kind in BESIDE.get(name, ()) else getattr(learnt()[name], kind))[1]
+            what = f"{name}, {kind}" if kind in KINDS else f"{name} × {kind}"
+            lines.append(f"| {what} | " + " | ".join(cells) + f" | {last:+.1f} |")
+    for name in [*SPANS, "beta1"]:
+        cells = [f"{each.lengths[name]:+.1f}" if name in each.lengths else "" for each in medians.values()]
+        lines.append(f"| {name}, log length | " + " | ".join(cells) + f" | {learnt()[name].length:+.1f} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Learn, write the file and the page."""
     file = Path(home.__file__).parent / EFFECTS
+    TOLD.write_text(json.dumps(list(tell()), indent=1) + "\n", encoding="utf-8")
     file.write_text(written(learnt()), encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
     print(file.read_text(encoding="utf-8"), page(), sep="\n")

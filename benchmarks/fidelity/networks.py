@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,6 +161,26 @@ def advance(
     for group in steps.param_groups:
         group["lr"] = config["learning_rate"] * factor(config.get("decay", "constant"), epoch, epochs)
     return epoch_of(net, steps, data.train, config), *judge(net, data.validation)
+
+
+def accuracies(task: Task, config: Config, data: Tensors, seed: int, epochs: int) -> Iterator[float]:
+    """Train, and yield the validation accuracy after each epoch, NaN from where it has diverged.
+
+    Trainings may take turns: each has random numbers of its own.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = network(task, config, data)
+        steps, state = optimizer(task, config, net), torch.random.get_rng_state()
+    for epoch in range(epochs):
+        with torch.random.fork_rng():
+            torch.random.set_rng_state(state)
+            fitted, loss, accuracy = advance(net, steps, config, data, epoch, epochs)
+            state = torch.random.get_rng_state()
+        if not (math.isfinite(fitted) and math.isfinite(loss)):
+            break
+        yield accuracy
+    yield from itertools.repeat(math.nan)
 
 
 def train(task: Task, config: Config, data: Tensors, seed: int, epochs: int) -> np.ndarray:

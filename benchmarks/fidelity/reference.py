@@ -2,7 +2,8 @@
 
 Where the nearest rows answer, its draws are the rows, without replacement, and the best row is the best there is. Where
 means answer, they are a thousand random configurations; the best there is, is looked for from the best of these and of
-the recorded configurations by small random steps.
+the recorded configurations by small random steps. Live, its draws are the rows, too, which were really trained once;
+what is best there is not known, so the best row stands for it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from functools import cache
 
 import numpy as np
 
-from benchmarks.fidelity.replay import Recorded, task
-from tunewell.testing.tables import Answer, Training
+from benchmarks.fidelity.replay import Answer, Recorded, task
+from tunewell.testing.tables import Training
 
 TARGET = 100  # random full trainings whose median best is the target
 DRAWS = 4000
@@ -37,7 +38,7 @@ class Facts:
 def facts(name: str, answer: Answer) -> Facts:
     """Return the facts of a task."""
     of = task(name, answer)
-    if answer == "nearest":
+    if answer != "smooth":
         best = np.sort(_bests([Training(values, values) for values in of.table.values]))
         least = float(best[0])
     else:

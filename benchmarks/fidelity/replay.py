@@ -1,23 +1,28 @@
 """Recorded trainings as tasks, and the meter that counts what a search trained and notes what it found.
 
 A suggestion is answered by :class:`tunewell.testing.tables.Table`: by the nearest recorded row, or by a weighted mean
-of all, ``smooth``. The loss is the recorded metric, negated where more is better.
+of all, ``smooth``. The loss is the recorded metric, negated where more is better. What was recorded here can also be
+trained really, ``live``, always from the same seed: an epoch at a time, as far as somebody asks.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from benchmarks.fidelity import tables
+from benchmarks.fidelity.tasks import TASKS
 from tunewell.space import Config, Space
-from tunewell.testing.tables import Answer, Table, Training
+from tunewell.testing import tables as tables_of
+from tunewell.testing.tables import Table, Training
 
+Answer: TypeAlias = Literal["nearest", "smooth", "live"]
+ANSWERS = ("nearest", "smooth", "live")
 Cost: TypeAlias = Literal["steps", "seconds"]
 GRAIN = 20  # notes in the compute of a full training
 
@@ -32,6 +37,7 @@ class Recorded:
 
     name: str
     table: Table
+    live: bool = False
 
     @property
     def space(self) -> Space:
@@ -53,14 +59,64 @@ class Recorded:
         """The mean seconds of a full training that did not diverge."""
         return float(self.table.seconds.sum(axis=1)[np.isfinite(self.table.values[:, -1])].mean())
 
-    def training(self, config: Config) -> Training:
+    def training(self, config: Config) -> Training | Live:
         """Return what training a configuration gives."""
-        return self.table.training(config)
+        if not self.live:
+            return self.table.training(config)
+        key = tuple(config.items())
+        if key not in self._trainings:
+            self._trainings[key] = Live(Epochs(self.name, config, self.horizon), np.ones(self.horizon))
+        return self._trainings[key]
+
+    @cached_property
+    def _trainings(self) -> dict[Any, Live]:
+        return {}
+
+
+class Epochs:
+    """The losses of a real training, as an array that is trained as far as it is read."""
+
+    def __init__(self, name: str, config: Config, epochs: int) -> None:
+        from benchmarks.fidelity.networks import accuracies
+        from benchmarks.fidelity.record import loaded
+
+        self._key = repr(sorted(config.items())).encode()
+        self._rest = accuracies(TASKS[name], config, loaded(name), 0, epochs)
+        self._losses: list[float] = []
+
+    def __getitem__(self, place: int) -> float:
+        while len(self._losses) <= place:
+            self._losses.append(-next(self._rest))
+        return self._losses[place]
+
+    def tobytes(self) -> bytes:
+        """Return what tells it from others."""
+        return self._key
+
+
+@dataclass(frozen=True)
+class Live:
+    """A training like :class:`~tunewell.testing.tables.Training`; every epoch counts as one second."""
+
+    values: Epochs
+    seconds: np.ndarray
+    row: int | None = None
+
+
+def task(name: str, answer: Answer = "nearest") -> Recorded:
+    """Return a table as a task.
+
+    Raises:
+        ValueError: a table that was not recorded here, live.
+    """
+    if answer == "live" and name not in TASKS:
+        raise ValueError(f"expected a task that was recorded here, got {name!r}: train one of {', '.join(TASKS)}")
+    of = _task(name, "smooth" if answer == "smooth" else "nearest")
+    return replace(of, live=True) if answer == "live" else of
 
 
 @cache
-def task(name: str, answer: Answer = "nearest") -> Recorded:
-    """Return a table as a task."""
+def _task(name: str, answer: tables_of.Answer) -> Recorded:
     table = tables.load(name)
     losses = table.curves if table.mode == "min" else -table.curves
     return Recorded(
@@ -94,7 +150,7 @@ class Meter:
         """The budget that is left, in steps or seconds."""
         return self._left - self._used
 
-    def train(self, training: Training, step: int) -> tuple[float, float]:
+    def train(self, training: Training | Live, step: int) -> tuple[float, float]:
         """Train one step; return its loss, NaN if it diverged, and what the step cost.
 
         Raises:
@@ -116,7 +172,7 @@ class Meter:
             self.found.append((at, loss) if training.row is None else (at, training.row, step))
         return loss, cost
 
-    def to(self, training: Training, begin: int, end: int) -> float:
+    def to(self, training: Training | Live, begin: int, end: int) -> float:
         """Train from the step after ``begin`` to ``end``; return the loss there, or the worst after a divergence.
 
         Raises:

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks._common import RESULTS, keep_lines, with_sources
 from benchmarks.fidelity import tables
 from benchmarks.fidelity.methods import METHODS
+from benchmarks.fidelity.replay import ANSWERS
 from benchmarks.search.run import seeds
 
 FOLDER = RESULTS / "fidelity"
@@ -48,9 +49,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cost", choices=("steps", "seconds"), default="steps", help="what the budget is counted in")
     parser.add_argument(
         "--tables",
-        choices=("nearest", "smooth"),
+        choices=ANSWERS,
         default="nearest",
-        help="what answers: a recorded row, or a mean of them",
+        help="what answers: a recorded row, a mean of them, or live, a real training",
     )
     parser.add_argument("--again", action="store_true", help="forget and measure anew what is asked for")
     parser.add_argument("--limit", type=float, default=3600, help="seconds for one method")

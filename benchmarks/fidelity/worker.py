@@ -9,7 +9,7 @@ import json
 import sys
 
 from benchmarks.fidelity.methods import METHODS
-from benchmarks.fidelity.replay import Meter, Spent, task
+from benchmarks.fidelity.replay import ANSWERS, Meter, Spent, task
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("searches", nargs="+", help="task=seed: which ones")
     parser.add_argument("--budget", type=float, required=True)
     parser.add_argument("--cost", choices=("steps", "seconds"), required=True)
-    parser.add_argument("--tables", choices=("nearest", "smooth"), required=True)
+    parser.add_argument("--tables", choices=ANSWERS, required=True)
     given = parser.parse_args()
     method = METHODS[given.method]
     search = method.search()

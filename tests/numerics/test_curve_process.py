@@ -185,7 +185,7 @@ def plateau(rng, flat):
 def test_growth_is_large_on_a_plateau_and_small_where_places_are_kept():
     rng = np.random.default_rng(0)
     growth = [
-        fit(Evidence(PLAIN, *plateau(rng, flat), law=Law(growth=(0.0, 3.0))), 3, 60)[0][-2] for flat in (True, False)
+        fit(Evidence(PLAIN, *plateau(rng, flat), law=Law(growth=(0.0, 3.0))), 60)[0][-2] for flat in (True, False)
     ]
     assert growth[0] > 1.0
     assert growth[1] < -1.0
@@ -193,7 +193,7 @@ def test_growth_is_large_on_a_plateau_and_small_where_places_are_kept():
 
 def test_a_fit_ends_where_the_gradient_does_and_within_the_box():
     evidence = Evidence(MIXED, *data(MIXED))
-    theta, value = fit(evidence, 4, 500)
+    theta, value = fit(evidence, 500)
     law = prior(4)
     assert ((theta >= law.low) & (theta <= law.high)).all()
     inside = (theta > law.low + 1e-9) & (theta < law.high - 1e-9)
@@ -219,7 +219,7 @@ def test_intervals_of_curves_drawn_from_the_process_are_calibrated(fitted, studi
         cut = rng.integers(1, len(RUNGS) + 1, 25)
         kept = np.tile(np.arange(len(RUNGS)), 25) < cut[owners]
         seen = (units[kept], times[kept], owners[kept], losses[kept])
-        found = fit(Evidence(PLAIN, *seen), 3, 40)[0] if fitted else theta
+        found = fit(Evidence(PLAIN, *seen), 40)[0] if fitted else theta
         model = Curves.of(PLAIN, found, *seen)
         left = np.flatnonzero(cut < len(RUNGS))
         ends = left * len(RUNGS) + len(RUNGS) - 1

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from tunewell.numerics.curves import TRUST, Curves, Drift, Evidence
+from tunewell.numerics.curves import TRUST, Curves, Drift, Evidence, Law, prior
 from tunewell.numerics.gp import RATE, SHAPE
 from tunewell.numerics.kernels import Columns, Kernel
-from tunewell.numerics.trends import Effect, Trend
+from tunewell.numerics.trends import Effect, Pair, Trend
 
 COLUMNS = Columns((0, 0, 3), (False, True, False))
-TREND = Trend((Effect(0, (-0.5, 0.3), (2.0, 6.0), 0.4), Effect(1, (0.2, 0.4))))
+CODES = (-0.4, 0.1, 0.3)
+TREND = Trend(
+    (Effect(0, (-0.5, 0.3), (2.0, 6.0), 0.4), Effect(1, (0.2, 0.4)), Effect(2, (0.5, 1.0), codes=CODES)),
+    (Pair((0, 1), (1.0, -2.0)), Pair((0, 2), (0.0, 3.0), ((), CODES))),
+    ((0, -1.5),),
+)
 
 
 def points(n=30, curves=12, seed=0):
@@ -39,9 +44,35 @@ def test_an_effect_is_its_formula_and_nothing_on_average():
         assert np.trapezoid(found, u) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_category_has_its_number_and_a_pair_the_product():
+    units = np.array([[0.2, 0.9, 1 / 6], [0.2, 0.9, 5 / 6]])
+    alone = Trend((Effect(2, (0.5, 1.0), codes=CODES),))
+    np.testing.assert_allclose(alone.value(units, np.array([0.0, 1.0])), [0.5 * -0.4, 1.0 * 0.3])
+    both = Trend(pairs=(Pair((0, 1), (1.0, -2.0)), Pair((0, 2), (0.0, 3.0), ((), CODES))))
+    np.testing.assert_allclose(both.value(units, np.zeros(2)), [1.0 * -0.3 * 0.4] * 2)
+    np.testing.assert_allclose(both.value(units, np.ones(2)), [0.24 + 3.0 * -0.3 * code for code in (-0.4, 0.3)])
+    assert not alone.slopes(units, 1.0).any()  # a category has none
+
+
+def test_a_usual_length_scale_moves_the_prior_of_its_column_alone():
+    plain, told = prior(3), prior(3, Law(), ((1, -2.0),))
+    np.testing.assert_allclose(told.center - plain.center, np.eye(10)[1] * -2.0)
+    np.testing.assert_allclose(told.starts - plain.starts, np.tile(np.eye(10)[1] * -2.0, (2, 1)))
+    assert told.std[1] < plain.std[1]
+    assert np.array_equal(np.delete(told.std, 1), np.delete(plain.std, 1))
+
+
+def test_with_length_scales_alone_the_mean_has_no_trend():
+    units, times, owners, losses = points()
+    found = Curves.of(COLUMNS, theta_of(), units, times, owners, losses, trend=Trend(lengths=((0, -1.0),)))
+    plain = Curves.of(COLUMNS, theta_of(), units, times, owners, losses)
+    for one, other in zip(found.predict_with_slopes(units[:3]), plain.predict_with_slopes(units[:3]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_an_inactive_coordinate_has_no_effect():
     units = np.array([[0.2, np.nan, 0.5], [0.2, 0.5, 0.5]])
-    without = Trend(TREND.effects[:1])
+    without = Trend((TREND.effects[0], TREND.effects[2]), TREND.pairs[1:])
     assert TREND.value(units, np.ones(2))[0] == without.value(units, np.ones(2))[0]
     assert TREND.slopes(units, 1.0)[0, 1] == 0.0
 
@@ -111,7 +142,7 @@ def test_with_a_trend_the_gradients_of_a_prediction_against_differences():
 def test_without_losses_the_trend_says_where_the_best_ends_are():
     one = np.array([[0.9, 0.9, 0.5]])
     model = Curves.of(COLUMNS, theta_of(), one, np.ones(1), np.zeros(1, dtype=np.int64), np.zeros(1), trend=TREND)
-    grid = np.stack([np.linspace(0.0, 1.0, 51), np.full(51, 0.1), np.full(51, 0.5)], axis=1)
+    grid = np.stack([np.linspace(0.0, 1.0, 51), np.full(51, 0.5), np.full(51, 0.5)], axis=1)
     assert abs(grid[np.argmin(model.predict(grid)[0]), 0] - 0.4) < 0.1
 
 

@@ -52,8 +52,61 @@ def test_a_dropout_is_best_at_its_lower_end():
 
 def test_nothing_is_known_of_other_names_of_priors_and_of_categories():
     assert trend(x=RATE, y=tw.Float(0.0, 1.0)) is None
-    assert effect_of(lr=tw.Float(1e-5, 1.0, scale="log", prior=tw.Prior(1e-2))) is None
+    assert trend(lr=tw.Float(1e-5, 1.0, scale="log", prior=tw.Prior(1e-2))).is_flat
     assert effect_of(lr=tw.Choice([1e-3, 1e-1, 1e-2])) is None
+
+
+def test_the_best_rate_rises_with_the_batch_and_momentum_lowers_it():
+    space = {
+        "lr": RATE,
+        "batch_size": tw.Choice([16, 32, 64, 128, 256], ordered=True),
+        "momentum": tw.Float(0.5, 0.99, scale="reverse_log"),
+    }
+    products = {pair.columns: pair.product for pair in trend(**space).pairs}
+    assert products[0, 1][1] < -1.0
+    assert products[0, 2][1] > 1.0
+    half = trend(**{**space, "batch_size": tw.Choice([32, 64, 128], ordered=True)}).pairs[0].product
+    assert half[1] == pytest.approx(products[0, 1][1] * np.log10(4) / 1.2)
+    falling = trend(**{**space, "batch_size": tw.Choice([256, 128, 64, 32, 16], ordered=True)}).pairs[0].product
+    assert falling == pytest.approx([-end for end in products[0, 1]])
+    assert not trend(**{**space, "lr": tw.Float(1e-5, 1.0)}).pairs  # on a linear scale nothing is known
+
+
+def test_adam_divides_by_what_its_momentum_makes():
+    found = trend(lr=RATE, beta1=tw.Float(0.5, 0.99, scale="reverse_log"))
+    assert not found.pairs
+
+
+def test_a_choice_of_schedules_is_known_by_its_values():
+    for name, values in (
+        ("decay", ["constant", "cosine"]),
+        ("lr_schedule", ["none", "x", "linear"]),
+        ("s", [None, "step"]),
+    ):
+        pair = next(iter(trend(lr=RATE, **{name: tw.Choice(values)}).pairs))
+        assert pair.columns == (0, 1)
+        assert pair.product[1] < 0.0  # what falls may begin higher
+        assert pair.codes[1][0] < 0.0 < pair.codes[1][-1]
+        assert sum(pair.codes[1]) == pytest.approx(0.0)
+    assert not trend(lr=RATE, kind=tw.Choice(["cosine", "euclidean"])).pairs
+    assert trend(kind=tw.Choice(["constant", "cosine"])) is None  # where no hyperparameter is known
+
+
+def test_what_is_drawn_goes_together():
+    space = tw.Space(lr=RATE, batch_size=tw.Choice([16, 256], ordered=True))
+    history, rng = empty(space), np.random.default_rng(0)
+    found = [promising(space, history, rng) for _ in range(300)]
+    small, large = (np.median([np.log10(c["lr"]) for c in found if c["batch_size"] == size]) for size in (16, 256))
+    assert large > small + 0.3
+
+
+def test_little_changes_much_of_a_learning_rate_also_where_somebody_believes_in_one():
+    for prior in (None, tw.Prior(1e-2)):
+        lengths = dict(trend(lr=tw.Float(1e-5, 1.0, scale="log", prior=prior), beta1=tw.Float(0.5, 0.99)).lengths)
+        assert lengths[0] < -1.0
+        assert 1 not in lengths  # on another scale
+    narrow = dict(trend(lr=tw.Float(1e-3, 1e-2, scale="log")).lengths)
+    assert narrow[0] == pytest.approx(lengths[0] + np.log(5.0))
 
 
 def test_a_name_that_may_mean_something_else_counts_beside_one_that_does_not():

@@ -7,8 +7,8 @@ benchmarks.fidelity.learn_effects`` writes the file and a page that shows how fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
 
@@ -22,13 +22,19 @@ class UsualEffect:
     """What a hyperparameter does over a range to the normal scores of losses among the configurations of a task.
 
     Attributes:
-        scale: of the hyperparameter, as of :class:`~tunewell.Float`.
+        scale: of the hyperparameter, as of :class:`~tunewell.Float`, or ``"names"``.
         span: how wide the range is that this holds for: in decades on the scales ``"log"`` (of the value) and
             ``"reverse_log"`` (of 1 minus it), otherwise as it is. In narrower ranges there is proportionally less of
             it. 0: any range.
         slope: at the first step and at the end: negative where the upper end is better.
         bend: at the first step and at the end: positive where the middle is better.
         towards_default: how far, from the middle towards the default, the best place lies.
+        codes: of a hyperparameter on the scale ``"names"``: the number that stands for a name, in the place of how far
+            a value is above the middle of its range.
+        beside: other hyperparameters, each with what the product of both does, at the first step and at the end:
+            negative where the best values rise with the other one.
+        length: the log of the usual length scale over such a range, minus that of a hyperparameter that nothing is
+            known of: negative where little changes much. In narrower ranges it is longer in proportion.
     """
 
     scale: str
@@ -36,6 +42,9 @@ class UsualEffect:
     slope: tuple[float, float] = (0.0, 0.0)
     bend: tuple[float, float] = (0.0, 0.0)
     towards_default: float = 0.0
+    codes: Mapping[str, float] = field(default_factory=dict)
+    beside: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    length: float = 0.0
 
 
 @cache
@@ -43,6 +52,20 @@ def usual_effects() -> Mapping[str, UsualEffect]:
     """Return the effects that are known, by the names of hyperparameters."""
     found = {}
     for name, about in parsed(EFFECTS).items():
-        pairs = {key: (float(about[key][0]), float(about[key][1])) for key in ("slope", "bend")}
-        found[name] = UsualEffect(about["scale"], about["span"], towards_default=about["towards_default"], **pairs)
+        alone = {key: _pair(about[key]) for key in ("slope", "bend")}
+        beside = {other: _pair(ends) for other, ends in about.get("beside", {}).items()}
+        found[name] = UsualEffect(
+            about["scale"],
+            about["span"],
+            towards_default=about["towards_default"],
+            codes=MappingProxyType(about.get("codes", {})),
+            beside=MappingProxyType(beside),
+            length=float(about.get("length", 0.0)),
+            **alone,
+        )
     return MappingProxyType(found)
+
+
+def _pair(ends: Sequence[float]) -> tuple[float, float]:
+    first, last = ends
+    return float(first), float(last)

@@ -64,33 +64,46 @@ TRUST = Drift(1.0, 0.5)
 
 @dataclass(frozen=True)
 class Law:
-    """The normal laws of the last entries of θ, log γ, log ω and log η: centres and deviations.
+    """The normal laws of the last entries of θ, as centres and deviations, and how much shorter log ℓ begins.
 
-    These and the drift's are what 27 recorded tasks teach (``benchmarks/fidelity/learn_priors.py``): with them the
-    ends of trainings of other tasks are foretold with a slightly higher likelihood than with wider ones, and intervals
-    hold what they promise.
+    The laws of log γ, log ω and log η and the drift's are what 27 recorded tasks teach
+    (``benchmarks/fidelity/learn_priors.py``): with them the ends of trainings of other tasks are foretold with a
+    slightly higher likelihood than with wider ones, and intervals hold what they promise. Length scales begin shorter
+    than those of :mod:`.gp`: told from few points, what is chosen of the unknown is better
+    (``benchmarks/fidelity/choosing.py``).
     """
 
     growth: tuple[float, float] = (1.5, 0.8)
     own: tuple[float, float] = (-2.0, 1.5)
     noise: tuple[float, float] = (-6.0, 2.0)
+    shorter: float = 0.5
+
+
+_KNOWN = 0.5  # the deviation of a log length scale that something is known of
 
 
 @lru_cache(maxsize=64)
-def prior(d: int, law: Law = Law()) -> gp.Prior:
-    """Return the prior of θ for d columns, with its starts: early ranks that last, and such that do not."""
+def prior(d: int, law: Law = Law(), lengths: tuple[tuple[int, float], ...] = ()) -> gp.Prior:
+    """Return the prior of θ for d columns, with its starts: early ranks that last, and such that do not.
+
+    ``lengths`` are those of :class:`~.trends.Trend`.
+    """
     plain = gp.prior(d)
+    shift, std = np.where(np.arange(len(plain.center)) < d, -law.shorter, 0.0), plain.std.copy()
+    for column, length in lengths:
+        shift[column] += length
+        std[column] = _KNOWN
 
     def join(values: Floats, noise: float, growth: float, own: float) -> Floats:
         return np.concatenate([values[:-1], [noise, growth, own]])
 
     starts = [
-        join(plain.starts[0], law.noise[0], law.growth[0] + shift, law.own[0])
-        for shift in (-law.growth[1], law.growth[1])
+        join(plain.starts[0] + shift, law.noise[0], law.growth[0] + growth, law.own[0])
+        for growth in (-law.growth[1], law.growth[1])
     ]
     return gp.Prior(
-        center=join(plain.center, law.noise[0], law.growth[0], law.own[0]),
-        std=join(plain.std, law.noise[1], law.growth[1], law.own[1]),
+        center=join(plain.center + shift, law.noise[0], law.growth[0], law.own[0]),
+        std=join(std, law.noise[1], law.growth[1], law.own[1]),
         low=join(plain.low, np.log(1e-6), -6.0, -12.0),
         high=join(plain.high, np.log(10.0), 6.0, 4.0),
         starts=np.stack(starts),
@@ -98,7 +111,7 @@ def prior(d: int, law: Law = Law()) -> gp.Prior:
 
 
 class Evidence:
-    """The log posterior of θ given curves, to be maximised."""
+    """The log posterior of θ given curves, to be maximised; ``prior`` is that of θ."""
 
     def __init__(
         self,
@@ -122,7 +135,7 @@ class Evidence:
         self._same = np.where(owners[self._rows] == owners[self._others], KAPPA + self._common, 0.0)
         self._times, self._targets, self._drift = times, targets, drift
         self._basis = _basis(units, times, trend)
-        self._prior = prior(len(columns), law)
+        self.prior = prior(len(columns), law, () if trend is None else trend.lengths)
 
     def value_and_gradient(self, theta: Floats) -> tuple[float, Floats]:
         """Return the log posterior at θ and its gradient, shape ``(2 d + 4,)``."""
@@ -157,13 +170,13 @@ class Evidence:
         gradient[2 * d + 1] = eta * diagonal.sum()
         gradient[2 * d + 2] = growth * ((alike * self._common) @ inner + self._times @ diagonal)
         gradient[2 * d + 3] = own * (self._same @ inner + (KAPPA + self._times) @ diagonal)
-        away = (theta - self._prior.center) / self._prior.std
-        return float(value - 0.5 * away @ away), gradient - away / self._prior.std
+        away = (theta - self.prior.center) / self.prior.std
+        return float(value - 0.5 * away @ away), gradient - away / self.prior.std
 
 
 def _basis(units: Floats, times: Floats, trend: Trend | None) -> Floats:
     """Return H, shape ``(n, 2)``, or ``(n, 3)`` where something is usual."""
-    usual = [] if trend is None else [trend.value(units, times)]
+    usual = [] if trend is None or trend.is_flat else [trend.value(units, times)]
     return np.stack([np.ones(len(times)), times, *usual], axis=1)
 
 
@@ -180,9 +193,9 @@ def _residuals(factor: Floats, basis: Floats, targets: Floats, drift: Drift) -> 
     return solved[:, 0] - solved[:, 1:] @ b, targets - basis @ b, b, float(precision @ (b - center) ** 2)
 
 
-def fit(evidence: Evidence, d: int, evaluations: int, law: Law = Law()) -> tuple[Floats, float]:
+def fit(evidence: Evidence, evaluations: int) -> tuple[Floats, float]:
     """Climb by L-BFGS-B from the better of the prior's starts; return θ and its log posterior."""
-    given = prior(d, law)
+    given = evidence.prior
     start = max(given.starts, key=lambda theta: evidence.value_and_gradient(theta)[0])
     bounds = np.stack([given.low, given.high], axis=1)
     return gp.climb(evidence.value_and_gradient, start, bounds, evaluations)
@@ -272,7 +285,7 @@ class Curves:
         weights = [np.broadcast_to(self.alpha * factors, k.shape), solved.T * factors]
         of_mean, of_shrink = derivative.along(weights)
         mean = self._level(units, np.full(len(units), time)) + k @ self.alpha
-        if self.trend is not None:
+        if self.trend is not None and not self.trend.is_flat:
             of_mean = of_mean + self.mean[2] * self.trend.slopes(units, time)
         return mean, std, of_mean, of_shrink * (-self.variance / std)[:, None]
 

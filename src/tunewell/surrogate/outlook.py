@@ -220,9 +220,7 @@ def _theta(
     y, t, i = np.frombuffer(scores), np.frombuffer(times), np.frombuffer(trials, dtype=np.int64)
     x = np.frombuffer(units).reshape(len(y), len(columns))
     rows = processes.subset(np.concatenate([x, t[:, None]], axis=1), y, processes.most_fitted(len(columns)))
-    theta, _ = curves.fit(
-        curves.Evidence(columns, x[rows], t[rows], i[rows], y[rows], trend=trend), len(columns), evaluations
-    )
+    theta, _ = curves.fit(curves.Evidence(columns, x[rows], t[rows], i[rows], y[rows], trend=trend), evaluations)
     return theta
 
 

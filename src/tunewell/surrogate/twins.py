@@ -24,7 +24,7 @@ from tunewell.space import Space
 from tunewell.surrogate.observations import encoded
 from tunewell.surrogate.partial import Points
 
-REPEATS = 0.9  # from this probability on a trial is taken to repeat another one
+REPEATS = 0.8  # from this probability on a trial is taken to repeat another one
 _NEWEST = 256  # trials that a distance is taken to
 _FEWEST = 4  # repetitions, before anything is said
 _SHARE = 0.1

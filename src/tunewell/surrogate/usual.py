@@ -1,16 +1,18 @@
 """What is usual of the hyperparameters of a space, known by their names, before any of them was tried.
 
 Where a parameter's name is known, and somebody gave it a range, good values usually lie in certain parts of it: a
-learning rate near the middle, a dropout near the lower end (:mod:`tunewell.knowledge.effects`). This is the mean that a
-model of trainings begins with, and what the first ones are drawn by. It says nothing of parameters that have a prior or
-that somebody believes something about: there somebody knows more. How far the mean is believed is the model's business.
+learning rate near the middle, higher with large batches, a dropout near the lower end; and it is known how much a
+little of it changes (:mod:`tunewell.knowledge.effects`). This is the mean that a model of trainings begins with, and
+what the first ones are drawn by. The mean says nothing of parameters that have a prior or that somebody believes
+something about: there somebody knows more. How far it is believed is the model's business.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +21,7 @@ import numpy as np
 from tunewell import knowledge
 from tunewell.history import History
 from tunewell.knowledge.effects import UsualEffect, usual_effects
-from tunewell.numerics.trends import Effect, Trend
+from tunewell.numerics.trends import Effect, Pair, Trend
 from tunewell.parameters import Choice, Float, Int, Parameter
 from tunewell.space import Config, Space
 from tunewell.surrogate.cube import cube_of
@@ -40,19 +42,50 @@ def trend_of(space: Space, history: History) -> Trend | None:
 
 @lru_cache(maxsize=64)
 def _trend(space: Space, said: frozenset[str]) -> Trend | None:
-    known = usual_effects()
-    certain = any(knowledge.find(name) in known for name in space)
+    columns = columns_of(space, usual_effects())
+    return trend_from(columns, [c for c in columns if c.parameter.prior is None and c.name not in said])
+
+
+def columns_of(space: Space, known: Mapping[str, UsualEffect]) -> list[Column]:
+    """Return the columns of a space that something is known of, of those that may vary."""
     optimizer, names = optimizer_of(space, "generic"), list(space)
-    found: list[Effect] = []
+    called, found = called_in(space, known), []
     for place, column in enumerate(cube_of(space).free):
         name, parameter = names[column], space[names[column]]
-        called = knowledge.find(name, ambiguous=certain) or ""
-        if called in known and parameter.prior is None and name not in said:
-            usual = knowledge.explain(called, optimizer=optimizer).default.value
+        if name in called:
+            usual = knowledge.explain(called[name], optimizer=optimizer).default.value
             default = parameter.default_value if parameter.has_default else usual
-            effect = effect_of(int(place), parameter, known[called], default)
-            found += [] if effect is None else [effect]
-    return Trend(tuple(found)) if found else None
+            found.append(Column(int(place), name, called[name], parameter, known[called[name]], default))
+    return found
+
+
+def trend_from(columns: Sequence[Column], silent: Sequence[Column]) -> Trend | None:
+    """Return the trend of columns, with the mean of those that nobody said anything about; None where it is none."""
+    effects = tuple(effect for column in silent if (effect := column.effect) is not None)
+    pairs = tuple(pairs_of(silent))
+    lengths = tuple((column.place, length) for column in columns if (length := column.length) is not None)
+    return Trend(effects, pairs, lengths) if effects or pairs or lengths else None
+
+
+def called_in(space: Space, known: Mapping[str, UsualEffect]) -> dict[str, str]:
+    """Return the names under which parameters of a space are known, of those that something is known of.
+
+    A name that may mean something else counts beside one that does not; so does a choice of names that are known.
+    """
+    certain = any(knowledge.find(name) in known for name in space)
+    found = {}
+    for name, parameter in space.items():
+        called = knowledge.find(name, ambiguous=certain)
+        if isinstance(parameter, Choice) and not parameter.ordered:
+            fits = (
+                c
+                for c in known
+                if known[c].codes and len(_codes(parameter, known[c].codes)) and (c == called or certain)
+            )
+            called = next(fits, None)
+        if called in known:
+            found[name] = str(called)
+    return found
 
 
 def promising(space: Space, history: History, rng: np.random.Generator) -> Config | None:
@@ -62,44 +95,120 @@ def promising(space: Space, history: History, rng: np.random.Generator) -> Confi
     have all been tried.
     """
     trend, cube = trend_of(space, history), cube_of(space)
-    if trend is None:
+    if trend is None or trend.is_flat:
         return None
     seen = tried(space, history)
+    after = [pair.columns[0] for pair in trend.pairs]  # what others move is drawn when these are known
+    columns = sorted((effect.column for effect in trend.effects), key=lambda column: column in after)
     for _ in range(_DRAWS):
         unit = cube.believe(rng.random((1, len(space))))[0]
         for column, center, _ in cube.beliefs if not history.trials else ():
             unit[column] = center
-        for effect in trend.effects:
+        free = np.tile(unit[cube.free], (_PLACES, 1))
+        free[:, columns] = np.nan
+        for column in columns:
             places = (np.arange(_PLACES) + rng.random()) / _PLACES
-            scores = Trend((replace(effect, column=0),)).value(places[:, None], np.ones(_PLACES))
+            free[:, column] = places
+            scores = trend.value(free, np.ones(_PLACES))
             odds = np.exp((scores.min() - scores) / _HEAT)
-            unit[cube.free[effect.column]] = rng.choice(places, p=odds / odds.sum())
+            free[:, column] = rng.choice(places, p=odds / odds.sum())
+        unit[cube.free] = free[0]
         config = space.decode_one(np.nan_to_num(cube.snap(unit[None])[0], nan=0.5).tolist())
         if values_of(space, config) not in seen:
             return config
     return None
 
 
-def effect_of(column: int, parameter: Parameter, usual: UsualEffect, default: Any) -> Effect | None:
-    """Return what is usual of a parameter as an effect on a column, as strong as the range is wide; None for none.
+@dataclass(frozen=True)
+class Column:
+    """A parameter that something is usual of.
 
-    Whether the middle is good is known of the scale that a hyperparameter should have, and not of another one. Choices
-    have to be numbers in order. A default that nobody stated counts only well within the range.
+    Attributes:
+        place: its column, of those that may vary.
+        name: its own.
+        called: the name that it is known under.
+        parameter: itself.
+        usual: what is usual of it.
+        default: its default, or the usual one.
     """
-    ends = _ends(parameter)
-    if ends is None:
-        return None
-    much = min(_span(min(ends), max(ends), usual) / usual.span, 1.0) if usual.span else 1.0
-    bent = much if isinstance(parameter, Choice) or getattr(parameter, "scale", "") == usual.scale else 0.0
-    turned = -1.0 if ends[0] > ends[1] else 1.0
-    slope = (turned * much * usual.slope[0], turned * much * usual.slope[1])
-    bend = (bent * usual.bend[0], bent * usual.bend[1])
-    if max(map(abs, (*slope, *bend))) < _LEAST:
-        return None
-    place = _place(parameter, default)
-    if place is None or (not parameter.has_default and not _EDGE < place < 1.0 - _EDGE):
-        place = 0.5
-    return Effect(column, slope, bend, 0.5 + usual.towards_default * (place - 0.5))
+
+    place: int
+    name: str
+    called: str
+    parameter: Parameter
+    usual: UsualEffect
+    default: Any
+
+    @property
+    def strength(self) -> float:
+        """How much of an effect its range has, negative where its values fall; 0 where they are no numbers in order."""
+        ends = _ends(self.parameter)
+        if ends is None:
+            return 0.0
+        much = min(_span(min(ends), max(ends), self.usual) / self.usual.span, 1.0) if self.usual.span else 1.0
+        return -much if ends[0] > ends[1] else much
+
+    @property
+    def codes(self) -> tuple[float, ...]:
+        """The numbers that stand for its choices, empty where they are none of the names that are known."""
+        return _codes(self.parameter, self.usual.codes)
+
+    @property
+    def on_its_scale(self) -> bool:
+        """Whether it lies as the effect is stated: of choices the middle is that of those given."""
+        return isinstance(self.parameter, Choice) or getattr(self.parameter, "scale", "") == self.usual.scale
+
+    @property
+    def length(self) -> float | None:
+        """How long its length scale usually is, see :class:`Trend`; None where nothing is known of it."""
+        much = 1.0 if self.codes else abs(self.strength)
+        return self.usual.length - math.log(much) if self.usual.length and much and self.on_its_scale else None
+
+    @property
+    def effect(self) -> Effect | None:
+        """What is usual of it alone, as strong as its range is wide; None for none.
+
+        Whether the middle is good is known of the scale that a hyperparameter should have, and not of another one. A
+        default that nobody stated counts only well within the range.
+        """
+        usual, codes = self.usual, self.codes
+        strength = 1.0 if codes else self.strength
+        bent = abs(strength) if self.on_its_scale and not codes else 0.0
+        slope = (strength * usual.slope[0], strength * usual.slope[1])
+        bend = (bent * usual.bend[0], bent * usual.bend[1])
+        if max(map(abs, (*slope, *bend))) < _LEAST:
+            return None
+        place = None if codes else _place(self.parameter, self.default)
+        if place is None or (not self.parameter.has_default and not _EDGE < place < 1.0 - _EDGE):
+            place = 0.5
+        return Effect(self.place, slope, bend, 0.5 + usual.towards_default * (place - 0.5), codes)
+
+
+def pairs_of(columns: Sequence[Column]) -> Iterator[Pair]:
+    """Return what is usual of columns beside each other, as strong as both ranges are wide.
+
+    Only on the scales that hyperparameters should have.
+    """
+    for one, other in itertools.permutations(columns, 2):
+        product = one.usual.beside.get(other.called)
+        if product is not None and one.on_its_scale and other.on_its_scale:
+            much = math.prod(1.0 if column.codes else column.strength for column in (one, other))
+            if abs(much) * max(map(abs, product)) >= _LEAST:
+                yield Pair((one.place, other.place), (much * product[0], much * product[1]), (one.codes, other.codes))
+
+
+def _codes(parameter: Parameter, known: Mapping[str, float]) -> tuple[float, ...]:
+    """Return numbers for a parameter's choices, 0 on average, and 0 for one that is not known.
+
+    Empty unless at least two choices are known, and differ.
+    """
+    if not known or not isinstance(parameter, Choice) or parameter.ordered:
+        return ()
+    found = [known.get("none" if value is None else str(value).lower(), math.nan) for value in parameter.choices]
+    if len({code for code in found if not math.isnan(code)}) < 2:
+        return ()
+    mean = float(np.nanmean(found))
+    return tuple(0.0 if math.isnan(code) else code - mean for code in found)
 
 
 def _ends(parameter: Parameter) -> tuple[float, float] | None:
