@@ -79,8 +79,8 @@ class FreezeThaw:
     reduction: float = 2.0
     min_steps: int = 1
     max_steps: int | None = None
-    explore: float = 0.25
-    finish: float = 0.25
+    explore: float = 0.1
+    finish: float = 0.7
     initial: int = 4
     evaluations: int = 20
     usual: bool = True
