@@ -170,13 +170,14 @@ class Told:
     """What one table tells.
 
     Attributes:
-        family, source: of the table.
+        family, source, task: of the table.
         effects: sizes at the first step and at the end, by the name and the kind of the effect, see :func:`measured`.
         lengths: log length scales by name, minus that of an unknown column.
     """
 
     family: str
     source: str
+    task: str
     effects: Mapping[tuple[str, str], tuple[float, float]]
     lengths: Mapping[str, float]
 
@@ -188,6 +189,7 @@ def told() -> tuple[Told, ...]:
         Told(
             table["family"],
             table["source"],
+            table["task"],
             {tuple(key.split(", ")): tuple(map(_number, ends)) for key, ends in table["effects"].items()},
             table["lengths"],
         )
@@ -207,7 +209,9 @@ def tell() -> Iterator[dict[str, Any]]:
             for key, ends in measured(seen).items()
         }
         others = [
-            Told(other.family, other.source, measured(other), {}) for other in every() if other.source != seen.source
+            Told(other.family, other.source, other.task, measured(other), {})
+            for other in every()
+            if not _same_data(seen.source, other.source, other.task)
         ]
         lengths = {name: round(length, 3) for name, length in lengths_of(seen, taught(others)).items()}
         print(seen.family, seen.task, lengths, flush=True)
@@ -288,7 +292,9 @@ def _towards(called: str) -> float:
 def of_family(which: str) -> Told:
     """Return the medians over the tables of a family."""
     tables = [table for table in told() if table.family == which]
-    return Told(which, "", _medians([table.effects for table in tables]), _middle([table.lengths for table in tables]))
+    return Told(
+        which, "", "", _medians([table.effects for table in tables]), _middle([table.lengths for table in tables])
+    )
 
 
 def _medians(each: Sequence[Mapping[tuple[str, str], np.ndarray]]) -> dict[tuple[str, str], np.ndarray]:
@@ -309,8 +315,15 @@ def _middle(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 @cache
 def learnt(without: str = "") -> Mapping[str, UsualEffect]:
-    """Return what all tables teach but those of one source."""
-    return taught([table for table in told() if table.source != without])
+    """Return what all tables teach but those of one source, and those whose name says that its data are theirs.
+
+    Their length scales were fitted around means that all but *their* data taught.
+    """
+    return taught([table for table in told() if not without or not _same_data(without, table.source, table.task)])
+
+
+def _same_data(one: str, source: str, task: str) -> bool:
+    return one == source or one in task.lower()
 
 
 def taught(tables: Sequence[Told]) -> Mapping[str, UsualEffect]:

@@ -77,9 +77,12 @@ class Epochs:
     """The losses of a real training, as an array that is trained as far as it is read."""
 
     def __init__(self, name: str, config: Config, epochs: int) -> None:
+        import torch
+
         from benchmarks.fidelity.networks import accuracies
         from benchmarks.fidelity.record import loaded
 
+        torch.set_num_threads(1)
         self._key = repr(sorted(config.items())).encode()
         self._rest = accuracies(TASKS[name], config, loaded(name), 0, epochs)
         self._losses: list[float] = []
@@ -133,6 +136,8 @@ class Meter:
     """
 
     def __init__(self, of: Recorded, budget: float, cost: Cost) -> None:
+        if of.live and cost == "seconds":
+            raise ValueError("expected a budget in steps for real trainings, got one in seconds: ask for cost steps")
         self.task = of
         self.budget = budget
         self.found: list[tuple[float, int, int] | tuple[float, float]] = []

@@ -56,8 +56,12 @@ def test_a_category_has_its_number_and_a_pair_the_product():
 
 def test_a_usual_length_scale_moves_the_prior_of_its_column_alone():
     plain, told = prior(3), prior(3, Law(), ((1, -2.0),))
-    np.testing.assert_allclose(told.center - plain.center, np.eye(10)[1] * -2.0)
-    np.testing.assert_allclose(told.starts - plain.starts, np.tile(np.eye(10)[1] * -2.0, (2, 1)))
+    moved = np.array([-0.5, -2.5, -0.5, *np.zeros(7)])  # all are shorter where anything is known
+    np.testing.assert_allclose(told.center - plain.center, moved)
+    np.testing.assert_allclose(told.starts - plain.starts, np.tile(moved, (2, 1)))
+    narrow = prior(3, Law(), ((1, 20.0),))
+    assert np.all(narrow.center <= narrow.high)
+    assert np.all(narrow.starts <= narrow.high)
     assert told.std[1] < plain.std[1]
     assert np.array_equal(np.delete(told.std, 1), np.delete(plain.std, 1))
 

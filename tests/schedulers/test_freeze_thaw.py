@@ -77,6 +77,16 @@ def test_what_repeats_another_training_is_not_trained_on():
     assert again < 0.1 * trained.total()
 
 
+@pytest.mark.parametrize("plateau", [2, 4])
+def test_trainings_that_all_stand_still_at_first_are_no_repetitions(plateau):
+    def objective(config, step):
+        done = max(step - plateau, 0) / (STEPS - plateau)
+        return {"loss": 0.9 - done * (1.0 - abs(config["a"] - 0.3))}, 1.0
+
+    history = study(objective)[0].history
+    assert sum(trial.step > plateau for trial in history.trials) >= 4
+
+
 def test_its_decisions_follow_from_the_events_and_all_have_reasons():
     made, _ = study(workers=4)
     assert replay(made.events).ok

@@ -92,6 +92,35 @@ def test_a_choice_of_schedules_is_known_by_its_values():
     assert trend(kind=tw.Choice(["constant", "cosine"])) is None  # where no hyperparameter is known
 
 
+def test_what_is_known_of_words_says_nothing_of_numbers_and_other_words():
+    for other in (
+        {"optimizer": tw.Int(0, 3)},
+        {"schedule": tw.Float(0.0, 1.0)},
+        {"schedule": tw.Choice([0, 1, 2], ordered=True)},
+        {"optimizer": tw.Choice(["mine", "yours"])},
+        {"padding": tw.Choice(["constant", "linear", "reflect"])},
+        {"imputation": tw.Choice(["constant", "linear"])},
+        {"hidden_units": tw.Choice(["small", "large"])},
+    ):
+        found = trend(lr=RATE, **other)
+        assert [effect.column for effect in found.effects] == [0]
+        assert not found.pairs
+        assert [column for column, _ in found.lengths] == [0]
+
+
+def test_several_of_one_name_do_together_what_one_does():
+    one = trend(lr=RATE, n_units_1=tw.Int(16, 256, scale="log"))
+    four = trend(lr=RATE, **{f"n_units_{k}": tw.Int(16, 256, scale="log") for k in range(4)})
+    at_once = np.array([[0.5, 1.0, 1.0, 1.0, 1.0], [0.8, 1.0, 1.0, 1.0, 1.0]])
+    np.testing.assert_allclose(four.value(at_once, np.ones(2)), one.value(at_once[:, :2], np.ones(2)))
+
+
+def test_a_range_that_was_given_for_one_optimizer_does_not_move_with_it():
+    kind = tw.Choice(["sgd", "adam"])
+    assert trend(lr=RATE, optimizer=kind).pairs
+    assert not trend(lr_sgd=tw.Float(1e-3, 1.0, scale="log", when={"optimizer": "sgd"}), optimizer=kind).pairs
+
+
 def test_what_is_drawn_goes_together():
     space = tw.Space(lr=RATE, batch_size=tw.Choice([16, 256], ordered=True))
     history, rng = empty(space), np.random.default_rng(0)

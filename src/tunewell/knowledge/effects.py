@@ -1,7 +1,8 @@
 """What hyperparameters usually do to a training, as numbers learnt from recorded tables: ``effects.toml``.
 
 They say where in its *range* a hyperparameter is usually good: somebody who gives a range has thought of it, and in
-eight families of recorded trainings the middle of the range told well where the best learning rates lay. ``python -m
+eight families of recorded trainings the middle of the range told well where the best learning rates lay; what moves the
+best rate (batch size, momentum, width, …); and how much a little of each changes. ``python -m
 benchmarks.fidelity.learn_effects`` writes the file and a page that shows how far families agree.
 """
 

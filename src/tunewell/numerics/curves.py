@@ -64,13 +64,13 @@ TRUST = Drift(1.0, 0.5)
 
 @dataclass(frozen=True)
 class Law:
-    """The normal laws of the last entries of θ, as centres and deviations, and how much shorter log ℓ begins.
+    """The normal laws of the last entries of θ, as centres and deviations, and how much shorter ℓ may be.
 
     The laws of log γ, log ω and log η and the drift's are what 27 recorded tasks teach
     (``benchmarks/fidelity/learn_priors.py``): with them the ends of trainings of other tasks are foretold with a
-    slightly higher likelihood than with wider ones, and intervals hold what they promise. Length scales begin shorter
-    than those of :mod:`.gp`: told from few points, what is chosen of the unknown is better
-    (``benchmarks/fidelity/choosing.py``).
+    slightly higher likelihood than with wider ones, and intervals hold what they promise. The law of log ℓ is that of
+    :mod:`.gp`; where that of any column is known, the centres of all are moved down by ``shorter``: what is chosen of
+    the unknown from few points is better so (``benchmarks/fidelity/choosing.py``).
     """
 
     growth: tuple[float, float] = (1.5, 0.8)
@@ -89,10 +89,12 @@ def prior(d: int, law: Law = Law(), lengths: tuple[tuple[int, float], ...] = ())
     ``lengths`` are those of :class:`~.trends.Trend`.
     """
     plain = gp.prior(d)
-    shift, std = np.where(np.arange(len(plain.center)) < d, -law.shorter, 0.0), plain.std.copy()
+    shift, std = np.zeros(len(plain.center)), plain.std.copy()
+    shift[:d] = -law.shorter if lengths else 0.0
     for column, length in lengths:
         shift[column] += length
         std[column] = _KNOWN
+    shift = np.clip(shift, plain.low - plain.starts[0], plain.high - plain.starts[0])
 
     def join(values: Floats, noise: float, growth: float, own: float) -> Floats:
         return np.concatenate([values[:-1], [noise, growth, own]])

@@ -17,7 +17,8 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 * a share of the decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
 * what hyperparameters of known names usually do over a range (:mod:`tunewell.surrogate.usual`) is the mean that the
-  model begins with; the first trainings are drawn by it, and so are half of those that would be begun at random;
+  model begins with, and how finely they have to be searched is its length scales; the first trainings are drawn by the
+  mean, and so are half of those that would be begun at random;
 * a step that takes one configuration longer than others costs as much more;
 * a training that goes as another one went, to the last digit, counts with the probability that it will not go on so
   (:func:`tunewell.surrogate.twins.doubles`);
@@ -79,8 +80,8 @@ class FreezeThaw:
     reduction: float = 2.0
     min_steps: int = 1
     max_steps: int | None = None
-    explore: float = 0.1
-    finish: float = 0.7
+    explore: float = 0.25
+    finish: float = 0.25
     initial: int = 4
     evaluations: int = 20
     usual: bool = True

@@ -24,13 +24,14 @@ from tunewell.space import Space
 from tunewell.surrogate.observations import encoded
 from tunewell.surrogate.partial import Points
 
-REPEATS = 0.8  # from this probability on a trial is taken to repeat another one
+REPEATS = 0.9  # from this probability on a trial is taken to repeat another one
 _NEWEST = 256  # trials that a distance is taken to
 _FEWEST = 4  # repetitions, before anything is said
 _SHARE = 0.1
 _STEPS = 12  # of Newton's method
 _RIDGE = 0.1
 _LEAST = 1e-4
+_WHOLE = 8  # repetitions that one from the first rung to the last is worth
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +77,13 @@ def doubles(seen: Points, rungs: Sequence[int]) -> Floats:
 
     It is 0 where no other trial has had the same losses at all rungs so far, to the last digit. After k equal rungs it
     is the share of trials that were equal at the next one as well, as if k more had been so and one had not, and no
-    less than after fewer. Where few data are judged, losses are equal by chance, and then the next ones differ.
+    less than after fewer. Where few data are judged, losses are equal by chance, and then the next ones differ; where
+    trainings stand still at first, they are equal for some rungs. So a training that was repeated to its very end
+    counts for many.
     """
     losses = _at_rungs(seen, rungs)
+    ended = losses[np.isfinite(losses).all(axis=(1, 2))]
+    whole = _WHOLE * (len(ended) - len(np.unique(ended, axis=0)))
     found, numbers = np.zeros(len(losses)), _numbered(losses[:, 0])
     several = np.flatnonzero(np.bincount(numbers)[numbers] > 1)
     if not len(several):
@@ -93,7 +98,7 @@ def doubles(seen: Points, rungs: Sequence[int]) -> Floats:
         stands = np.flatnonzero(passed & ~further)
         second = np.isin(same[stands], same[further])
         second |= ~np.isin(np.arange(len(stands)), np.unique(same[stands], return_index=True)[1])
-        likely = max(likely, (further.sum() - kinds + k) / (further.sum() - groups + k + 1))
+        likely = max(likely, (further.sum() - kinds + whole + k) / (further.sum() - groups + whole + k + 1))
         found[several[stands[second]]] = likely
         same, passed = alike, further
     return found

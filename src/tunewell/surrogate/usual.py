@@ -32,6 +32,9 @@ _EDGE = 0.1  # of the range: a known default nearer to an end is not what the ra
 _LEAST = 0.02  # of a score: smaller effects are none
 _HEAT = 0.1  # of a score: draws are likelier by exp(-difference / this)
 _PLACES, _DRAWS = 64, 50
+_SCHEDULE = "schedule"
+_FALLING = frozenset({"cosine", "step", "polynomial", "exponential", "onecycle"})
+_SCHEDULES = _FALLING | {"constant", "const", "fixed", "none", "linear"}
 
 
 def trend_of(space: Space, history: History) -> Trend | None:
@@ -55,7 +58,8 @@ def columns_of(space: Space, known: Mapping[str, UsualEffect]) -> list[Column]:
         if name in called:
             usual = knowledge.explain(called[name], optimizer=optimizer).default.value
             default = parameter.default_value if parameter.has_default else usual
-            found.append(Column(int(place), name, called[name], parameter, known[called[name]], default))
+            alike = sum(other == called[name] for other in called.values())
+            found.append(Column(int(place), name, called[name], parameter, known[called[name]], default, alike))
     return found
 
 
@@ -70,22 +74,29 @@ def trend_from(columns: Sequence[Column], silent: Sequence[Column]) -> Trend | N
 def called_in(space: Space, known: Mapping[str, UsualEffect]) -> dict[str, str]:
     """Return the names under which parameters of a space are known, of those that something is known of.
 
-    A name that may mean something else counts beside one that does not; so does a choice of names that are known.
+    A name that may mean something else counts beside one that does not. What is known of words counts for choices of
+    such words alone; beside a hyperparameter that is known, an unknown name with the words of schedules is one.
     """
     certain = any(knowledge.find(name) in known for name in space)
     found = {}
     for name, parameter in space.items():
         called = knowledge.find(name, ambiguous=certain)
-        if isinstance(parameter, Choice) and not parameter.ordered:
-            fits = (
-                c
-                for c in known
-                if known[c].codes and len(_codes(parameter, known[c].codes)) and (c == called or certain)
-            )
-            called = next(fits, None)
-        if called in known:
-            found[name] = str(called)
+        if called is None and certain and _SCHEDULE in known and _falls(parameter):
+            called = _SCHEDULE
+        if called is None or called not in known:
+            continue
+        codes = known[called].codes
+        if _codes(parameter, codes) if codes else not parameter.is_categorical:
+            found[name] = called
     return found
+
+
+def _falls(parameter: Parameter) -> bool:
+    """Whether a choice is one of schedules: all of its words are, and one is used of little else."""
+    if not isinstance(parameter, Choice):
+        return False
+    words = {str(value).lower() for value in parameter.choices}
+    return words <= _SCHEDULES and bool(words & _FALLING)
 
 
 def promising(space: Space, history: History, rng: np.random.Generator) -> Config | None:
@@ -130,6 +141,7 @@ class Column:
         parameter: itself.
         usual: what is usual of it.
         default: its default, or the usual one.
+        alike: how many parameters are known under that name: together they do what one does.
     """
 
     place: int
@@ -138,6 +150,7 @@ class Column:
     parameter: Parameter
     usual: UsualEffect
     default: Any
+    alike: int = 1
 
     @property
     def strength(self) -> float:
@@ -172,7 +185,7 @@ class Column:
         default that nobody stated counts only well within the range.
         """
         usual, codes = self.usual, self.codes
-        strength = 1.0 if codes else self.strength
+        strength = (1.0 if codes else self.strength) / self.alike
         bent = abs(strength) if self.on_its_scale and not codes else 0.0
         slope = (strength * usual.slope[0], strength * usual.slope[1])
         bend = (bent * usual.bend[0], bent * usual.bend[1])
@@ -187,12 +200,14 @@ class Column:
 def pairs_of(columns: Sequence[Column]) -> Iterator[Pair]:
     """Return what is usual of columns beside each other, as strong as both ranges are wide.
 
-    Only on the scales that hyperparameters should have.
+    Only on the scales that hyperparameters should have, and not where one is there for some values of the other: then
+    its range was given for these.
     """
     for one, other in itertools.permutations(columns, 2):
         product = one.usual.beside.get(other.called)
-        if product is not None and one.on_its_scale and other.on_its_scale:
-            much = math.prod(1.0 if column.codes else column.strength for column in (one, other))
+        apart = other.name not in (one.parameter.when or {}) and one.name not in (other.parameter.when or {})
+        if product is not None and apart and one.on_its_scale and other.on_its_scale:
+            much = math.prod((1.0 if column.codes else column.strength) / column.alike for column in (one, other))
             if abs(much) * max(map(abs, product)) >= _LEAST:
                 yield Pair((one.place, other.place), (much * product[0], much * product[1]), (one.codes, other.codes))
 
@@ -204,7 +219,7 @@ def _codes(parameter: Parameter, known: Mapping[str, float]) -> tuple[float, ...
     """
     if not known or not isinstance(parameter, Choice) or parameter.ordered:
         return ()
-    found = [known.get("none" if value is None else str(value).lower(), math.nan) for value in parameter.choices]
+    found = [known.get(str(value).lower(), math.nan) for value in parameter.choices]
     if len({code for code in found if not math.isnan(code)}) < 2:
         return ()
     mean = float(np.nanmean(found))
