@@ -40,7 +40,7 @@ def main() -> None:
     pyplot.rcParams.update(
         {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
     )
-    figure, places = pyplot.subplots(1, len(groups), figsize=(12, 5), layout="constrained", squeeze=False)
+    figure, places = pyplot.subplots(1, len(groups), figsize=(15, 5), layout="constrained", squeeze=False)
     for axes, (title, curves) in zip(places.flat, groups.items(), strict=True):
         for method, curve in curves.items():
             if method not in COLOURS:
@@ -53,7 +53,7 @@ def main() -> None:
         axes.set(title=title, xlabel="compute, full trainings", xscale="log", yscale="log", ylim=(None, 3))
         axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-        axes.legend(loc="lower left", fontsize=8)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
     places.flat[0].set_ylabel("regret, one random full training = 1")
     title = "Regret against compute: medians over seeds, with 90 % intervals for five seeds or more"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
