@@ -6,13 +6,13 @@ ends of all other rows. Reported are the rank correlation with what they were, a
 ends among all rows, lower is better) of the eight with the best means and of the four with the largest expected
 improvement. What is usual was learnt from the tables of other data.
 
-``python -m benchmarks.fidelity.choosing`` writes ``results/choosing.md``, in some minutes.
+``python -m benchmarks.fidelity.choosing`` writes ``results/choosing.md``, in a minute or two.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,11 +61,12 @@ def cases(name: str, begun: int) -> Iterator[Case]:
     units, rungs = table.units[:, cube.free], geometric_steps(1, len(steps), 2.0)
     for split in range(SPLITS):
         order = np.random.default_rng(split).permutation(len(losses))
-        kept, points = order[:begun], []
+        kept, points, before = order[:begun], [], rungs[0]
         for k, rung in enumerate(rungs):
             share = begun / 12 if rung == rungs[-1] else max(begun * PARTS[min(k, len(PARTS) - 1)], 1)
-            kept = kept[np.argsort(losses[kept, max(rungs[max(k, 1) - 1], 1) - 1], kind="stable")][: round(share)]
+            kept = kept[np.argsort(losses[kept, before - 1], kind="stable")][: round(share)]
             points += [(rung, row) for row in kept]
+            before = rung
         at, rows = np.array(points).T
         seen, rest = scores(losses[rows, at - 1]), order[begun:]
         yield Case(cube.columns, units[rows], time(at, len(steps)), rows, seen, units[rest], ends[rest])
@@ -143,7 +144,7 @@ def _cell(values: np.ndarray, differences: np.ndarray | None) -> str:
     return " / ".join(cells)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Measure and write the page."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -284,8 +284,8 @@ def _beside(nearest: Results, smooth: Results, groups: Mapping[str, Sequence[str
 
 def _live(results: Results, budget: float) -> list[str]:
     """Return the scores where every configuration was really trained, on the tasks that any method ran on."""
-    tasks = list(dict.fromkeys(name for _, name in results))
-    tasks = [name for name in tables.names() if name in tasks]
+    searched = {name for _, name in results}
+    tasks = [name for name in tables.names() if name in searched]
     if not tasks:
         return []
     return [

@@ -115,6 +115,15 @@ def test_several_of_one_name_do_together_what_one_does():
     np.testing.assert_allclose(four.value(at_once, np.ones(2)), one.value(at_once[:, :2], np.ones(2)))
 
 
+def test_rates_that_are_never_active_together_do_not_share_an_effect():
+    kind = tw.Choice(["sgd", "adam"])
+    rates = {f"lr_{o}": tw.Float(1e-5, 1.0, scale="log", when={"optimizer": o}) for o in ("sgd", "adam")}
+    alone, effects = effect_of(lr=RATE), trend(**rates, optimizer=kind).effects
+    assert [effect.bend for effect in effects if any(effect.bend)] == [alone.bend] * 2
+    halves = trend(head_lr=RATE, backbone_lr=RATE).effects
+    assert [effect.bend[1] for effect in halves] == pytest.approx([alone.bend[1] / 2] * 2)
+
+
 def test_a_range_that_was_given_for_one_optimizer_does_not_move_with_it():
     kind = tw.Choice(["sgd", "adam"])
     assert trend(lr=RATE, optimizer=kind).pairs

@@ -82,12 +82,12 @@ def doubles(seen: Points, rungs: Sequence[int]) -> Floats:
     counts for many.
     """
     losses = _at_rungs(seen, rungs)
-    ended = losses[np.isfinite(losses).all(axis=(1, 2))]
-    whole = _WHOLE * (len(ended) - len(np.unique(ended, axis=0)))
     found, numbers = np.zeros(len(losses)), _numbered(losses[:, 0])
     several = np.flatnonzero(np.bincount(numbers)[numbers] > 1)
     if not len(several):
         return found
+    ended = losses[np.isfinite(losses).all(axis=(1, 2))]
+    whole = _WHOLE * (len(ended) - len(np.unique(ended, axis=0)))
     losses, same = losses[several], numbers[several]  # the same number for all that were alike so far
     there = np.asarray(~np.isnan(losses).any(axis=2))
     passed, likely = there[:, 0], 0.0

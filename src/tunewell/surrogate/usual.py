@@ -33,8 +33,6 @@ _LEAST = 0.02  # of a score: smaller effects are none
 _HEAT = 0.1  # of a score: draws are likelier by exp(-difference / this)
 _PLACES, _DRAWS = 64, 50
 _SCHEDULE = "schedule"
-_FALLING = frozenset({"cosine", "step", "polynomial", "exponential", "onecycle"})
-_SCHEDULES = _FALLING | {"constant", "const", "fixed", "none", "linear"}
 
 
 def trend_of(space: Space, history: History) -> Trend | None:
@@ -58,7 +56,8 @@ def columns_of(space: Space, known: Mapping[str, UsualEffect]) -> list[Column]:
         if name in called:
             usual = knowledge.explain(called[name], optimizer=optimizer).default.value
             default = parameter.default_value if parameter.has_default else usual
-            alike = sum(other == called[name] for other in called.values())
+            same = (space[other] for other in called if called[other] == called[name])
+            alike = sum(other.count > 1 and not _exclusive(parameter, other) for other in same)
             found.append(Column(int(place), name, called[name], parameter, known[called[name]], default, alike))
     return found
 
@@ -71,6 +70,12 @@ def trend_from(columns: Sequence[Column], silent: Sequence[Column]) -> Trend | N
     return Trend(effects, pairs, lengths) if effects or pairs or lengths else None
 
 
+def _exclusive(one: Parameter, other: Parameter) -> bool:
+    """Whether two parameters are never active together, as a parent has other values for each."""
+    here, there = one.when or {}, other.when or {}
+    return any(not set(here[parent]) & set(there[parent]) for parent in here.keys() & there.keys())
+
+
 def called_in(space: Space, known: Mapping[str, UsualEffect]) -> dict[str, str]:
     """Return the names under which parameters of a space are known, of those that something is known of.
 
@@ -81,7 +86,7 @@ def called_in(space: Space, known: Mapping[str, UsualEffect]) -> dict[str, str]:
     found = {}
     for name, parameter in space.items():
         called = knowledge.find(name, ambiguous=certain)
-        if called is None and certain and _SCHEDULE in known and _falls(parameter):
+        if called is None and certain and _SCHEDULE in known and _falls(parameter, known[_SCHEDULE].codes):
             called = _SCHEDULE
         if called is None or called not in known:
             continue
@@ -91,12 +96,10 @@ def called_in(space: Space, known: Mapping[str, UsualEffect]) -> dict[str, str]:
     return found
 
 
-def _falls(parameter: Parameter) -> bool:
-    """Whether a choice is one of schedules: all of its words are, and one is used of little else."""
-    if not isinstance(parameter, Choice):
-        return False
-    words = {str(value).lower() for value in parameter.choices}
-    return words <= _SCHEDULES and bool(words & _FALLING)
+def _falls(parameter: Parameter, schedules: Mapping[str, float]) -> bool:
+    """Whether a choice is one of schedules: all of its words are, and one that falls is used of little else."""
+    words = {str(value).lower() for value in parameter.choices} if isinstance(parameter, Choice) else {""}
+    return words <= schedules.keys() and any(schedules[word] > 0.0 and word != "linear" for word in words)
 
 
 def promising(space: Space, history: History, rng: np.random.Generator) -> Config | None:
@@ -141,7 +144,7 @@ class Column:
         parameter: itself.
         usual: what is usual of it.
         default: its default, or the usual one.
-        alike: how many parameters are known under that name: together they do what one does.
+        alike: how many parameters are known under that name and may be active with it: together they do what one does.
     """
 
     place: int
