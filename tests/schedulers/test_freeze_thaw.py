@@ -63,17 +63,18 @@ def test_it_reaches_the_good_region_with_less_compute_than_random_search(objecti
 
 
 def test_what_repeats_another_training_is_not_trained_on():
-    """Where a table answers, many configurations have the same curve."""
+    """Where a table answers, many configurations have the same curve; single searches may repeat one to its end."""
     trained = Counter()
 
     def table(config, step):
         row = tuple(round(4.0 * config[name]) for name in "abc")
-        trained[row, step] += 1
+        trained[seed, row, step] += 1
         value, seconds = plain({name: place / 4.0 for name, place in zip("abc", row, strict=True)}, step)
         return {"loss": value["loss"] + 1e-3 * math.sin(sum(row) * step + row[0])}, seconds
 
-    study(table)
-    again = sum(count - 1 for (_, step), count in trained.items() if step > 1)
+    for seed in range(6):
+        study(table, seed=seed)
+    again = sum(count - 1 for (_, _, step), count in trained.items() if step > 1)
     assert again < 0.1 * trained.total()
 
 
@@ -321,6 +322,17 @@ def test_a_look_at_something_new_costs_little_and_comes_before_what_is_certain_i
     action = tw.schedulers.FreezeThaw(explore=0.0).next_action(SPACE, history, np.random.default_rng(0))
     assert isinstance(action, Start)
     assert "promises more for its cost" in action.reason
+
+
+@pytest.mark.parametrize(("losses", "finished"), [([1.1, 0.9, 0.7, 0.4], True), ([1.9, 1.9, 1.9, 1.9], False)])
+def test_it_is_time_to_finish_the_best_only_while_that_may_beat_what_was_seen(losses, finished):
+    """Most of the compute is due to be finished, and one training has been."""
+    whole = [1.2, 1.0, 0.8, 0.6, *[0.6 - 0.01 * k for k in range(12)]]
+    history = history_of([whole, losses, *([2.0, 2.0, 2.0, 2.0] for _ in range(8))])
+    history.apply(Ended(100.0, 0, Status.COMPLETED))
+    action = tw.schedulers.FreezeThaw(explore=0.0, finish=1.0).next_action(SPACE, history, np.random.default_rng(0))
+    assert ("time to finish" in action.reason) == finished
+    assert not finished or action == Resume(1, action.reason)
 
 
 def test_a_trial_without_a_checkpoint_is_stopped_only_when_hopeless():

@@ -13,7 +13,8 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
   samplers know (failure, constraints, belief, novelty); what a success costs is divided by them;
 * prices are for what may end better than all that is expected so far, so that looking goes on while it pays; what
   looks best has to be finished as well, to be had at all: a share of the compute, once a full training's worth of it
-  is spent, goes to the training with the largest expected improvement on the best loss that was *seen*;
+  is spent, goes to the training with the largest expected improvement on the best loss that was *seen*, while that one
+  has a fair chance to beat it;
 * a share of the decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
 * what hyperparameters of known names usually do over a range (:mod:`tunewell.surrogate.usual`) is the mean that the
@@ -54,7 +55,7 @@ from tunewell.surrogate.outlook import Outlook, look
 from tunewell.surrogate.twins import REPEATS
 from tunewell.surrogate.usual import promising, trend_of
 
-_HOPELESS, _LIKELY = 0.05, 0.5
+_HOPELESS, _FAIR, _LIKELY = 0.05, 0.1, 0.5
 _DEEP = 4  # a trial in training is under way to its end from this part of it on
 _FINISHED = "looks best, and it is time to finish one"
 
@@ -80,8 +81,8 @@ class FreezeThaw:
     reduction: float = 2.0
     min_steps: int = 1
     max_steps: int | None = None
-    explore: float = 0.25
-    finish: float = 0.25
+    explore: float = 0.1
+    finish: float = 0.7
     initial: int = 4
     evaluations: int = 20
     usual: bool = True
@@ -139,8 +140,9 @@ class FreezeThaw:
 
     def _choose(self, space: Space, history: History, view: Outlook, draw: _Draw) -> Action:
         paused = view.paused(history, None)
-        if paused and self._to_finish(history, view.steps):
-            return Resume(front_runner(history, view, paused), _FINISHED)
+        due = self._due(history, view, paused)
+        if due is not None:
+            return Resume(due, _FINISHED)
         if draw.exploring and draw.blindly:
             start = self._anything(space, history, draw.rng)
             if start is not None:
@@ -168,9 +170,9 @@ class FreezeThaw:
             chosen = _finish(history, view, trial)
             return chosen.reason if isinstance(chosen, Resume) and chosen.trial == trial else ""
         paused = view.paused(history, trial)
-        if self._to_finish(history, steps, trial):
-            ahead = front_runner(history, view, paused) == trial and view.doubles[trial] < REPEATS
-            return _FINISHED if ahead else ""
+        due = self._due(history, view, paused, trial)
+        if due is not None:
+            return _FINISHED if due == trial and view.doubles[trial] < REPEATS else ""
         draw = _Draw.of(history, self.explore)
         if draw.exploring:
             return ""
@@ -179,6 +181,14 @@ class FreezeThaw:
         if paused[best] != trial or most_promising(history.space, history, view, draw.rng)[1] > prices[best]:
             return ""
         return _most(view, history, trial)
+
+    def _due(self, history: History, view: Outlook, paused: list[int], current: int | None = None) -> int | None:
+        """Return the trial that it is time to finish, None where it is not, or where none has a fair chance."""
+        if not paused or not self._to_finish(history, view.steps, current):
+            return None
+        ahead = front_runner(history, view, paused)
+        chance = _log_chances(view, [ahead]) + log_kept(history, view, [ahead]) + log_news(view, [ahead])
+        return ahead if chance[0] >= np.log(_FAIR) else None
 
     def _to_finish(self, history: History, steps: int, current: int | None = None) -> bool:
         """Whether the share of the compute that finishes trainings is behind, those under way counted as finished."""
