@@ -343,8 +343,10 @@ def taught(tables: Sequence[Told]) -> Mapping[str, UsualEffect]:
                 beside={other: _ends(medians[name, like]) for other, like in _beside(name) if (name, like) in medians},
             )
     found |= {name: found[like] for name, like in LIKE.items() if like in found}
-    known = {name: lengths.get(ALIKE_LENGTHS.get(name, name), 0.0) for name in found}
-    return {name: replace(effect, length=_short(known[name])) for name, effect in found.items()}
+    for name, effect in found.items():
+        known = ALIKE_LENGTHS.get(name, name)
+        found[name] = replace(effect, length=_short(lengths[known]) if known in lengths else None)
+    return found
 
 
 def _beside(name: str) -> list[tuple[str, str]]:
@@ -377,7 +379,7 @@ def written(effects: Mapping[str, UsualEffect]) -> str:
             f"slope = {list(effect.slope)}",
         ]
         lines += [f"bend = {list(effect.bend)}", f"towards_default = {effect.towards_default}"]
-        lines += [f"length = {effect.length}"]
+        lines += [] if effect.length is None else [f"length = {effect.length}"]
         if effect.codes:
             lines += ["", f"[{name}.codes]", *(f"{word} = {code}" for word, code in effect.codes.items())]
         if effect.beside:
@@ -413,7 +415,8 @@ def page() -> str:
             lines.append(f"| {what} | " + " | ".join(cells) + f" | {last:+.1f} |")
     for name in [*SPANS, "beta1"]:
         cells = [f"{each.lengths[name]:+.1f}" if name in each.lengths else "" for each in medians.values()]
-        lines.append(f"| {name}, log length | " + " | ".join(cells) + f" | {learnt()[name].length:+.1f} |")
+        if (length := learnt()[name].length) is not None:
+            lines.append(f"| {name}, log length | " + " | ".join(cells) + f" | {length:+.1f} |")
     return "\n".join(lines) + "\n"
 
 

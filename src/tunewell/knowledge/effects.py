@@ -35,7 +35,8 @@ class UsualEffect:
         beside: other hyperparameters, each with what the product of both does, at the first step and at the end:
             negative where the best values rise with the other one.
         length: the log of the usual length scale over such a range, minus that of a hyperparameter that nothing is
-            known of: negative where little changes much. In narrower ranges it is longer in proportion.
+            known of: negative where little changes much; None where it is not known. In narrower ranges it is longer in
+            proportion.
     """
 
     scale: str
@@ -45,7 +46,7 @@ class UsualEffect:
     towards_default: float = 0.0
     codes: Mapping[str, float] = field(default_factory=dict)
     beside: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    length: float = 0.0
+    length: float | None = None
 
 
 @cache
@@ -61,7 +62,7 @@ def usual_effects() -> Mapping[str, UsualEffect]:
             towards_default=about["towards_default"],
             codes=MappingProxyType(about.get("codes", {})),
             beside=MappingProxyType(beside),
-            length=float(about.get("length", 0.0)),
+            length=about.get("length"),
             **alone,
         )
     return MappingProxyType(found)

@@ -178,7 +178,8 @@ class Column:
     def length(self) -> float | None:
         """How long its length scale usually is, see :class:`Trend`; None where nothing is known of it."""
         much = 1.0 if self.codes else abs(self.strength)
-        return self.usual.length - math.log(much) if self.usual.length and much and self.on_its_scale else None
+        known = self.usual.length if much and self.on_its_scale else None
+        return None if known is None else known - math.log(much)
 
     @property
     def effect(self) -> Effect | None:
