@@ -69,7 +69,7 @@ class FreezeThaw:
         min_steps: steps to the first rung.
         max_steps: of a full training; None: those of the run, or those the objective says it means to train.
         explore: the share of decisions that begin a new training in any case.
-        finish: the share of the compute that finishes the trainings that look best.
+        finish: the largest share of the compute that finishes the trainings that look best.
         initial: trainings that begin before anything is modelled.
         evaluations: of the log posterior, at most, in a fit of the curves' hyperparameters.
         usual: whether what is usual of hyperparameters with known names counts.
