@@ -15,7 +15,7 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
   looks best has to be finished as well, to be had at all: a share of the compute, once a full training's worth of it
   is spent, goes to the training with the largest expected improvement on the best loss that was *seen*, while that one
   has a fair chance to beat it;
-* a share of the decisions begins a new training whatever the model says, half of them at random and half where it
+* a share of the other decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
 * what hyperparameters of known names usually do over a range (:mod:`tunewell.surrogate.usual`) is the mean that the
   model begins with, and how finely they have to be searched is its length scales; the first trainings are drawn by the
@@ -52,7 +52,6 @@ from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
 from tunewell.surrogate.observations import believed, tried, values_of
 from tunewell.surrogate.outlook import Outlook, look
-from tunewell.surrogate.twins import REPEATS
 from tunewell.surrogate.usual import promising, trend_of
 
 _HOPELESS, _FAIR, _LIKELY = 0.05, 0.1, 0.5
@@ -68,7 +67,7 @@ class FreezeThaw:
         reduction: η; rungs lie at ``min_steps * η**k`` steps and at the end.
         min_steps: steps to the first rung.
         max_steps: of a full training; None: those of the run, or those the objective says it means to train.
-        explore: the share of decisions that begin a new training in any case.
+        explore: the share of the decisions with nothing to finish that begin a new training in any case.
         finish: the largest share of the compute that finishes the trainings that look best.
         initial: trainings that begin before anything is modelled.
         evaluations: of the log posterior, at most, in a fit of the curves' hyperparameters.
@@ -172,7 +171,7 @@ class FreezeThaw:
         paused = view.paused(history, trial)
         due = self._due(history, view, paused, trial)
         if due is not None:
-            return _FINISHED if due == trial and view.doubles[trial] < REPEATS else ""
+            return _FINISHED if due == trial else ""
         draw = _Draw.of(history, self.explore)
         if draw.exploring:
             return ""
