@@ -123,19 +123,32 @@ def test_after_a_change_of_the_space():
     np.testing.assert_allclose(seen.units[[0, 2]], [[0.2, np.nan], [0.5, 0.5]])
 
 
-def test_the_pace_is_the_time_of_the_steps_over_their_number():
+def test_the_pace_is_the_time_between_reports():
+    """What comes before the first report of a stretch is more than a step; of a worker's first trial, much more."""
     history = study()
-    for event in (
-        TrialStarted(10.0, 0, {"x": 0.1, "y": 0.2}, 0, driver="d"),
-        Reported(13.0, 0, 1, {"loss": 1.0}),
-        CheckpointSaved(13.0, 0, 1),
-        Paused(14.0, 0, 1, "rests"),
-    ):
-        history.apply(event)
-    assert points(SPACE, history, RUNGS).paces.tolist() == [3.0]
-    history.apply(TrialResumed(100.0, 0, 1, driver="d"))
-    history.apply(Reported(106.0, 0, 2, {"loss": 1.0}))
-    assert points(SPACE, history, RUNGS).paces.tolist() == [4.5]
+    run_slowly(history, 0, 60.0, [2.0, 4.0])
+    run_slowly(history, 1, 7.0, [])
+    run_slowly(history, 2, 7.0, [3.0])
+    run_slowly(history, 3, 60.0, [], worker=1)
+    assert points(SPACE, history, RUNGS).paces.tolist()[:3] == [3.0, 7.0, 3.0]
+    assert np.isnan(points(SPACE, history, RUNGS).paces[3])
+    now = history.last_time
+    history.apply(TrialResumed(now + 10.0, 3, 1, driver="d"))
+    history.apply(Reported(now + 15.0, 3, 2, {"loss": 1.0}))
+    assert points(SPACE, history, RUNGS).paces[3] == 5.0
+    history.apply(Reported(now + 23.0, 3, 6, {"loss": 1.0}))
+    assert points(SPACE, history, RUNGS).paces[3] == 2.0
+
+
+def run_slowly(history, number, first, later, worker=0):
+    """Train until the first report for ``first`` seconds, and until each of the others for ``later``; then rest."""
+    now = history.last_time + 1.0
+    history.apply(TrialStarted(now, number, {"x": 0.1, "y": 0.2}, 0, driver="d", worker=worker))
+    for step, seconds in enumerate([first, *later], 1):
+        now += seconds
+        history.apply(Reported(now, number, step, {"loss": 1.0}))
+    history.apply(CheckpointSaved(now, number, 1 + len(later)))
+    history.apply(Paused(now + 100.0, number, 1 + len(later), "rests"))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -66,6 +66,8 @@ class _Table:
         self._known = 0
         self._stirred = 0
         self._newest: list[Reported | None] = []  # report that a row was made from
+        self._workers: set[int] = set()  # those that some trial began at
+        self._prompt: list[bool] = []  # whether a trial began at a worker where another one had begun
         self._units = np.empty((0, len(space)))
         self._placed = np.empty(0, dtype=np.bool_)
         self._paces = np.empty(0)
@@ -107,6 +109,10 @@ class _Table:
         self._placed[new] = inside & [record.fork is None for record in records]
         self._paces[new] = np.nan
         self._newest += [None] * len(records)
+        for record in records:
+            worker = record.stretches[0].worker  # whichever driver's: a crash changes no decision
+            self._prompt.append(worker in self._workers)
+            self._workers.add(worker)
 
     def _update(self, record: TrialRecord) -> None:
         number = record.number
@@ -117,7 +123,7 @@ class _Table:
         if newest is self._newest[number]:  # reports come and go at the end only, so the others are the same too
             return
         self._newest[number] = newest
-        self._paces[number] = _pace(record)
+        self._paces[number] = _pace(record, self._prompt[number])
         self._steps[number] = 0
         complete = [report for report in reports if all(goal.metric in report.metrics for goal in self.goals)]
         for report in complete:
@@ -133,15 +139,25 @@ class _Table:
         self._losses[number, column] = [loss if np.isfinite(loss) else np.inf for loss in losses]
 
 
-def _pace(record: TrialRecord) -> float:
-    """Return the seconds a step took, without what was trained in vain before a crash; NaN without a step."""
-    total, last, stretch = 0.0, -np.inf, 0
+def _pace(record: TrialRecord, prompt: bool) -> float:
+    """Return the seconds a step took, without what was trained in vain before a crash; NaN where unknown.
+
+    Before the first report of a stretch more is done than steps: processes start, data are read, networks compiled. So
+    that time counts only where there is no other, and that of a worker's first trial, which is not ``prompt``, never.
+    """
+    early, late = [0.0, 0], [0.0, 0]  # seconds and steps
+    last, stretch, step = -np.inf, 0, 0
     for report in record.reports:
         while stretch + 1 < len(record.stretches) and record.stretches[stretch + 1].begin < report.time:
             stretch += 1
-        total += report.time - max(last, record.stretches[stretch].begin)
-        last = report.time
-    return total / record.step if record.step else np.nan
+        begin = record.stretches[stretch].begin
+        if last > begin or stretch or prompt:
+            kind = late if last > begin else early
+            kind[0] += report.time - max(last, begin)
+            kind[1] += report.step - step
+        last, step = report.time, report.step
+    seconds, steps = late if late[1] else early
+    return seconds / steps if steps else np.nan
 
 
 _TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
