@@ -40,10 +40,11 @@ FAMILIES: Mapping[str, str] = {
 }
 MAIN = ("recorded", "taskset")
 SIDES = (
-    "A *smooth* table answers with the mean of all recorded curves, near ones weighted more, so that every "
+    "A *smooth* table answers with the mean of a Gaussian process fitted to all recorded curves, so that every "
     f"configuration has a curve of its own; its random search draws from {SAMPLE:,} configurations, and regret counts "
-    "from the least loss that a local search has found. Where the two disagree, the nearest rows have measured luck "
-    "with the rows, or the means have levelled what matters."
+    "from the least loss that a local search has found. Of the two, smooth answers are nearer to what fresh trainings "
+    "do ([surrogates.md](surrogates.md)); but they leave out the noise, and a search by such a process finds in them "
+    "what it assumes."
 )
 
 LIVE = (

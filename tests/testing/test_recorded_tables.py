@@ -6,9 +6,10 @@ import doctest
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 import tunewell as tw
-from tunewell.numerics import smoothing
+from tunewell.numerics import gp, smoothing
 from tunewell.testing import tables
 from tunewell.testing.tables import Table
 
@@ -28,13 +29,6 @@ def smooth_field(n=200, seed=0, **options) -> tuple[Table, np.ndarray]:
     return Table(space, units, np.stack([final + 1.0, final], axis=1), **options), units
 
 
-@pytest.mark.parametrize("answer", ["nearest", "smooth"])
-def test_a_row_far_from_all_others_is_answered_with_its_own_curve(answer):
-    table = on_a_line([[3.0, 2.0], [2.0, 1.0], [5.0, 4.0]], seconds=[1.0, 2.0, 3.0], answer=answer)
-    table.bandwidths = np.array([0.02])
-    assert table.evaluate({"x": 0.5}, 2) == (pytest.approx({"loss": 1.0}), pytest.approx(2.0))
-
-
 def test_the_nearest_row_answers_and_says_which_it_is():
     table = on_a_line([[3.0], [2.0], [5.0]])
     assert [table.training({"x": x}).row for x in (0.1, 0.3, 0.9)] == [0, 1, 2]
@@ -45,6 +39,11 @@ def test_another_category_is_far_and_an_inactive_parameter_is_no_neighbour_of_an
     table = Table(SPACE, rows, [[1.0], [2.0], [3.0]])
     assert table.training({"x": 0.9, "kind": "a"}).row == 0
     assert table.training({"x": 0.4, "kind": "b", "y": 0.2}).row == 1
+
+
+def test_the_answer_is_that_of_the_row_with_its_seconds():
+    table = on_a_line([[3.0, 2.0], [2.0, 1.0], [5.0, 4.0]], seconds=[1.0, 2.0, 3.0])
+    assert table.evaluate({"x": 0.5}, 2) == ({"loss": 1.0}, 2.0)
 
 
 def test_a_short_row_keeps_its_last_value_and_the_median_length_is_a_full_training():
@@ -66,20 +65,61 @@ def test_a_smooth_answer_lies_between_its_neighbours_and_differs_from_place_to_p
     assert table.training({"x": 0.3, "idle": 0.5}).row is None
 
 
-def test_the_bandwidth_is_narrow_where_a_parameter_matters_and_wide_where_it_does_not():
-    table, _ = smooth_field(answer="smooth")
-    x, idle = table.bandwidths
-    assert x < 0.1
-    assert idle > 5 * x
+def test_smooth_answers_are_the_means_of_a_gaussian_process():
+    """Scores of the ends, against the process fitted to them; earlier steps have the same weights."""
+    table, _ = smooth_field(60, answer="smooth")
+    means, places = table._smooth, np.random.default_rng(3).random((7, 2))
+    ends = means.scores[:, -1]
+    process = gp.GaussianProcess.given(means.gram, ends)
+    found = means.weights(places) @ means.scores
+    np.testing.assert_allclose(found[:, -1], process.predict(places)[0], atol=1e-6)
+    np.testing.assert_allclose(means.weights(places).sum(axis=1), 1.0)
+    losses, _ = means.answers(places)
+    np.testing.assert_allclose(means.ranks.score(losses), found, atol=1e-9)
+
+
+def test_what_ranks_the_ends_is_foretold_where_a_few_failures_would_drown_it():
+    """Six parameters, noise, a cliff: fresh configurations behind the cliff and beyond, by what they really are."""
+    rng = np.random.default_rng(0)
+
+    def truth(units):
+        good = (units[:, 0] - 0.4) ** 2 + 0.3 * units[:, 1] * units[:, 2]
+        return np.where(units[:, 0] > 0.7, 50.0, good)
+
+    space = tw.Space({f"x{j}": tw.Float(0.0, 1.0) for j in range(6)})
+    units = rng.random((200, 6))
+    table = Table(space, units, (truth(units) + 0.01 * rng.standard_normal(200))[:, None], answer="smooth")
+    fresh = rng.random((100, 6))
+    fresh = fresh[fresh[:, 0] < 0.6]
+    found = np.array([training.values[-1] for training in table.trainings(fresh)])
+    assert spearmanr(found, truth(fresh))[0] > 0.95
 
 
 def test_a_smooth_answer_diverges_where_diverged_rows_have_most_of_the_weight():
-    table = on_a_line([[1.0, 1.0], [1.0, 1.0], [1.0, NAN]], answer="smooth")
-    table.bandwidths = np.array([0.1])
-    assert [bool(np.isnan(table.training({"x": x}).values[1])) for x in (0.6, 0.74, 0.76, 1.0)] == [False] * 2 + [
+    places = np.linspace(0.0, 1.0, 21)
+    table = on_a_line([[1.0, NAN if x > 0.7 else 1.0 + x] for x in places], places, answer="smooth")
+    assert [bool(np.isnan(table.training({"x": x}).values[1])) for x in (0.3, 0.6, 0.8, 1.0)] == [False] * 2 + [
         True
     ] * 2
     assert np.isfinite(table.training({"x": 1.0}).values[0])
+
+
+def test_smooth_seconds_follow_the_configuration_and_stay_within_those_recorded():
+    places = np.linspace(0.0, 1.0, 21)
+    table = on_a_line([[(x - 0.4) ** 2] for x in places], places, seconds=np.exp(places), answer="smooth")
+    assert [table.training({"x": x}).seconds[0] for x in (0.225, 0.775)] == pytest.approx(np.exp([0.225, 0.775]), 0.05)
+    assert 1.0 <= table.training({"x": 0.0}).seconds[0] < table.training({"x": 1.0}).seconds[0] <= np.e
+
+
+@pytest.mark.parametrize(
+    ("curves", "expected"),
+    [([[1.0, 2.0]], [1.0, 2.0]), ([[1.0, 2.0], [3.0, 2.0]], [2.0, 2.0]), ([[NAN, NAN]], [NAN, NAN])],
+)
+def test_little_is_answered_with_what_there_is(curves, expected):
+    table = on_a_line(curves, [0.2, 0.8][: len(curves)], answer="smooth", seconds=0.0)
+    training = table.training({"x": 0.5})
+    np.testing.assert_allclose(training.values[1], expected[1])
+    assert (training.seconds < 1e-6).all()
 
 
 def test_one_exploding_loss_does_not_decide_for_its_neighbourhood():

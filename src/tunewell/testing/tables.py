@@ -5,14 +5,14 @@ A table knows trainings of n configurations. What is asked for is seldom one of 
 * ``"nearest"``: with the curve of the nearest row, as it was measured, noise included. In seven to nine dimensions the
   nearest of some hundred rows answers half of a search's suggestions with a row that the search has seen before, so
   the last digits of a result measure luck with the rows rather than the search.
-* ``"smooth"``: with the mean of all curves, near ones weighted more, so that every configuration has a curve of its
-  own. That is the usual way of surrogate benchmarks: Eggensperger et al., "Efficient benchmarking of hyperparameter
-  optimizers via surrogates", AAAI 2015 (there by random forests, for single values). Means leave out the noise, and
-  the best of them is a little less good than the best row.
+* ``"smooth"``: with a weighted mean of all curves, so that every configuration has a curve of its own. That is the
+  usual way of surrogate benchmarks: Eggensperger et al., "Efficient benchmarking of hyperparameter optimizers via
+  surrogates", AAAI 2015 (there by random forests, for single values). Means leave out the noise.
 
-Rows are compared in the unit cube of the space: by squared differences, 1 for another category, and with an inactive
-parameter at -1. Smooth weights have a bandwidth for each parameter, chosen by the leave-one-out error of the final
-values (:mod:`tunewell.numerics.smoothing`).
+What is nearest is told in the unit cube of the space: by squared differences, 1 for another category, and with an
+inactive parameter at -1. The weights of a smooth answer are those of the mean of a Gaussian process
+(:mod:`tunewell.numerics.gp`) that explains how trainings end; they add up to 1, and some are below 0. Values are
+averaged as normal scores of their ranks, or a few trainings that failed would decide what the good ones look like.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from os import PathLike
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from tunewell.numerics import smoothing
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
+from tunewell.surrogate.cube import cube_of
+from tunewell.testing.means import Smooth
 
 Answer: TypeAlias = Literal["nearest", "smooth"]
-_FENCE = 3.0  # interquartile ranges beyond the third quartile: Tukey's outer fence
+_MOST_ROWS = 2000  # that smooth answers are made from
 _REMEMBERED = 20_000  # configurations whose answer is kept
 _AT_ONCE = 2_000_000  # numbers in the largest array of distances
 
@@ -58,9 +59,9 @@ class Table:
     A training whose row was recorded for fewer steps keeps its last value. Where lengths differ, the median one is a
     full training. Values that are not finite are a divergence, from the first such step on.
 
-    A smooth answer diverges at a step where rows with more than half of the weight had diverged; otherwise it is the
-    mean of the others. In such means a value counts as no worse than Tukey's outer fence (three interquartile
-    ranges beyond the worse quartile of all values), lest one loss of 1e16 decide for its whole neighbourhood.
+    A smooth answer diverges at a step where rows with more than half of the weight had diverged; otherwise these count
+    as the worst value of all. It never leaves the range of the recorded values and seconds. Of more than 2,000 rows it
+    is made from so many, evenly spaced.
 
     Args:
         space: of the configurations.
@@ -147,14 +148,6 @@ class Table:
         """T, the steps of a full training."""
         return int(self.values.shape[1])
 
-    @cached_property
-    def bandwidths(self) -> Floats:
-        """The bandwidths of the smooth weights, one per parameter, shape ``(d,)``."""
-        final = self._fenced[:, -1]
-        known = np.isfinite(final)
-        units = self._places[known]
-        return smoothing.bandwidths(self._squares(units, units), final[known])
-
     def evaluate(self, params: Config, step: int) -> tuple[dict[str, float], float]:
         """Return the metric after a step, counted from 1, and the seconds it takes: for ``tw.executors.Simulated``.
 
@@ -190,31 +183,24 @@ class Table:
         return [Training(self.values[row], self.seconds[row], int(row)) for row in rows]
 
     def _mean(self, places: Floats) -> list[Training]:
-        """Return weighted means: of the curves where they have not diverged, and of the seconds likewise."""
-        weights = smoothing.weights(self._squares(places, self._places), self.bandwidths)
-        there = np.isfinite(self._fenced)
-        share = weights @ there
-        diverged = np.logical_or.accumulate(share < 0.5, axis=1)
-        safe = np.maximum(share, np.finfo(np.float64).tiny)
-        values = np.where(diverged, np.nan, weights @ np.where(there, self._fenced, 0.0) / safe)
-        alive = weights @ np.where(there, self.seconds, 0.0) / safe
-        seconds = np.where(diverged, weights @ self.seconds, alive)
-        return [Training(*both) for both in zip(values, seconds, strict=True)]
+        sign = 1.0 if self.mode == "min" else -1.0
+        losses, seconds = self._smooth.answers(np.where(places < 0.0, np.nan, places)[:, self._free])
+        return [Training(sign * each, taken) for each, taken in zip(losses, seconds, strict=True)]
+
+    @cached_property
+    def _free(self) -> NDArray[np.int64]:
+        """The coordinates that may vary."""
+        return cube_of(self.space).free
+
+    @cached_property
+    def _smooth(self) -> Smooth:
+        rows = np.unique(np.linspace(0, len(self.units) - 1, min(len(self.units), _MOST_ROWS)).astype(int))
+        losses = self.values[rows] if self.mode == "min" else -self.values[rows]
+        return Smooth.of(cube_of(self.space).columns, self.units[rows][:, self._free], losses, self.seconds[rows])
 
     @cached_property
     def _places(self) -> Floats:
         return np.nan_to_num(self.units, nan=-1.0)
-
-    @cached_property
-    def _fenced(self) -> Floats:
-        """The values, none worse than Tukey's outer fence."""
-        sign = 1.0 if self.mode == "min" else -1.0
-        losses = sign * self.values
-        known = losses[np.isfinite(losses)]
-        if not len(known):
-            return self.values
-        low, high = np.quantile(known, [0.25, 0.75])
-        return np.asarray(sign * np.minimum(losses, high + _FENCE * (high - low)))
 
     @cached_property
     def _categorical(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
