@@ -19,7 +19,7 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
 * what hyperparameters of known names usually do over a range (:mod:`tunewell.surrogate.usual`) is the mean that the
   model begins with, and how finely they have to be searched is its length scales; the first trainings are drawn by the
-  mean, and so are half of those that would be begun at random;
+  mean, and so are a quarter of those that would be begun at random, for what is usual may be wrong here;
 * a step that takes one configuration longer than others costs as much more;
 * a training that goes as another one went, to the last digit, counts with the probability that it will not go on so
   (:func:`tunewell.surrogate.twins.doubles`);
@@ -55,6 +55,7 @@ from tunewell.surrogate.outlook import Outlook, look
 from tunewell.surrogate.usual import promising, trend_of
 
 _HOPELESS, _FAIR, _LIKELY = 0.05, 0.1, 0.5
+_USUAL = 0.25  # of what begins whatever the model says: how much of it where it is usually good, not at random
 _DEEP = 4  # a trial in training is under way to its end from this part of it on
 _FINISHED = "looks best, and it is time to finish one"
 
@@ -80,7 +81,7 @@ class FreezeThaw:
     reduction: float = 2.0
     min_steps: int = 1
     max_steps: int | None = None
-    explore: float = 0.1
+    explore: float = 0.25
     finish: float = 0.7
     initial: int = 4
     evaluations: int = 20
@@ -242,7 +243,7 @@ class FreezeThaw:
         if not chooses(history):
             return Start(None, "explores")
         usual = self._promising(space, history, rng)
-        if usual is not None and rng.random() < 0.5:
+        if usual is not None and rng.random() < _USUAL:
             return Start(usual, "explores where hyperparameters of these names are usually good")
         belief = drawn(cube_of(space), space, history, 1, rng)
         if belief is not None:
