@@ -43,8 +43,8 @@ SIDES = (
     "A *smooth* table answers with the mean of a Gaussian process fitted to all recorded curves, so that every "
     f"configuration has a curve of its own; its random search draws from {SAMPLE:,} configurations, and regret counts "
     "from the least loss that a local search has found. Of the two, smooth answers are nearer to what fresh trainings "
-    "do ([surrogates.md](surrogates.md)); but they leave out the noise, and a search by such a process finds in them "
-    "what it assumes."
+    "do ([surrogates.md](surrogates.md)). But they leave out the noise, so first steps tell more than they do in "
+    "reality, and a search by such a process finds in them what it assumes: see also the real trainings below."
 )
 
 LIVE = (
@@ -227,9 +227,10 @@ def _opening(budget: float) -> list[str]:
         "Tunewell's freeze-thaw reads the names of hyperparameters: what is usual of them over a range was learnt from "
         "recorded tables, these among them (results/effects.md); *held-out* was told only what tables of other data "
         "teach, the same kinds of networks among them, and *unnamed*, like stopping, nothing. What is learnt and the "
-        "scheduler's defaults were chosen on these tasks, with other seeds. The rows of *unnamed* and of stopping are "
-        "older: they explored in a quarter of the decisions instead of a tenth, and finished with a quarter of the "
-        "compute instead of up to seven tenths, whether or not what looked best had a fair chance. "
+        "scheduler's defaults were chosen on these tasks, with other seeds. Some rows are older. On nearest rows, "
+        "freeze-thaw explored in a tenth of the decisions instead of a quarter, and took what is usual for surer; "
+        "*unnamed* and stopping finished with a quarter of the compute instead of up to seven tenths, whether or not "
+        "what looked best had a fair chance. "
         "No space here states a default, so neither NePS's PriorBand nor Tunewell's has a prior: configurations are "
         "random, or lie around the best one. NePS's ASHA, in this version, promotes the best third of what has not "
         "been promoted yet, again and again, so it trains most of the few configurations that it begins to the end. "

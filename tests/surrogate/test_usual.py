@@ -211,7 +211,7 @@ def test_promising_ones_lie_where_the_usual_is_best_and_apart_from_each_other():
     units = space.encode([promising(space, history, rng) for _ in range(200)])
     assert abs(np.median(units[:, 0]) - 0.5) < 0.08
     assert 0.05 < np.std(units[:, 0]) < 0.17  # 0.29 at random
-    assert np.mean(units[:, 1]) < 0.4
+    assert np.mean(units[:, 1]) < 0.45
     assert 0.4 < np.mean(units[:, 2]) < 0.6  # hardly any effect
     assert 0.4 < np.mean(units[:, 3]) < 0.6
 
