@@ -3,15 +3,16 @@
 ======= ================================================================================== ============
 symbol  meaning                                                                            shape
 ======= ================================================================================== ============
-Z       scores of the values of n trainings at each of T steps                             ``(n, T)``
+B       what n trainings did at each of T steps: scores of their values, whether they had   ``(n, 3 T)``
+        diverged, and logs of the seconds
 A       K + η I, the kernel matrix of their configurations, see :mod:`tunewell.numerics.gp`  ``(n, n)``
 k       the kernel of new configurations with these                                        ``(m, n)``
-W       weights: W Z is the process's mean at new configurations, step by step             ``(m, n)``
+b       1ᵀ A⁻¹ B / 1ᵀ A⁻¹ 1, the mean without neighbours                                   ``(3 T,)``
 ======= ================================================================================== ============
 
-As the mean of the process is estimated, too, W = k A⁻¹ + (1 - k A⁻¹ 1) (1ᵀ A⁻¹) / (1ᵀ A⁻¹ 1), whose rows add up to 1
-(Rasmussen and Williams 2006, eq. 2.42, with a constant for a basis). Hyperparameters are those that explain the scores
-of the last values best.
+The answer is the process's mean, column by column: k A⁻¹ B + (1 - k A⁻¹ 1) b (Rasmussen and Williams 2006, eq. 2.42,
+with a constant for a basis), so all columns have the same weights, which add up to 1. Hyperparameters are those that
+explain the scores of the last values best.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
@@ -66,20 +66,20 @@ class Smooth:
     """Recorded trainings whose means answer.
 
     Attributes:
-        gram: their configurations and the factor of A; None where all are alike.
-        whole: A⁻¹ 1, so that it adds up to 1, shape ``(n,)``.
-        ranks: the scale of values.
-        scores: Z; a training that has diverged counts as the worst value of all.
-        diverged: which have by then, shape ``(n, T)``.
-        logs: of the seconds that each step takes, shape ``(n, T)``.
+        gram: their configurations and the factor of A; None where all ends are alike.
+        solved: A⁻¹ B, shape ``(n, 3 T)``.
+        ones: A⁻¹ 1, shape ``(n,)``.
+        level: b.
+        ranks: the scale of values; a training that has diverged counts as the worst of all.
+        range: the smallest and the largest log of the seconds.
     """
 
     gram: Gram | None
-    whole: Floats
+    solved: Floats
+    ones: Floats
+    level: Floats
     ranks: Ranks
-    scores: Floats
-    diverged: NDArray[np.bool_]
-    logs: Floats
+    range: tuple[float, float]
 
     @classmethod
     def of(cls, columns: Columns, units: Floats, losses: Floats, seconds: Floats) -> Smooth:
@@ -95,27 +95,26 @@ class Smooth:
         ranks = Ranks.of(losses)
         scores = np.where(diverged, ranks.scores[-1], ranks.score(losses))
         logs = np.log(np.maximum(seconds, np.min(seconds[seconds > 0.0], initial=_INSTANT)))
-        ends, gram, whole = scores[:, -1], None, np.full(n, 1.0 / n)
+        both = np.concatenate([scores, diverged, logs], axis=1)
+        ends, gram, solved, ones = scores[:, -1], None, both, np.ones(n)
         if len(columns) and ends.min() < ends.max():
             rows = np.unique(np.linspace(0, n - 1, min(n, _MOST_FITTED)).astype(int))
             targets = (ends[rows] - ends.mean()) / ends.std()
             theta, _ = gp.fit(gp.Evidence(columns, units[rows], targets), len(columns), _EVALUATIONS)
             gram = Gram.of(columns, theta, units)
-            whole = gram.inverse.T @ gram.inverse.sum(axis=1)
-            whole /= whole.sum()
-        return cls(gram, whole, ranks, scores, diverged, logs)
+            solved, ones = (gram.inverse.T @ (gram.inverse @ each) for each in (both, ones))
+        level = solved.sum(axis=0) / ones.sum()
+        return cls(gram, solved, ones, level, ranks, (float(logs.min()), float(logs.max())))
 
-    def weights(self, units: Floats) -> Floats:
-        """Return W for configurations at ``units``, ``(m, d)`` to ``(m, n)``."""
+    def means(self, units: Floats) -> Floats:
+        """Return the columns of B for configurations at ``units``, ``(m, d)`` to ``(m, 3 T)``."""
         if self.gram is None:
-            return np.tile(self.whole, (len(units), 1))
+            return np.tile(self.level, (len(units), 1))
         k = self.gram.kernel.at(self.gram.kernel.features(units)).matrix(self.gram.points)
-        known = self.gram.solved(k) @ self.gram.inverse
-        return np.asarray(known + (1.0 - known.sum(axis=1, keepdims=True)) * self.whole)
+        return np.asarray(k @ self.solved + (1.0 - k @ self.ones)[:, None] * self.level)
 
     def answers(self, units: Floats) -> tuple[Floats, Floats]:
         """Return losses, NaN from where a training diverges, and seconds at ``units``, ``(m, d)``: both ``(m, T)``."""
-        weights = self.weights(units)
-        diverged = np.logical_or.accumulate(weights @ self.diverged > 0.5, axis=1)
-        losses = np.where(diverged, np.nan, self.ranks.value(weights @ self.scores))
-        return losses, np.exp(np.clip(weights @ self.logs, self.logs.min(), self.logs.max()))
+        scores, diverged, logs = np.split(self.means(units), 3, axis=1)
+        gone = np.logical_or.accumulate(diverged > 0.5, axis=1)
+        return np.where(gone, np.nan, self.ranks.value(scores)), np.exp(np.clip(logs, *self.range))
