@@ -109,6 +109,13 @@ def test_smooth_seconds_follow_the_configuration_and_stay_within_those_recorded(
     assert 1.0 <= table.training({"x": 0.0}).seconds[0] < table.training({"x": 1.0}).seconds[0] <= np.e
 
 
+def test_steps_that_nobody_timed_do_not_make_their_neighbours_fast():
+    places = np.linspace(0.0, 1.0, 21)
+    seconds = [[3.0, 0.0] if k % 2 else [3.0, 3.0] for k in range(21)]
+    table = on_a_line([[x, x] for x in places], places, seconds=seconds, answer="smooth")
+    assert table.training({"x": 0.52}).seconds == pytest.approx([3.0, 3.0])
+
+
 @pytest.mark.parametrize(
     ("curves", "expected"),
     [([[1.0, 2.0]], [1.0, 2.0]), ([[1.0, 2.0], [3.0, 2.0]], [2.0, 2.0]), ([[NAN, NAN]], [NAN, NAN])],

@@ -94,7 +94,8 @@ class Smooth:
         n, diverged = len(units), ~np.isfinite(losses)
         ranks = Ranks.of(losses)
         scores = np.where(diverged, ranks.scores[-1], ranks.score(losses))
-        logs = np.log(np.maximum(seconds, np.min(seconds[seconds > 0.0], initial=_INSTANT)))
+        taken = np.where(seconds > 0.0, seconds, seconds.max(axis=1, keepdims=True))  # after a divergence: 0, mostly
+        logs = np.log(np.where(taken > 0.0, taken, taken[taken > 0.0].min() if taken.any() else _INSTANT))
         both = np.concatenate([scores, diverged, logs], axis=1)
         ends, gram, solved, ones = scores[:, -1], None, both, np.ones(n)
         if len(columns) and ends.min() < ends.max():
