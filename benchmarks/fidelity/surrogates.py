@@ -4,7 +4,8 @@
 end: by the nearest row, by means over neighbours (the estimator of Nadaraya and Watson with a bandwidth for each
 parameter, which smooth answers were until they were compared here), and by means of a Gaussian process, which they are
 now. ``--fresh`` also really trains, for each task that was recorded here, 25 random configurations and the twelve of
-1,000 random ones that each of these thinks best; about a minute a task. Results go to ``results/surrogates.md``.
+1,000 random ones that each of these thinks best; about a minute a task. The page is ``results/surrogates.md``; what was
+trained stands in ``surrogates.jsonl`` beside it and is not trained again.
 """
 
 from __future__ import annotations
@@ -17,26 +18,26 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks._common import RESULTS, SCRATCH
+from benchmarks._common import RESULTS
 from benchmarks.fidelity import tables
 from benchmarks.fidelity.replay import Epochs, task
 from benchmarks.fidelity.report import FAMILIES, MAIN, family
 from tunewell.numerics import smoothing
 from tunewell.scales import Floats
-from tunewell.testing.tables import Table
+from tunewell.testing.tables import Answer, Table
 
-PAGE, FRESH = RESULTS / "surrogates.md", SCRATCH / "surrogates.jsonl"
+PAGE, FRESH = RESULTS / "surrogates.md", RESULTS / "surrogates.jsonl"
 FOLDS, SAMPLE, RANDOM, BEST = 5, 1000, 25, 12
 FENCE = 3.0  # interquartile ranges beyond the worse quartile: no value counts as worse in means over neighbours
 NAMES = {"nearest": "nearest row", "neighbours": "means over neighbours", "smooth": "means of a process (smooth)"}
 Foretell = Callable[[Table, Floats], Floats]
 
 
-def answered(answer: str) -> Foretell:
+def answered(answer: Answer) -> Foretell:
     """Return what foretells the best of each training as the answers of a table do."""
 
     def foretell(table: Table, units: Floats) -> Floats:
-        same = Table(table.space, table.units, table.values, answer="smooth" if answer == "smooth" else "nearest")
+        same = Table(table.space, table.units, table.values, answer=answer)
         return best_of(np.array([training.values for training in same.trainings(units)]))
 
     return foretell
@@ -158,16 +159,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fidelity.surrogates", description=__doc__)
     parser.add_argument("--fresh", action="store_true", help="train fresh configurations, too")
     given = parser.parse_args(arguments)
-    fresh = {}
-    if given.fresh:
-        FRESH.parent.mkdir(parents=True, exist_ok=True)
-        known = map(json.loads, FRESH.read_text().splitlines()) if FRESH.exists() else []
-        fresh = {line["task"]: line["found"] for line in known}
-        for name in (name for name in tables.names() if family(name) == "recorded" and name not in fresh):
-            fresh[name] = trained(name)
-            with FRESH.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"task": name, "found": fresh[name]}) + "\n")
-            print(name, fresh[name], file=sys.stderr, flush=True)
+    known = map(json.loads, FRESH.read_text().splitlines()) if FRESH.exists() else []
+    fresh = {line["task"]: line["found"] for line in known}
+    missing = [name for name in tables.names() if family(name) == "recorded" and name not in fresh]
+    for name in missing if given.fresh else ():
+        fresh[name] = trained(name)
+        with FRESH.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"task": name, "found": fresh[name]}) + "\n")
+        print(name, fresh[name], file=sys.stderr, flush=True)
     PAGE.write_text(page(fresh), encoding="utf-8")
     print(PAGE.read_text())
 

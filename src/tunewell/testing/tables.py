@@ -173,18 +173,18 @@ class Table:
 
     def trainings(self, units: ArrayLike) -> list[Training]:
         """Return the trainings at coordinates in the unit cube, shape ``(m, d)``, NaN where one is not active."""
-        places = np.nan_to_num(np.asarray(units, dtype=np.float64), nan=-1.0)
+        places = np.asarray(units, dtype=np.float64)
         answer = self._near if self.answer == "nearest" else self._mean
         size = max(1, _AT_ONCE // self._places.size)
         return [found for begin in range(0, len(places), size) for found in answer(places[begin : begin + size])]
 
     def _near(self, places: Floats) -> list[Training]:
-        rows = np.argmin(self._squares(places, self._places).sum(axis=2), axis=1)
+        rows = np.argmin(self._squares(np.nan_to_num(places, nan=-1.0), self._places).sum(axis=2), axis=1)
         return [Training(self.values[row], self.seconds[row], int(row)) for row in rows]
 
     def _mean(self, places: Floats) -> list[Training]:
         sign = 1.0 if self.mode == "min" else -1.0
-        losses, seconds = self._smooth.answers(np.where(places < 0.0, np.nan, places)[:, self._free])
+        losses, seconds = self._smooth.answers(places[:, self._free])
         return [Training(sign * each, taken) for each, taken in zip(losses, seconds, strict=True)]
 
     @cached_property
