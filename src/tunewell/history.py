@@ -262,9 +262,10 @@ class History:
     def needed_checkpoints(self, trial: int) -> set[int]:
         """Return the steps whose checkpoints of ``trial`` must stay on disk.
 
-        Its newest, unless the trial was stopped or diverged; any that a fork of it still stands on; and, while its
-        group has work to do, those that the scheduler may want to fork from: of a trial with ``keep=5`` that has saved
-        step 12, the one of step 10, and once it has saved step 15, both. Besides, those that are retained for a person.
+        Its newest, unless the trial was stopped or diverged; any that a fork of it still stands on; and, unless it was
+        stopped, those that the scheduler may want to fork from: of a trial with ``keep=5`` that has saved step 12, the
+        one of step 10, and once it has saved step 15, both. A member that has completed keeps them too: a place that
+        is still empty may become a fork of it. Besides, those that are retained for a person.
         """
         record = self.trials[trial]
         needed = {
@@ -272,7 +273,7 @@ class History:
             for other in self._forks.get(trial, ())
             if other.fork is not None and other.saved == other.fork.step and not other.over
         }
-        if record.kept and record.status is not Status.STOPPED and self.alive.get(record.group):
+        if record.status is not Status.STOPPED:
             needed.update(record.kept)
         return needed.union(record.checkpoints)
 
