@@ -191,6 +191,18 @@ def test_what_a_trial_imports_behind_our_back_is_loaded_for_those_to_come(execut
 
 
 @linux_only
+def test_no_trial_waits_for_what_the_first_optimizer_of_pytorch_imports(executor, tmp_path):
+    def train(trial):
+        import torch
+
+        before = len(sys.modules)
+        torch.optim.SGD(torch.nn.Linear(1, 1).parameters())
+        return {"imported": len(sys.modules) - before}
+
+    assert run_one(executor, train, make_job(tmp_path)).metrics["imported"] < 20  # eight hundred else
+
+
+@linux_only
 def test_what_is_not_safe_to_load_ahead_is_not_learned(executor, tmp_path, monkeypatch):
     # In a folder of that name it counts as a package.
     packages = tmp_path / "site-packages"

@@ -4,9 +4,9 @@ A fork is only safe from a process with one thread and no GPU, so the server loa
 hidden, and looks before it forks. Where forking is not safe it starts a fresh interpreter instead. In any case it is
 the parent of all workers: it alone may wait for them, and it kills them when the driver hangs up.
 
-Some packages import half of themselves when first used (the first optimiser of PyTorch takes a second), which no
-reading of the objective's code can foresee. So a worker tells at its end what it had to import, and the server imports
-that too, once a process forked for the purpose has found it safe.
+Some packages import half of themselves when first used, which no reading of the objective's code can foresee. Of those
+that are known to, it is imported at once. For the others a worker tells at its end what it had to import, and the
+server imports that too, once a process forked for the purpose has found it safe.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tunewell.executors.channel import Begun, Channel, Gone, Kill, Launch, Ready
 from tunewell.executors.preload import installed
 from tunewell.protocols import Objective
 
+_AT_FIRST_USE = {"torch": "torch._dynamo"}  # the first optimizer of PyTorch takes a second to import it
 _LONGEST_TIP = 100_000  # bytes
 _HEARTBEAT = 1.0  # seconds between two looks whether the driver lives, should its end of the channel stay open
 
@@ -77,6 +78,8 @@ class _Server:
             for name, names in self._setup.imports:
                 _import(name, names)
             if self._setup.load_ahead:
+                for name in [late for early, late in _AT_FIRST_USE.items() if early in sys.modules]:
+                    _import(name)
                 self._load_objective()
             self._settle()
             unsafe = _why_unsafe()
