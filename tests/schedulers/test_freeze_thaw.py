@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 import tunewell as tw
-from tunewell.events import CheckpointSaved, Ended, Paused, Reported, RunStarted, Status, TrialStarted
+from tunewell.events import (
+    CheckpointSaved,
+    Ended,
+    Paused,
+    Reported,
+    RunStarted,
+    Status,
+    TrialResumed,
+    TrialStarted,
+)
 from tunewell.history import History
 from tunewell.protocols import Continue, Done, Pause, Resume, Start, Stop
 from tunewell.replay import replay
@@ -103,6 +112,42 @@ def test_a_total_of_steps_is_kept_exactly():
         made, ended = study(workers=workers, run={"steps": 123})
         assert made.history.steps_done == 123
         assert ended == "123 steps are done"
+
+
+def slower(config, step):
+    """A step takes one to four seconds."""
+    return plain(config, step)[0], 1.0 + 3.0 * config["a"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("objective", "total"), [(plain, {"steps": 200}), (slower, {"steps": None, "seconds": 300})])
+def test_towards_the_end_of_a_total_nothing_begins_that_cannot_be_finished(objective, total, workers):
+    begun, further, ahead = 0, 0, []
+    for seed in range(6):
+        made, _ = study(objective, seed=seed, workers=workers, run=total)
+        history = History()
+        for event in made.events:
+            history.apply(event)
+            if not history.counts[Status.COMPLETED] or not isinstance(event, TrialStarted | TrialResumed):
+                continue
+            paces = [sum(x.end - x.begin for x in t.stretches if x.end) / t.step for t in history.trials if t.step]
+            left = (200 - history.steps_done) / workers
+            if objective is slower:
+                left = (300.0 - history.active_seconds) / np.median(paces)
+            late = left < 0.9 * STEPS
+            begun += late and isinstance(event, TrialStarted)
+            further += late and event.reason == "promises most for as far as it can still come"
+        ahead.append(history.counts[Status.COMPLETED])
+    assert begun == 0
+    assert further > 0
+    assert min(ahead) >= 2
+
+
+def test_a_total_below_one_training_is_not_spent_on_looks_alone():
+    """There is no time to finish any: after a few looks one of them goes on, as far as it can come."""
+    for seed in range(5):
+        made, _ = study(seed=seed, run={"steps": 20})
+        assert max(trial.step for trial in made.trials) >= 4
 
 
 @pytest.mark.parametrize("trials", [1, 2, 3, 9])
@@ -332,6 +377,18 @@ def test_it_is_time_to_finish_the_best_only_while_that_may_beat_what_was_seen(lo
     history.apply(Ended(100.0, 0, Status.COMPLETED))
     action = tw.schedulers.FreezeThaw(explore=0.0, finish=1.0).next_action(SPACE, history, np.random.default_rng(0))
     assert ("time to finish" in action.reason) == finished
+    assert not finished or action == Resume(1, action.reason)
+
+
+@pytest.mark.parametrize(("left", "finished"), [(20, True), (60, False)])
+def test_the_best_is_finished_while_there_is_time_for_it(left, finished):
+    """It needs 12 steps: of 20 that are left that is more than half."""
+    whole = [1.2, 1.0, 0.8, 0.6, *[0.6 - 0.01 * k for k in range(12)]]
+    curves = [whole, [1.2, 0.9, 0.6, 0.3], *([2.0, 2.0, 2.0, 2.0] for _ in range(8))]
+    history = history_of(curves, run={"steps": sum(map(len, curves)) + left})
+    history.apply(Ended(100.0, 0, Status.COMPLETED))
+    action = tw.schedulers.FreezeThaw(explore=0.0, finish=0.0).next_action(SPACE, history, np.random.default_rng(0))
+    assert (action.reason == "looks best, and it is time to finish one") == finished
     assert not finished or action == Resume(1, action.reason)
 
 

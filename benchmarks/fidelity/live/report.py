@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, SCRATCH, number, versions_in
 from benchmarks.fidelity.live.methods import METHODS, OURS
-from benchmarks.fidelity.live.run import QUICK_SECONDS, SECONDS, folder_of, read
+from benchmarks.fidelity.live.run import folder_of, limit_of, read
 from benchmarks.fidelity.live.target import OF, read_trainings, target
 from benchmarks.fidelity.live.training import EPOCHS, TASKS
 
@@ -65,13 +65,13 @@ Results = Mapping[str, Mapping[str, Sequence[Ran]]]
 """By task and method, seed after seed."""
 
 
-def gather(folder: Path, seconds: float) -> Results:
-    """Return the searches with a limit, those seeds of a task that all methods have."""
+def gather(folder: Path, seconds: float | None, quick: bool) -> Results:
+    """Return the searches with their task's limit or the given one, those seeds of a task that all methods have."""
     rows = {
         (row["task"], name, row["seed"]): Ran(row)
         for name in METHODS
         for row in read(name, folder)
-        if row["seconds"] == seconds
+        if row["seconds"] == limit_of(row["task"], seconds, quick)
     }
     found: dict[str, dict[str, list[Ran]]] = {}
     for task in TASKS:
@@ -89,43 +89,40 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="of the quick run, to build/")
     parser.add_argument("--seconds", type=float, default=None)
     given = parser.parse_args()
-    seconds = given.seconds or (QUICK_SECONDS if given.quick else SECONDS)
-    results = gather(folder_of(given.quick), seconds)
+    results = gather(folder_of(given.quick), given.seconds, given.quick)
     if not results:
-        parser.error(
-            f"expected results with a limit of {seconds:g} s, found none: run python -m benchmarks.fidelity.live"
-        )
-    text, place = page(results, seconds), SCRATCH if given.quick else RESULTS
+        parser.error("expected results with this limit, found none: run python -m benchmarks.fidelity.live")
+    text, place = page(results), SCRATCH if given.quick else RESULTS
     (place / "fidelity.live.md").write_text(text, encoding="utf-8")
-    draw(results, seconds, place / "fidelity.live.png")
+    draw(results, place / "fidelity.live.png")
     print(text)
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def page(results: Results, seconds: float) -> str:
+def page(results: Results) -> str:
     """Return the results as Markdown."""
-    parts = ["# Wall time to a target test accuracy", *_opening(results, seconds)]
+    parts = ["# Wall time to a target test accuracy", *_opening(results)]
     for task, ran in results.items():
         goal, trainings = target(task), len(read_trainings()[task])
         parts += [
             f"## {task}: {TITLES[task]}",
             f"Target: a test accuracy of {100 * goal:.2f} %, that of the best by validation accuracy of {OF} random "
-            f"full trainings, the median over draws from {trainings}. {_ratios(ran, goal, seconds)}",
-            _table(ran, goal, seconds),
+            f"full trainings, the median over draws from {trainings}; {_limit(ran):g} s a search. {_ratios(ran, goal)}",
+            _table(ran, goal),
         ]
     return "\n\n".join([*parts, "![Test accuracy of the incumbent against wall time](fidelity.live.png)"]) + "\n"
 
 
-def _opening(results: Results, seconds: float) -> list[str]:
+def _opening(results: Results) -> list[str]:
     every = [one for ran in results.values() for searches in ran.values() for one in searches]
     said = versions_in(one.row for one in every)
     seeds = {len(searches) for ran in results.values() for searches in ran.values()}
     return [
         f"`python -m benchmarks.fidelity.live`, then `python -m benchmarks.fidelity.live.report` on "
         f"{datetime.date.today()}: {len(os.sched_getaffinity(0))} cores, {platform.system()}, Python "
-        f"{platform.python_version()}, {said}; {min(seeds)} seed(s), {seconds:g} s a search; load before a search "
+        f"{platform.python_version()}, {said}; {min(seeds)} seed(s); load before a search "
         f"{min(one.row['load'] for one in every):.1f}–{max(one.row['load'] for one in every):.1f}.",
         f"Every tool trains the same networks with the same code, at most {EPOCHS} epochs each, two at a time in "
         "processes with one thread, and sees validation accuracies alone. Its incumbent is the epoch with the best "
@@ -143,7 +140,13 @@ def _opening(results: Results, seconds: float) -> list[str]:
     ]
 
 
-def _table(ran: Mapping[str, Sequence[Ran]], goal: float, seconds: float) -> str:
+def _limit(ran: Mapping[str, Sequence[Ran]]) -> float:
+    """Return the seconds of all searches of a task."""
+    return float(next(iter(ran.values()))[0].row["seconds"])
+
+
+def _table(ran: Mapping[str, Sequence[Ran]], goal: float) -> str:
+    seconds = _limit(ran)
     columns = [
         "method",
         "to target, s",
@@ -189,7 +192,7 @@ def _percent(values: Iterable[float]) -> str:
     return middle if len(every) == 1 else f"{middle} ({min(every):.2f}–{max(every):.2f})"
 
 
-def _ratios(ran: Mapping[str, Sequence[Ran]], goal: float, seconds: float) -> str:
+def _ratios(ran: Mapping[str, Sequence[Ran]], goal: float) -> str:
     """Return how ours compares with whoever else is quickest, without and with start-up."""
     said = []
     for with_start_up in (False, True):
@@ -201,7 +204,7 @@ def _ratios(ran: Mapping[str, Sequence[Ran]], goal: float, seconds: float) -> st
         if OURS not in medians or not peers:
             return ""
         best = min(peers, key=lambda name: peers[name])
-        said.append(f"{_ratio(medians[OURS], peers[best], seconds)} against {best}")
+        said.append(f"{_ratio(medians[OURS], peers[best], _limit(ran))} against {best}")
     return f"Tunewell's seconds over those of the quickest of the others: **{said[0]}**; with start-up {said[1]}."
 
 
@@ -216,14 +219,14 @@ def _ratio(ours: float, theirs: float, seconds: float) -> str:
 # --- the picture ------------------------------------------------------------------------------------------------------
 
 
-def draw(results: Results, seconds: float, path: Path) -> None:
+def draw(results: Results, path: Path) -> None:
     """Have the picture drawn by the peers' Matplotlib."""
     if not PEERS_PYTHON.exists():
         print("expected .venv-peers for the picture, found none: run benchmarks/peers.sh")
         return
-    times = np.linspace(0.0, seconds, POINTS + 1)[1:]
     panels: dict[str, Any] = {}
     for task, ran in results.items():
+        times = np.linspace(0.0, _limit(ran), POINTS + 1)[1:]
         curves = {name: _curve(searches, times) for name, searches in ran.items()}
         panels[task] = {"target": target(task), "curves": curves}
     line = [str(PEERS_PYTHON), "-m", "benchmarks.fidelity.live.plot", str(path)]

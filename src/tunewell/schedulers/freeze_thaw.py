@@ -21,6 +21,10 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
   model begins with, and how finely they have to be searched is its length scales; the first trainings are drawn by the
   mean, and so are a quarter of those that would be begun at random, for what is usual may be wrong here;
 * a step that takes one configuration longer than others costs as much more;
+* a run with a total of steps or seconds has an end. Trainings count for the last rung that they can come to until then;
+  the one that looks best is finished as soon as that takes half of what is left to each worker; and once a training has
+  been completed and there is no time for another one, nothing new begins: those are finished that can be, and then the
+  one goes on that promises most for as far as it still comes;
 * a training that goes as another one went, to the last digit, counts with the probability that it will not go on so
   (:func:`tunewell.surrogate.twins.doubles`);
 * a paused trial counts with its probability to keep the constraints.
@@ -55,9 +59,11 @@ from tunewell.surrogate.outlook import Outlook, look
 from tunewell.surrogate.usual import promising, trend_of
 
 _HOPELESS, _FAIR, _LIKELY = 0.05, 0.1, 0.5
+_LATE = 0.5  # the share of what is left to a worker from which on the best one is finished first
 _USUAL = 0.25  # of what begins whatever the model says: how much of it where it is usually good, not at random
 _DEEP = 4  # a trial in training is under way to its end from this part of it on
 _FINISHED = "looks best, and it is time to finish one"
+_FURTHER = "promises most for as far as it can still come"
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class FreezeThaw:
             view = self._look(history, steps, space=space)
             if full:
                 return _finish(history, view)
-            draw = _Draw.of(history, self.explore)
+            draw = _Draw.of(history, self.explore, view)
             if view is None:
                 return self._anything(space, history, draw.rng) or Done("every configuration has been tried")
             return self._choose(space, history, view, draw)
@@ -142,7 +148,7 @@ class FreezeThaw:
         paused = view.paused(history, None)
         due = self._due(history, view, paused)
         if due is not None:
-            return Resume(due, _FINISHED)
+            return Resume(*due)
         if draw.exploring and draw.blindly:
             start = self._anything(space, history, draw.rng)
             if start is not None:
@@ -152,7 +158,7 @@ class FreezeThaw:
             return Start(_own(config, history), "explores where the model expects the best end")
         prices = log_prices(history, view, paused) if paused else np.full(1, -np.inf)
         best = int(np.argmax(prices))
-        if config is not None and price > prices[best]:
+        if config is not None and (price > prices[best] or not paused):
             words = "a new training promises more for its cost than any paused one"
             return Start(_own(config, history), words if paused else "a new training, as none is paused")
         if not paused:
@@ -172,8 +178,8 @@ class FreezeThaw:
         paused = view.paused(history, trial)
         due = self._due(history, view, paused, trial)
         if due is not None:
-            return _FINISHED if due == trial else ""
-        draw = _Draw.of(history, self.explore)
+            return due[1] if due[0] == trial else ""
+        draw = _Draw.of(history, self.explore, view)
         if draw.exploring:
             return ""
         prices = log_prices(history, view, paused)
@@ -182,13 +188,22 @@ class FreezeThaw:
             return ""
         return _most(view, history, trial)
 
-    def _due(self, history: History, view: Outlook, paused: list[int], current: int | None = None) -> int | None:
-        """Return the trial that it is time to finish, None where it is not, or where none has a fair chance."""
-        if not paused or not self._to_finish(history, view.steps, current):
+    def _due(
+        self, history: History, view: Outlook, paused: list[int], current: int | None = None
+    ) -> tuple[int, str] | None:
+        """Return the trial that it is time to finish and why; None where it is not, or where none has a fair chance."""
+        reach = view.reach(history, paused)
+        timely = [number for number, step in zip(paused, reach, strict=True) if step >= view.steps]
+        if not timely and view.closing and paused:
+            return front_runner(history, view, paused), _FURTHER
+        if not timely:
             return None
-        ahead = front_runner(history, view, paused)
+        ahead = front_runner(history, view, timely)
+        needs = (view.steps - history.trials[ahead].step) * np.exp(view.speeds[ahead])
+        if not self._to_finish(history, view.steps, current) and needs < _LATE * view.left:
+            return None
         chance = _log_chances(view, [ahead]) + log_kept(history, view, [ahead]) + log_news(view, [ahead])
-        return ahead if chance[0] >= np.log(_FAIR) else None
+        return (ahead, _FINISHED) if chance[0] >= np.log(_FAIR) else None
 
     def _to_finish(self, history: History, steps: int, current: int | None = None) -> bool:
         """Whether the share of the compute that finishes trainings is behind, those under way counted as finished."""
@@ -208,7 +223,7 @@ class FreezeThaw:
             return Stop(f"{words}, and without a checkpoint it cannot wait")
         seldom = history.trials[trial].saved > 0  # it saves, though not here: it may rest at a later rung
         if not seldom and not _full(history) and not (chance >= _LIKELY and self._to_finish(history, steps, trial)):
-            _, price = most_promising(history.space, history, view, _Draw.of(history, self.explore).rng)
+            _, price = most_promising(history.space, history, view, _Draw.of(history, self.explore, view).rng)
             if price > log_prices(history, view, [trial])[0]:
                 return Stop("a new training promises more for its cost, and without a checkpoint this one cannot wait")
         return Continue(words)
@@ -268,9 +283,11 @@ class _Draw:
     blindly: bool
 
     @classmethod
-    def of(cls, history: History, explore: float) -> _Draw:
+    def of(cls, history: History, explore: float, view: Outlook | None) -> _Draw:
+        """Return the draw of this moment; where a run closes, nothing is explored."""
         rng = np.random.default_rng([history.seed, len(history.trials), history.steps_done])
-        return cls(rng, bool(rng.random() < explore), bool(rng.random() < 0.5))
+        closing = view is not None and view.closing
+        return cls(rng, bool(rng.random() < explore) and not closing, bool(rng.random() < 0.5))
 
 
 def _log_chances(view: Outlook, trials: list[int]) -> np.ndarray:

@@ -56,6 +56,8 @@ def most_promising(
 ) -> tuple[Config | None, float]:
     """Return the new configuration that is worth the highest price, None where all have been tried, and its log.
 
+    Where a run closes, nothing new is worth a price.
+
     What is priced is found by climbing the promise times the probabilities that samplers know of, times what a person
     believes. A belief is no probability of success, so it says where to look and nothing about the price.
     """
@@ -78,28 +80,45 @@ def most_promising(
     many, few = _PRICED
     priced = np.append(np.arange(len(units))[:many], many + np.argsort(means[many:], kind="stable")[:few])
     m = len(priced)
-    prices = log_price(*outlook.stages(units[priced], [-1] * m, [0] * m), outlook.expected)
+    speeds = np.array([outlook.speed_at(unit) for unit in units[priced]])
+    reach = np.minimum(outlook.left * np.exp(-speeds), outlook.steps)
+    prices = _staged(outlook, units[priced], [-1] * m, [0] * m, reach)
     prices += np.sum([term.value(units[priced]) for term in likely], axis=0)
-    prices -= [outlook.speed_at(unit) for unit in units[priced]]
+    prices -= speeds
     best = int(np.argmax(prices))
-    return configs[priced[best]], float(prices[best])
+    return configs[priced[best]], -np.inf if outlook.closing else float(prices[best])
 
 
 def log_prices(history: History, outlook: Outlook, trials: Sequence[int]) -> Floats:
     """Return the log of the price of compute that each trial is worth to go on, shape ``(m,)``.
 
     In units of scores for a full training of usual speed; a gain is what a trial may end better than all that is
-    expected so far. A trial is worth less as it is likely to break a constraint.
+    expected so far. A trial is worth less as it is likely to break a constraint, and nothing where what is left of the
+    total does not bring it to a rung.
     """
     steps = [history.trials[number].step for number in trials]
-    prices = log_price(*outlook.stages(outlook.seen.units[trials], trials, steps), outlook.expected)
+    prices = _staged(outlook, outlook.seen.units[trials], trials, steps, outlook.reach(history, trials))
     total: Floats = prices + log_kept(history, outlook, trials) - outlook.speeds[trials]
     return total + log_news(outlook, trials)
 
 
+def _staged(outlook: Outlook, units: Floats, trials: Sequence[int], steps: Sequence[int], reach: Floats) -> Floats:
+    """Return the log prices of trainings for what they can come to; -inf where that is no rung."""
+    rungs = np.array(outlook.rungs)
+    able = np.searchsorted(rungs, reach, side="right") > np.searchsorted(rungs, steps, side="right")
+    prices = np.full(len(units), -np.inf)
+    if able.any():
+        numbers, done = np.array(trials)[able].tolist(), np.array(steps)[able].tolist()
+        prices[able] = log_price(*outlook.stages(units[able], numbers, done, reach[able]), outlook.expected)
+    return prices
+
+
 def front_runner(history: History, outlook: Outlook, trials: Sequence[int]) -> int:
-    """Return the trial with the largest expected improvement on the best loss so far, were it trained to its end."""
-    means, stds = outlook.ahead(trials, [outlook.steps] * len(trials))
+    """Return the trial with the largest expected improvement on the best loss so far, were it trained to its end.
+
+    Or as far as what is left of the total brings it.
+    """
+    means, stds = outlook.ahead(trials, outlook.reach(history, trials))
     gains, _, _ = acquisition.log_expected_improvement(means, stds, outlook.best)
     return trials[int(np.argmax(gains + log_kept(history, outlook, trials) + log_news(outlook, trials)))]
 

@@ -46,6 +46,8 @@ class Outlook:
         ends: the scores that these are expected to end with, shape ``(m,)``.
         doubles: the probability of each trial to go on as another one does, shape ``(N,)``; see :mod:`.twins`.
         speeds: of all trials, the log of the seconds a step takes, relative to the median, shape ``(N,)``.
+        left: how many steps of median speed a worker may train until the run's total is used up; inf without one.
+        closing: whether that is less than a training, and one has been completed.
     """
 
     cube: Cube
@@ -57,6 +59,8 @@ class Outlook:
     ends: Floats
     doubles: Floats
     speeds: Floats
+    left: float
+    closing: bool
 
     @property
     def expected(self) -> float:
@@ -68,37 +72,46 @@ class Outlook:
         """Of a full training."""
         return self.rungs[-1]
 
-    def ahead(self, trials: Sequence[int], steps: Sequence[int]) -> tuple[Floats, Floats]:
+    def ahead(self, trials: Sequence[int], steps: Sequence[float] | Floats) -> tuple[Floats, Floats]:
         """Return mean and deviation of trials' scores, each at a step of its own, both ``(m,)``."""
         numbers = np.array(trials, dtype=np.int64)
         return self.model.ahead(self.seen.units[numbers][:, self.cube.free], numbers, time(steps, self.steps))
 
-    def stages(self, units: Floats, trials: Sequence[int], steps: Sequence[int]) -> tuple[Floats, Floats, Floats]:
-        """Return what is expected of trainings at their end, and what each rung on the way there tells and takes.
+    def stages(
+        self, units: Floats, trials: Sequence[int], steps: Sequence[int], reach: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return what is expected of trainings at the last rung in reach, and what each on the way tells and takes.
 
         Args:
             units: shape ``(m, d)``.
             trials: -1 for a new one, shape ``(m,)``.
             steps: how far each one is, shape ``(m,)``.
+            reach: how far each one can come, to a rung ahead at least, shape ``(m,)``.
 
         Returns:
-            The mean score at the end, ``(m,)``; the deviation of the normal step that it moves by at each of K rungs,
-            and the share of a full training up to there from the one before, both ``(m, K)`` and zeros at rungs passed.
+            The mean score there, ``(m,)``; the deviation of the normal step that it moves by at each of K rungs, and
+            the share of a full training up to there from the one before, both ``(m, K)`` and zeros at other rungs.
         """
         rungs, done = np.array(self.rungs), np.array(steps)
         mean, covariance = self.model.together(units[:, self.cube.free], np.array(trials), time(rungs, self.steps))
         tells, takes = np.zeros(mean.shape), np.zeros(mean.shape)
         ahead = np.searchsorted(rungs, done, side="right")
-        for first in np.unique(ahead):
-            rows = np.flatnonzero(ahead == first)
-            tells[rows, first:] = np.abs(np.linalg.cholesky(covariance[rows, first:, first:])[:, -1])
-            takes[rows, first:] = np.diff(np.column_stack([done[rows], np.tile(rungs[first:], (len(rows), 1))]), axis=1)
-        return mean[:, -1], tells, takes / self.steps
+        behind = np.searchsorted(rungs, reach, side="right")
+        for first, end in np.unique(np.column_stack([ahead, behind]), axis=0):
+            rows, part = np.flatnonzero((ahead == first) & (behind == end)), slice(first, end)
+            tells[rows, part] = np.abs(np.linalg.cholesky(covariance[rows, part, part])[:, -1])
+            takes[rows, part] = np.diff(np.column_stack([done[rows], np.tile(rungs[part], (len(rows), 1))]), axis=1)
+        return mean[np.arange(len(mean)), behind - 1], tells, takes / self.steps
 
     def paused(self, history: History, current: int | None) -> list[int]:
         """Return the trials that may go on, the best expected end first, and the current one among them."""
         kept = [int(number) for number in self.shown if number == current or _waits(history, int(number), self.steps)]
         return kept if current is None or current in kept else [*kept, current]
+
+    def reach(self, history: History, trials: Sequence[int]) -> Floats:
+        """Return the steps that trials can come to until the total is used up, shape ``(m,)``."""
+        done = np.array([history.trials[number].step for number in trials])
+        return np.minimum(self.steps, done + self.left * np.exp(-self.speeds[list(trials)]))
 
     def speed_at(self, unit: Floats) -> float:
         """Return the log of the relative cost of a step at coordinates, shape ``(d,)``, as of the nearest trials."""
@@ -109,7 +122,7 @@ class Outlook:
         return float(self.speeds[np.argsort(away, kind="stable")[:3]].mean())
 
 
-def time(steps: Sequence[int] | Indices | int, horizon: int) -> Floats:
+def time(steps: Sequence[float] | Floats | Indices | float, horizon: int) -> Floats:
     """Return t, the log of the steps as a share of that of all."""
     return np.asarray(np.log(np.maximum(steps, 1.0)) / np.log(max(horizon, 2)))
 
@@ -147,11 +160,25 @@ def look(
         model = model.grown(seen.units[running][:, cube.free], time(after, horizon), np.array(running, dtype=np.int64))
     twice = doubles(seen, rungs)
     shown = _shown(seen, scores, twice >= REPEATS, current)
-    ends, _ = model.ahead(seen.units[shown][:, cube.free], shown, np.ones(len(shown)))
+    speeds, left = _speeds(seen.paces), _left(history, seen.paces)
+    reach = np.minimum([history.trials[n].step for n in shown] + left * np.exp(-speeds[shown]), horizon)
+    ends, _ = model.ahead(seen.units[shown][:, cube.free], shown, time(reach, horizon))
     order = np.argsort(ends, kind="stable")
     allowed = ~_broken(history)[seen.trials]
     best = scores[allowed].min() if allowed.any() else scores.min()
-    return Outlook(cube, seen, model, float(best), tuple(rungs), shown[order], ends[order], twice, _speeds(seen.paces))
+    return Outlook(
+        cube=cube,
+        seen=seen,
+        model=model,
+        best=float(best),
+        rungs=tuple(rungs),
+        shown=shown[order],
+        ends=ends[order],
+        doubles=twice,
+        speeds=speeds,
+        left=left,
+        closing=left < horizon and history.counts[Status.COMPLETED] > 0,
+    )
 
 
 def _waits(history: History, number: int, steps: int) -> bool:
@@ -257,7 +284,21 @@ def _shown(seen: Points, scores: Floats, repeats: np.ndarray, current: int | Non
 
 def _speeds(paces: Floats) -> Floats:
     """Return the log of the seconds a step, relative to the median; 0 where they are unknown."""
-    known = np.isfinite(paces) & (paces > 0.0)
+    known = _known(paces)
     if not known.any():
         return np.zeros(len(paces))
     return np.where(known, np.log(np.where(known, paces, 1.0) / np.median(paces[known])), 0.0)
+
+
+def _left(history: History, paces: Floats) -> float:
+    """Return how many steps of median speed each worker may still train within the totals of the run."""
+    run, known, left = history.run, _known(paces), np.inf
+    if run is not None and run.steps is not None:
+        left = (run.steps - history.steps_done) / max(run.workers, 1)
+    if run is not None and run.seconds is not None and known.any():
+        left = min(left, (run.seconds - history.active_seconds) / float(np.median(paces[known])))
+    return max(left, 0.0)
+
+
+def _known(paces: Floats) -> np.ndarray:
+    return np.asarray(np.isfinite(paces) & (paces > 0.0))
