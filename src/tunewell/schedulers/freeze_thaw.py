@@ -192,18 +192,17 @@ class FreezeThaw:
         self, history: History, view: Outlook, paused: list[int], current: int | None = None
     ) -> tuple[int, str] | None:
         """Return the trial that it is time to finish and why; None where it is not, or where none has a fair chance."""
-        reach = view.reach(history, paused)
-        timely = [number for number, step in zip(paused, reach, strict=True) if step >= view.steps]
-        if not timely and view.closing and paused:
+        steps = np.array([history.trials[number].step for number in paused])
+        needs = (view.steps - steps) * np.exp(view.speeds[paused])
+        timely = [number for number, need in zip(paused, needs, strict=True) if need <= view.left]
+        if paused and not timely and view.closing:
             return front_runner(history, view, paused), _FURTHER
-        if not timely:
+        due, late = self._to_finish(history, view.steps, current), needs >= _LATE * view.left
+        if not timely or not (due or late.any()):
             return None
         ahead = front_runner(history, view, timely)
-        needs = (view.steps - history.trials[ahead].step) * np.exp(view.speeds[ahead])
-        if not self._to_finish(history, view.steps, current) and needs < _LATE * view.left:
-            return None
         chance = _log_chances(view, [ahead]) + log_kept(history, view, [ahead]) + log_news(view, [ahead])
-        return (ahead, _FINISHED) if chance[0] >= np.log(_FAIR) else None
+        return (ahead, _FINISHED) if (due or late[paused.index(ahead)]) and chance[0] >= np.log(_FAIR) else None
 
     def _to_finish(self, history: History, steps: int, current: int | None = None) -> bool:
         """Whether the share of the compute that finishes trainings is behind, those under way counted as finished."""

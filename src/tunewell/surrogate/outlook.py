@@ -110,8 +110,7 @@ class Outlook:
 
     def reach(self, history: History, trials: Sequence[int]) -> Floats:
         """Return the steps that trials can come to until the total is used up, shape ``(m,)``."""
-        done = np.array([history.trials[number].step for number in trials])
-        return np.minimum(self.steps, done + self.left * np.exp(-self.speeds[list(trials)]))
+        return _reach(history, trials, self.left, self.speeds, self.steps)
 
     def speed_at(self, unit: Floats) -> float:
         """Return the log of the relative cost of a step at coordinates, shape ``(d,)``, as of the nearest trials."""
@@ -161,7 +160,7 @@ def look(
     twice = doubles(seen, rungs)
     shown = _shown(seen, scores, twice >= REPEATS, current)
     speeds, left = _speeds(seen.paces), _left(history, seen.paces)
-    reach = np.minimum([history.trials[n].step for n in shown] + left * np.exp(-speeds[shown]), horizon)
+    reach = _reach(history, shown, left, speeds, horizon)
     ends, _ = model.ahead(seen.units[shown][:, cube.free], shown, time(reach, horizon))
     order = np.argsort(ends, kind="stable")
     allowed = ~_broken(history)[seen.trials]
@@ -298,6 +297,13 @@ def _left(history: History, paces: Floats) -> float:
     if run is not None and run.seconds is not None and known.any():
         left = min(left, (run.seconds - history.active_seconds) / float(np.median(paces[known])))
     return max(left, 0.0)
+
+
+def _reach(history: History, trials: Sequence[int] | Indices, left: float, speeds: Floats, horizon: int) -> Floats:
+    """Return the steps that trials can come to, in ``left`` steps of median speed, shape ``(m,)``."""
+    numbers = np.asarray(trials, dtype=np.int64)
+    done = np.array([history.trials[number].step for number in numbers])
+    return np.asarray(np.minimum(done + left * np.exp(-speeds[numbers]), horizon))
 
 
 def _known(paces: Floats) -> np.ndarray:
