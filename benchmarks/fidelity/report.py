@@ -51,8 +51,8 @@ LIVE = (
     "The same searches where nothing is replayed: each suggestion trains the network itself, an epoch at a time and "
     "always from the same seed, on {} of the tasks. Random search draws from the recorded rows, which were trained so "
     "once, each from a seed of its own; regret counts from the best that anybody has found, so it is not that of the "
-    "tables. How much freeze-thaw explores was chosen on seeds 0 and 1; the others were run once, afterwards. The second "
-    "table has the regret at 5 full trainings by task."
+    "tables. How much freeze-thaw explores was chosen on seeds 0 and 1; the others were run once, afterwards. The "
+    "second table has the regret at 5 full trainings by task."
 )
 
 
