@@ -144,7 +144,7 @@ def test_towards_the_end_of_a_total_nothing_begins_that_cannot_be_finished(objec
 
 
 def test_a_total_below_one_training_is_not_spent_on_looks_alone():
-    """There is no time to finish any: after a few looks one of them goes on, as far as it can come."""
+    """There is no time to finish any, and yet some go on beyond the first rungs."""
     for seed in range(5):
         made, _ = study(seed=seed, run={"steps": 20})
         assert max(trial.step for trial in made.trials) >= 4

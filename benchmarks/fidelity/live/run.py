@@ -29,6 +29,7 @@ from benchmarks.search.run import seeds
 
 SECONDS: Mapping[str, float] = {"mnist_live": 60.0, "letter_live": 180.0}  # most searches get to the target
 QUICK_SECONDS = 30.0
+_LIMITS = ", ".join(f"{seconds:g} on {task}" for task, seconds in SECONDS.items())
 STARTING = 15.0  # seconds that tools get beyond the limit, as their own clocks begin well before the first training
 PATIENCE = 60.0  # seconds beyond that, for trainings that run to their end, after which a tool is killed
 
@@ -70,7 +71,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS), metavar="TASK")
     parser.add_argument("--seeds", type=seeds, default=None, help="3, the default: from 0 to 2; 3-5: these; 7,9: these")
-    parser.add_argument("--seconds", type=float, default=None, help="of each search; 60 or 180")
+    parser.add_argument("--seconds", type=float, default=None, help=f"of each search; {_LIMITS}")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--again", action="store_true", help="forget and measure anew what is asked for")
     given = parser.parse_args(arguments)

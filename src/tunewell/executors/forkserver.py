@@ -5,8 +5,8 @@ hidden, and looks before it forks. Where forking is not safe it starts a fresh i
 the parent of all workers: it alone may wait for them, and it kills them when the driver hangs up.
 
 Some packages import half of themselves when first used, which no reading of the objective's code can foresee. Of those
-that are known to, it is imported at once. For the others a worker tells at its end what it had to import, and the
-server imports that too, once a process forked for the purpose has found it safe.
+that are known to, it is imported at once, unless a GPU is at stake. For the others a worker tells at its end what it
+had to import, and the server imports that too, once a process forked for the purpose has found it safe.
 """
 
 from __future__ import annotations
