@@ -88,10 +88,11 @@ def uses(name: str) -> Mapping[str, Use]:
     space, law = tables.load(name).space, curves.Law()
     columns = usual.columns_of(space, learnt(source(name)))
     mean = usual.trend_from(columns, columns) or Trend()
+    steady = tuple(replace(well, movers=()) for well in mean.wells)
     return {
         "no names": (None, law),
-        "effects of each": (replace(mean, pairs=(), lengths=()), law),
-        "and of pairs": (replace(mean, lengths=()), law),
+        "effects of each": (replace(mean, wells=steady, lengths=()), law),
+        "and what moves wells": (replace(mean, lengths=()), law),
         "and length scales (as shipped)": (mean, law),
         "the same, none of them shorter": (mean, GENERAL),
     }

@@ -1,8 +1,8 @@
 """What hyperparameters usually do to a training: learnt from recorded tables, written to ``knowledge/effects.toml``.
 
-In each table the normal scores of the losses, at the first step and at the end, are regressed on the effects of all
-hyperparameters whose names are known, as :mod:`tunewell.numerics.trends` defines them: a slope, a bend around the
-place where :mod:`tunewell.surrogate.usual` expects the best values, and products with other hyperparameters.
+In each table the normal scores of the losses, at the first step and at the end, are regressed on what all
+hyperparameters whose names are known do, as :mod:`tunewell.numerics.trends` defines it: a slope and a bend, or a well
+around the place where :mod:`tunewell.surrogate.usual` expects the best values, whose bottom other hyperparameters move.
 Around that mean, told by the tables of other data, a process is fitted to the scores at the end, whose length scales
 tell how much a little changes. What is written are the medians over tables, as if ranges were as wide as :data:`SPANS`
 says.
@@ -20,9 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.optimize import least_squares
 
 import tunewell.knowledge as home
 from benchmarks._common import RESULTS
@@ -30,14 +31,15 @@ from benchmarks.fidelity import tables
 from benchmarks.search import tables as final
 from tunewell.knowledge.effects import EFFECTS, UsualEffect
 from tunewell.numerics import curves, gp, warps
-from tunewell.numerics.trends import Trend
+from tunewell.numerics.trends import Effect, Trend, Well
 from tunewell.parameters import Choice, Float, Parameter
 from tunewell.space import Space
 from tunewell.surrogate import usual
 from tunewell.surrogate.cube import cube_of
 
+Key: TypeAlias = tuple[str, str]
 PAGE, TOLD = RESULTS / "effects.md", RESULTS / "effects.json"
-KINDS = ("slope", "bend")
+KINDS = ("slope", "bend", "depth")
 SPANS: Mapping[str, tuple[str, float]] = {
     "learning_rate": ("log", 5.0),
     "batch_size": ("log", 1.2),
@@ -57,7 +59,7 @@ SPANS: Mapping[str, tuple[str, float]] = {
 LIKE = {"channels": "hidden_units", "model_width": "hidden_units", "l1": "l2", "beta1": "momentum"}
 """What is learnt together, under the second name."""
 ALIKE_BESIDE = {name: like for name, like in LIKE.items() if like == "hidden_units"}
-"""The same of products: Adam divides by what its momentum makes of the gradients, so beta1 moves no rate."""
+"""The same of what moves wells: Adam divides by what its momentum makes of the gradients, so beta1 moves no rate."""
 CODES = {
     "schedule": {"constant": -0.5, "const": -0.5, "fixed": -0.5, "none": -0.5}
     | dict.fromkeys(("step", "cosine", "linear", "polynomial", "exponential", "onecycle"), 0.5),
@@ -66,14 +68,15 @@ CODES = {
 }
 """Of what is named by words: the numbers that stand for them; a learning rate that falls, and one for each weight."""
 BESIDE = {"learning_rate": ("batch_size", "momentum", "hidden_units", "layers", "schedule", "optimizer")}
-"""The products that are learnt: what moves the best value of a hyperparameter."""
+"""What has a well, and what is learnt to move its bottom."""
 ALIKE_LENGTHS = {name: like for name, like in LIKE.items() if name != "beta1"}
-WELLS = ("learning_rate", "weight_decay", "l2", "momentum", "epsilon")
+BENT = ("weight_decay", "l2", "momentum", "epsilon")
 """Of these the middle is told from the ends; of the others only the ends from each other."""
 TOWARDS_DEFAULT = {"learning_rate": 0.3}
 KINDS_OF_NETWORKS = {"mlp": "MLPs here", "cnn": "CNNs here", "bag": "text here", "gru": "text here"}
 NARROW = 1.0 / 3.0  # of the span: narrower ranges tell too little
 RIDGE = 2.0  # in observations
+DEPTH = 2.0  # of a well, to begin with
 ROWS = 4000  # of a large table
 GENERAL = curves.Law(shorter=0.0)
 FITTED, EVALUATIONS = 200, 80  # rows that length scales are learnt from, and evaluations of their posterior
@@ -178,7 +181,7 @@ class Told:
     family: str
     source: str
     task: str
-    effects: Mapping[tuple[str, str], tuple[float, float]]
+    effects: Mapping[Key, tuple[float, float]]
     lengths: Mapping[str, float]
 
 
@@ -242,47 +245,102 @@ def lengths_of(seen: Seen, effects: Mapping[str, UsualEffect]) -> Mapping[str, f
     return {name: float(np.mean(each)) for name, each in found.items()}
 
 
-def parts_of(seen: Seen) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield what the scores of a table are regressed on: a name, a kind, and the effect of size 1, shape ``(n,)``."""
-    units, ones = seen.units[:, cube_of(seen.space).free], np.ones(len(seen.units))
-    plain = {name: UsualEffect(*SPANS[name], codes=CODES.get(name, {})) for name in SPANS}
-    columns = usual.columns_of(seen.space, plain | {name: plain[like] for name, like in LIKE.items()})
+def known_columns(seen: Seen) -> list[usual.Column]:
+    """Return the columns of a table whose names are known."""
+    plain = {name: UsualEffect(*SPANS[name], towards_default=_towards(name), codes=CODES.get(name, {})) for name in SPANS}
+    return usual.columns_of(seen.space, plain | {name: plain[like] for name, like in LIKE.items()})
+
+
+def parts_of(columns: Sequence[usual.Column]) -> Iterator[tuple[Key, Effect]]:
+    """Yield what scores are regressed on but wells: a name and a kind, and the effect of size 1."""
     for column in columns:
         known = LIKE.get(column.called, column.called)
-        for kind in KINDS:
-            if known in WELLS if kind == "bend" else known not in TOWARDS_DEFAULT:
-                alone = replace(column.usual, **{kind: (1.0, 1.0)}, towards_default=_towards(known))
-                effect = replace(column, usual=alone).effect
-                if effect is not None and max(*map(abs, effect.slope), *map(abs, effect.bend)) >= NARROW:
-                    yield known, kind, Trend((effect,)).value(units, ones)
-    for one, other in BESIDE.items():
-        for name in other:
-            moved = [replace(c, usual=replace(c.usual, beside={name: (1.0, 1.0)})) for c in columns if c.called == one]
-            movers = [replace(c, called=name) for c in columns if ALIKE_BESIDE.get(c.called, c.called) == name]
-            for pair in usual.pairs_of([*moved, *movers]):
-                if abs(pair.product[0]) >= NARROW**2:
-                    yield one, name, Trend((), (pair,)).value(units, ones)
+        for kind in () if known in BESIDE else ("slope", "bend") if known in BENT else ("slope",):
+            effect = replace(column, usual=replace(column.usual, **{kind: (1.0, 1.0)})).effect
+            if effect is not None and max(*map(abs, effect.slope), *map(abs, effect.bend)) >= NARROW:
+                yield (known, kind), effect
+
+
+def wells_of(columns: Sequence[usual.Column]) -> Iterator[tuple[list[Key], Well]]:
+    """Yield wells of depth 1 and what moves them by 1, with the names of all that."""
+    for column in columns:
+        if column.called in BESIDE and abs(column.strength) >= NARROW:
+            others = [
+                other
+                for other in columns
+                if _moving(other) in BESIDE[column.called] and (other.codes or abs(other.strength) >= NARROW)
+            ]
+            beside = {other.called: (1.0, 1.0) for other in others}
+            found = replace(column, usual=replace(column.usual, depth=(1.0, 1.0), beside=beside)).well(others)
+            if found is not None:
+                names = {other.place: _moving(other) for other in others}
+                keys = [(column.called, names[mover.column]) for mover in found.movers]
+                yield [(column.called, "depth"), *keys], found
+
+
+def _moving(column: usual.Column) -> str:
+    """Return the name under which it is learnt what a column does to wells."""
+    return ALIKE_BESIDE.get(column.called, column.called)
 
 
 @cache
-def measured(seen: Seen) -> Mapping[tuple[str, str], np.ndarray]:
+def measured(seen: Seen) -> Mapping[Key, np.ndarray]:
     """Return what a table tells by name and kind, at the first step and at the end, shape ``(2,)``.
 
-    A kind is one of :data:`KINDS`, or the name of another hyperparameter, of a product. NaN is what the table does not
-    tell. Columns of one name are averaged.
+    A kind is one of :data:`KINDS`, or the name of another hyperparameter, of what moves a well. NaN is what the table
+    does not tell. Columns of one name are averaged.
     """
-    parts = [part for part in parts_of(seen) if part[2].std() > 0.0]
-    if not parts:
+    units, ones = seen.units[:, cube_of(seen.space).free], np.ones(len(seen.units))
+    columns = known_columns(seen)
+    parts = [(key, Trend((effect,)).value(units, ones)) for key, effect in parts_of(columns)]
+    parts = [(key, part) for key, part in parts if part.std() > 0.0]
+    wells = list(wells_of(columns))
+    if not parts and not wells:
         return {}
-    design = np.stack([part for _, _, part in parts], axis=1)
-    gram = design.T @ design + RIDGE * np.diag((design**2).mean(axis=0))
-    told = np.full((len(parts), 2), np.nan)
+    design = np.stack([part for _, part in parts], axis=1) if parts else np.zeros((len(units), 0))
+    keys = [key for key, _ in parts] + [key for names, _ in wells for key in names]
+    told = np.full((len(keys), 2), np.nan)
     for end, values in seen.ends.items():
-        told[:, end] = np.linalg.solve(gram, design.T @ values)
-    found: dict[tuple[str, str], list[np.ndarray]] = {}
-    for (called, kind, _), numbers in zip(parts, told, strict=True):
-        found.setdefault((called, kind), []).append(numbers)
+        told[:, end] = _regressed(design, [well for _, well in wells], units, values)
+    found: dict[Key, list[np.ndarray]] = {}
+    for key, numbers in zip(keys, told, strict=True):
+        found.setdefault(key, []).append(numbers)
     return {key: np.mean(each, axis=0) for key, each in found.items()}
+
+
+def _regressed(design: np.ndarray, wells: Sequence[Well], units: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the sizes of effects, and the depths of wells, each with what moves it, that tell most of ``values``.
+
+    Every number has a ridge of :data:`RIDGE` observations.
+    """
+    ones = np.ones(len(units))
+
+    def fitted(numbers: np.ndarray) -> np.ndarray:
+        total, rest = design @ numbers[: design.shape[1]], numbers[design.shape[1] :]
+        for well in wells:
+            size = 1 + len(well.movers)
+            total, rest = total + _sized(well, rest[:size]).value(units, ones), rest[size:]
+        return np.asarray(total)
+
+    start = np.array([0.0] * design.shape[1] + [x for well in wells for x in (DEPTH, *[0.0] * len(well.movers))])
+    steps = 1e-3 * np.eye(len(start))
+    ridge = np.sqrt(RIDGE) * np.array([(fitted(start + step) - fitted(start)).std() / 1e-3 for step in steps])
+
+    def residuals(numbers: np.ndarray) -> np.ndarray:
+        left = fitted(numbers) - values
+        return np.concatenate([left - left.mean(), ridge * numbers])
+
+    return np.asarray(least_squares(residuals, start).x)
+
+
+def _sized(well: Well, numbers: np.ndarray) -> Well:
+    """Return a well with another depth and other shifts, as many times those that it has."""
+    depth, *shifts = map(float, numbers)
+    movers = [
+        replace(mover, shift=(shift * mover.shift[0], shift * mover.shift[1]))
+        for mover, shift in zip(well.movers, shifts, strict=True)
+    ]
+    return replace(well, depth=(depth * well.depth[0], depth * well.depth[1]), movers=tuple(movers))
 
 
 def _towards(called: str) -> float:
@@ -297,7 +355,7 @@ def of_family(which: str) -> Told:
     )
 
 
-def _medians(each: Sequence[Mapping[tuple[str, str], np.ndarray]]) -> dict[tuple[str, str], np.ndarray]:
+def _medians(each: Sequence[Mapping[Key, np.ndarray]]) -> dict[Key, np.ndarray]:
     """Return the medians over tables; NaN where none tells."""
     found = {}
     for key in sorted({key for told in each for key in told}):
@@ -361,7 +419,7 @@ def _ends(pair: np.ndarray) -> tuple[float, float]:
 
 
 def _short(value: float) -> float:
-    return round(float(value), 1) + 0.0  # no -0.0
+    return round(float(value), 2) + 0.0  # no -0.0
 
 
 def written(effects: Mapping[str, UsualEffect]) -> str:
@@ -371,14 +429,9 @@ def written(effects: Mapping[str, UsualEffect]) -> str:
         "# Written by python -m benchmarks.fidelity.learn_effects. Pairs are at the first step and at the end.",
     ]
     for name, effect in effects.items():
-        lines += [
-            "",
-            f"[{name}]",
-            f'scale = "{effect.scale}"',
-            f"span = {effect.span}",
-            f"slope = {list(effect.slope)}",
-        ]
-        lines += [f"bend = {list(effect.bend)}", f"towards_default = {effect.towards_default}"]
+        lines += ["", f"[{name}]", f'scale = "{effect.scale}"', f"span = {effect.span}"]
+        lines += [f"{kind} = {list(ends)}" for kind in KINDS if any(ends := getattr(effect, kind))]
+        lines += [f"towards_default = {effect.towards_default}"] if effect.towards_default else []
         lines += [] if effect.length is None else [f"length = {effect.length}"]
         if effect.codes:
             lines += ["", f"[{name}.codes]", *(f"{word} = {code}" for word, code in effect.codes.items())]
@@ -407,12 +460,12 @@ def page() -> str:
     ]
     for name, kind in ((known, kind) for known in SPANS for kind in (*KINDS, *BESIDE.get(known, ()))):
         cells = [
-            f"{each.effects[name, kind][1]:+.1f}" if (name, kind) in each.effects else "" for each in medians.values()
+            f"{each.effects[name, kind][1]:+.2f}" if (name, kind) in each.effects else "" for each in medians.values()
         ]
         if any(cells):
             last = (learnt()[name].beside[kind] if kind in BESIDE.get(name, ()) else getattr(learnt()[name], kind))[1]
             what = f"{name}, {kind}" if kind in KINDS else f"{name} × {kind}"
-            lines.append(f"| {what} | " + " | ".join(cells) + f" | {last:+.1f} |")
+            lines.append(f"| {what} | " + " | ".join(cells) + f" | {last:+.2f} |")
     for name in [*SPANS, "beta1"]:
         cells = [f"{each.lengths[name]:+.1f}" if name in each.lengths else "" for each in medians.values()]
         if (length := learnt()[name].length) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
@@ -9,13 +11,13 @@ from scipy.optimize import approx_fprime
 from tunewell.numerics.curves import TRUST, Curves, Drift, Evidence, Law, prior
 from tunewell.numerics.gp import RATE, SHAPE
 from tunewell.numerics.kernels import Columns, Kernel
-from tunewell.numerics.trends import Effect, Pair, Trend
+from tunewell.numerics.trends import Effect, Mover, Trend, Well
 
 COLUMNS = Columns((0, 0, 3), (False, True, False))
 CODES = (-0.4, 0.1, 0.3)
 TREND = Trend(
     (Effect(0, (-0.5, 0.3), (2.0, 6.0), 0.4), Effect(1, (0.2, 0.4)), Effect(2, (0.5, 1.0), codes=CODES)),
-    (Pair((0, 1), (1.0, -2.0)), Pair((0, 2), (0.0, 3.0), ((), CODES))),
+    (Well(0, (1.0, 2.0), 0.45, 0.3, (Mover(1, (0.2, -0.3)), Mover(2, (0.0, 0.4), CODES))),),
     ((0, -1.5),),
 )
 
@@ -44,14 +46,30 @@ def test_an_effect_is_its_formula_and_nothing_on_average():
         assert np.trapezoid(found, u) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_category_has_its_number_and_a_pair_the_product():
+def test_a_category_has_its_number():
     units = np.array([[0.2, 0.9, 1 / 6], [0.2, 0.9, 5 / 6]])
     alone = Trend((Effect(2, (0.5, 1.0), codes=CODES),))
     np.testing.assert_allclose(alone.value(units, np.array([0.0, 1.0])), [0.5 * -0.4, 1.0 * 0.3])
-    both = Trend(pairs=(Pair((0, 1), (1.0, -2.0)), Pair((0, 2), (0.0, 3.0), ((), CODES))))
-    np.testing.assert_allclose(both.value(units, np.zeros(2)), [1.0 * -0.3 * 0.4] * 2)
-    np.testing.assert_allclose(both.value(units, np.ones(2)), [0.24 + 3.0 * -0.3 * code for code in (-0.4, 0.3)])
     assert not alone.slopes(units, 1.0).any()  # a category has none
+
+
+@pytest.mark.parametrize(("time", "depth", "shifts"), [(0.0, 1.0, (0.2, 0.0)), (1.0, 2.0, (-0.3, 0.4))])
+def test_a_well_is_its_formula_and_nothing_on_average(time, depth, shifts):
+    (well,) = TREND.wells
+    u = np.linspace(0.0, 1.0, 20001)
+    for other, code in ((0.9, 0), (0.5, 1)):
+        units = np.stack([u, np.full(len(u), other), np.full(len(u), (code + 0.5) / 3)], axis=1)
+        away = u - 0.45 + shifts[0] * (other - 0.5) + shifts[1] * CODES[code]
+        found = well.value(units, np.full(len(u), time))
+        expected = -depth * np.exp(-(away**2) / (2 * 0.3**2))
+        np.testing.assert_allclose(found - found[0], expected - expected[0], atol=1e-12)
+    alone = Trend(wells=(Well(0, (1.0, 2.0), 0.45, 0.3),)).value(u[:, None], np.full(len(u), time))
+    assert np.trapezoid(alone, u) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_others_move_comes_after_them():
+    assert TREND.columns == [1, 2, 0]
+    assert Trend(wells=(Well(1, (1.0, 1.0)),)).columns == [1]
 
 
 def test_a_usual_length_scale_moves_the_prior_of_its_column_alone():
@@ -76,9 +94,13 @@ def test_with_length_scales_alone_the_mean_has_no_trend():
 
 def test_an_inactive_coordinate_has_no_effect():
     units = np.array([[0.2, np.nan, 0.5], [0.2, 0.5, 0.5]])
-    without = Trend((TREND.effects[0], TREND.effects[2]), TREND.pairs[1:])
+    (well,) = TREND.wells
+    without = Trend((TREND.effects[0], TREND.effects[2]), (replace(well, movers=well.movers[1:]),))
     assert TREND.value(units, np.ones(2))[0] == without.value(units, np.ones(2))[0]
     assert TREND.slopes(units, 1.0)[0, 1] == 0.0
+    nowhere = np.array([[np.nan, 0.9, 0.5]])
+    assert Trend(wells=TREND.wells).value(nowhere, np.ones(1)) == 0.0
+    assert not Trend(wells=TREND.wells).slopes(nowhere, 1.0).any()
 
 
 def test_the_slopes_against_differences():

@@ -32,18 +32,26 @@ def effect_of(**space):
     return None if found is None else next((effect for effect in found.effects if effect.column == 0), None)
 
 
+def well_of(**space):
+    """Return the well in the first column of a space, None for none."""
+    found = trend(**space)
+    return None if found is None else next((well for well in found.wells if well.column == 0), None)
+
+
 def test_all_effects_are_of_known_hyperparameters():
     assert set(usual_effects()) <= set(knowledge.names())
     for effect in usual_effects().values():
         assert effect.span >= 0.0
         assert all(abs(number) < 15.0 for number in (*effect.slope, *effect.bend))
+        assert all(0.0 <= depth < 5.0 for depth in effect.depth)
+        assert all(abs(shift) < 0.5 for ends in effect.beside.values() for shift in ends)
 
 
 def test_a_learning_rate_is_best_about_the_middle_of_its_range():
-    effect = effect_of(lr=RATE)
-    assert min(effect.bend) > 1.0
-    assert effect.slope == (0.0, 0.0)
-    assert 0.4 < effect.center < 0.6
+    well = well_of(lr=RATE)
+    assert min(well.depth) > 1.0
+    assert 0.4 < well.center < 0.6
+    assert effect_of(lr=RATE) is None
 
 
 def test_a_dropout_is_best_at_its_lower_end():
@@ -53,7 +61,7 @@ def test_a_dropout_is_best_at_its_lower_end():
 def test_nothing_is_known_of_other_names_of_priors_and_of_categories():
     assert trend(x=RATE, y=tw.Float(0.0, 1.0)) is None
     assert trend(lr=tw.Float(1e-5, 1.0, scale="log", prior=tw.Prior(1e-2))).is_flat
-    assert effect_of(lr=tw.Choice([1e-3, 1e-1, 1e-2])) is None
+    assert trend(lr=tw.Choice([1e-3, 1e-1, 1e-2])) is None
 
 
 def test_the_best_rate_rises_with_the_batch_and_momentum_lowers_it():
@@ -62,19 +70,20 @@ def test_the_best_rate_rises_with_the_batch_and_momentum_lowers_it():
         "batch_size": tw.Choice([16, 32, 64, 128, 256], ordered=True),
         "momentum": tw.Float(0.5, 0.99, scale="reverse_log"),
     }
-    products = {pair.columns: pair.product for pair in trend(**space).pairs}
-    assert products[0, 1][1] < -1.0
-    assert products[0, 2][1] > 1.0
-    half = trend(**{**space, "batch_size": tw.Choice([32, 64, 128], ordered=True)}).pairs[0].product
-    assert half[1] == pytest.approx(products[0, 1][1] * np.log10(4) / 1.2)
-    falling = trend(**{**space, "batch_size": tw.Choice([256, 128, 64, 32, 16], ordered=True)}).pairs[0].product
-    assert falling == pytest.approx([-end for end in products[0, 1]])
-    assert not trend(**{**space, "lr": tw.Float(1e-5, 1.0)}).pairs  # on a linear scale nothing is known
+    shifts = {mover.column: mover.shift for mover in well_of(**space).movers}
+    assert shifts[1][1] < -0.1
+    assert shifts[2][1] > 0.05
+    half = well_of(**{**space, "batch_size": tw.Choice([32, 64, 128], ordered=True)}).movers[0].shift
+    assert half[1] == pytest.approx(shifts[1][1] * np.log10(4) / 1.2)
+    falling = well_of(**{**space, "batch_size": tw.Choice([256, 128, 64, 32, 16], ordered=True)}).movers[0].shift
+    assert falling == pytest.approx([-end for end in shifts[1]])
+    backwards = well_of(**{**space, "lr": tw.Choice([1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5], ordered=True)})
+    assert backwards.movers[0].shift == pytest.approx([-end for end in shifts[1]])
+    assert well_of(**{**space, "lr": tw.Float(1e-5, 1.0)}) is None  # on a linear scale nothing is known
 
 
 def test_adam_divides_by_what_its_momentum_makes():
-    found = trend(lr=RATE, beta1=tw.Float(0.5, 0.99, scale="reverse_log"))
-    assert not found.pairs
+    assert not well_of(lr=RATE, beta1=tw.Float(0.5, 0.99, scale="reverse_log")).movers
 
 
 def test_a_choice_of_schedules_is_known_by_its_values():
@@ -83,12 +92,12 @@ def test_a_choice_of_schedules_is_known_by_its_values():
         ("lr_schedule", ["none", "x", "linear"]),
         ("s", [None, "step"]),
     ):
-        pair = next(iter(trend(lr=RATE, **{name: tw.Choice(values)}).pairs))
-        assert pair.columns == (0, 1)
-        assert pair.product[1] < 0.0  # what falls may begin higher
-        assert pair.codes[1][0] < 0.0 < pair.codes[1][-1]
-        assert sum(pair.codes[1]) == pytest.approx(0.0)
-    assert not trend(lr=RATE, kind=tw.Choice(["cosine", "euclidean"])).pairs
+        (mover,) = well_of(lr=RATE, **{name: tw.Choice(values)}).movers
+        assert mover.column == 1
+        assert mover.shift[1] < 0.0  # what falls may begin higher
+        assert mover.codes[0] < 0.0 < mover.codes[-1]
+        assert sum(mover.codes) == pytest.approx(0.0)
+    assert not well_of(lr=RATE, kind=tw.Choice(["cosine", "euclidean"])).movers
     assert trend(kind=tw.Choice(["constant", "cosine"])) is None  # where no hyperparameter is known
 
 
@@ -103,8 +112,8 @@ def test_what_is_known_of_words_says_nothing_of_numbers_and_other_words():
         {"hidden_units": tw.Choice(["small", "large"])},
     ):
         found = trend(lr=RATE, **other)
-        assert [effect.column for effect in found.effects] == [0]
-        assert not found.pairs
+        assert not found.effects
+        assert [(well.column, well.movers) for well in found.wells] == [(0, ())]
         assert [column for column, _ in found.lengths] == [0]
 
 
@@ -118,16 +127,17 @@ def test_several_of_one_name_do_together_what_one_does():
 def test_rates_that_are_never_active_together_do_not_share_an_effect():
     kind = tw.Choice(["sgd", "adam"])
     rates = {f"lr_{o}": tw.Float(1e-5, 1.0, scale="log", when={"optimizer": o}) for o in ("sgd", "adam")}
-    alone, effects = effect_of(lr=RATE), trend(**rates, optimizer=kind).effects
-    assert [effect.bend for effect in effects if any(effect.bend)] == [alone.bend] * 2
-    halves = trend(head_lr=RATE, backbone_lr=RATE).effects
-    assert [effect.bend[1] for effect in halves] == pytest.approx([alone.bend[1] / 2] * 2)
+    alone, wells = well_of(lr=RATE), trend(**rates, optimizer=kind).wells
+    assert [well.depth for well in wells] == [alone.depth] * 2
+    halves = trend(head_lr=RATE, backbone_lr=RATE).wells
+    assert [well.depth[1] for well in halves] == pytest.approx([alone.depth[1] / 2] * 2)
 
 
 def test_a_range_that_was_given_for_one_optimizer_does_not_move_with_it():
     kind = tw.Choice(["sgd", "adam"])
-    assert trend(lr=RATE, optimizer=kind).pairs
-    assert not trend(lr_sgd=tw.Float(1e-3, 1.0, scale="log", when={"optimizer": "sgd"}), optimizer=kind).pairs
+    assert well_of(lr=RATE, optimizer=kind).movers
+    (well,) = trend(lr_sgd=tw.Float(1e-3, 1.0, scale="log", when={"optimizer": "sgd"}), optimizer=kind).wells
+    assert not well.movers
 
 
 def test_what_is_drawn_goes_together():
@@ -153,16 +163,24 @@ def test_a_name_that_may_mean_something_else_counts_beside_one_that_does_not():
     assert effect_of(width=width, lr=RATE).slope[1] < 0.0
 
 
-def test_a_narrow_range_has_proportionally_less_effect():
-    wide = effect_of(lr=tw.Float(1e-5, 1.0, scale="log"))
-    narrow = effect_of(lr=tw.Float(1e-3, 1e-2, scale="log"))
-    wider = effect_of(lr=tw.Float(1e-8, 10.0, scale="log"))
-    assert narrow.bend[1] == pytest.approx(0.2 * wide.bend[1])
-    assert wider.bend == wide.bend
+def test_a_narrow_range_shows_a_part_of_the_well_and_a_very_wide_one_no_more_than_all():
+    wide, narrow, wider = (
+        well_of(lr=tw.Float(low, high, scale="log")) for low, high in ((1e-5, 1.0), (1e-3, 1e-2), (1e-8, 10.0))
+    )
+    assert narrow.depth == wide.depth == wider.depth
+    assert narrow.width == pytest.approx(5.0 * wide.width)
+    assert wider.width == wide.width
+
+
+def test_a_narrow_range_has_proportionally_less_of_a_bend():
+    wide, narrow = (
+        effect_of(momentum=tw.Float(1.0 - a, 1.0 - b, scale="reverse_log")) for a, b in ((0.5, 0.01), (0.1, 0.01))
+    )
+    assert narrow.bend[1] == pytest.approx(wide.bend[1] / np.log10(50.0))
 
 
 def test_on_another_scale_nothing_is_known_of_the_middle_and_no_effect_is_none():
-    assert effect_of(lr=tw.Float(1e-5, 1.0)) is None
+    assert well_of(lr=tw.Float(1e-5, 1.0)) is None
     assert effect_of(momentum=tw.Float(0.5, 0.99)).bend == (0.0, 0.0)
     assert effect_of(dropout=tw.Float(0.0, 0.01)) is None
 
@@ -189,20 +207,22 @@ def test_what_a_person_believes_is_left_out():
     space = tw.Space(lr=RATE, dropout=tw.Float(0.0, 0.6))
     study = tw.Study(space, "loss")
     study.believe({"lr": 0.1})
-    assert [effect.column for effect in trend_of(space, study.history).effects] == [1]
+    found = trend_of(space, study.history)
+    assert [effect.column for effect in found.effects] == [1]
+    assert not found.wells
 
 
 def test_the_middle_moves_a_little_to_a_default_that_lies_within():
-    low, high = (effect_of(lr=tw.Float(1e-5, 1.0, scale="log", default=rate)).center for rate in (1e-5, 1e-1))
+    low, high = (well_of(lr=tw.Float(1e-5, 1.0, scale="log", default=rate)).center for rate in (1e-5, 1e-1))
     assert low < 0.4
     assert high > 0.5
-    assert effect_of(lr=tw.Float(1e-2, 10.0, scale="log")).center == 0.5  # 0.001, the known one, lies outside
-    assert effect_of(lr=tw.Float(9e-4, 10.0, scale="log")).center == 0.5  # or at the end
+    assert well_of(lr=tw.Float(1e-2, 10.0, scale="log")).center == 0.5  # 0.001, the known one, lies outside
+    assert well_of(lr=tw.Float(9e-4, 10.0, scale="log")).center == 0.5  # or at the end
 
 
 def test_columns_are_counted_without_those_that_cannot_vary():
     found = trend(seed=tw.Choice([0]), kind=tw.Choice(["a", "b"]), lr=RATE)
-    assert [effect.column for effect in found.effects] == [1]
+    assert [well.column for well in found.wells] == [1]
 
 
 def test_promising_ones_lie_where_the_usual_is_best_and_apart_from_each_other():

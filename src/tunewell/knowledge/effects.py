@@ -29,11 +29,13 @@ class UsualEffect:
             it. 0: any range.
         slope: at the first step and at the end: negative where the upper end is better.
         bend: at the first step and at the end: positive where the middle is better.
+        depth: of a well at the first step and at the end: how much worse it is far from the best place than there.
         towards_default: how far, from the middle towards the default, the best place lies.
         codes: of a hyperparameter on the scale ``"names"``: the number that stands for a name, in the place of how far
             a value is above the middle of its range.
-        beside: other hyperparameters, each with what the product of both does, at the first step and at the end:
-            negative where the best values rise with the other one.
+        beside: other hyperparameters, each with how far the bottom of the well sinks, as a share of the span, while
+            the other one rises from one end of its span to the other; at the first step and at the end: negative where
+            the best values rise with the other one.
         length: the log of the usual length scale over such a range, minus that of a hyperparameter that nothing is
             known of: negative where little changes much; None where it is not known. In narrower ranges it is longer in
             proportion.
@@ -43,6 +45,7 @@ class UsualEffect:
     span: float
     slope: tuple[float, float] = (0.0, 0.0)
     bend: tuple[float, float] = (0.0, 0.0)
+    depth: tuple[float, float] = (0.0, 0.0)
     towards_default: float = 0.0
     codes: Mapping[str, float] = field(default_factory=dict)
     beside: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -54,12 +57,12 @@ def usual_effects() -> Mapping[str, UsualEffect]:
     """Return the effects that are known, by the names of hyperparameters."""
     found = {}
     for name, about in parsed(EFFECTS).items():
-        alone = {key: _pair(about[key]) for key in ("slope", "bend")}
+        alone = {key: _pair(about[key]) for key in ("slope", "bend", "depth") if key in about}
         beside = {other: _pair(ends) for other, ends in about.get("beside", {}).items()}
         found[name] = UsualEffect(
             about["scale"],
             about["span"],
-            towards_default=about["towards_default"],
+            towards_default=about.get("towards_default", 0.0),
             codes=MappingProxyType(about.get("codes", {})),
             beside=MappingProxyType(beside),
             length=about.get("length"),

@@ -1,15 +1,20 @@
 """What coordinates usually do to a score: a mean and length scales for processes that have hardly any data.
 
-The mean is a sum of what coordinates do, each by itself and in pairs.
+The mean is a sum of what coordinates do, each by itself, and of wells, whose bottom others move.
 
 With u a coordinate of the unit cube, its effect is
 
     a v + b ((u - c)² - m),        v = u - ½,        m = 1/12 + (½ - c)²,
 
 which is 0 on average over the range: a says which end is better, b how much better it is near c. Of a category, v is a
-number that stands for it, and there is no b. A pair's effect is p v v': with p above 0, what is best of one coordinate
-falls as the other one rises. A training may make something else of it than a first step does, so a, b and p are given
-for both; between them they change linearly in t.
+number that stands for it, and there is no b. A well in u is
+
+    h (1 - exp(-e² / 2 w²) - m),        e = u - c + Σ p v',
+
+with a sum over the coordinates u' that move its bottom and m the mean over the range where all of these are in their
+middle: a learning rate costs little near the best one, far from it nothing is learnt or all diverges, and how far no
+longer matters. With p above 0 what is best of u falls as u' rises. A training may make something else of it than a
+first step does, so a, b, h and p are given for both; between them they change linearly in t.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr
 
 from tunewell.scales import Floats
 
@@ -46,38 +52,89 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """What two coordinates do together.
+class Mover:
+    """What another coordinate does to the bottom of a well.
 
     Attributes:
-        columns: which ones.
-        product: p.
-        codes: of each, as of :class:`Effect`.
+        column: which one.
+        shift: p.
+        codes: as of :class:`Effect`.
     """
 
-    columns: tuple[int, int]
-    product: Ends
-    codes: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    column: int
+    shift: Ends
+    codes: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Well:
+    """What one coordinate does that is good in one place alone; see the module's text.
+
+    Attributes:
+        column: which one.
+        depth: h.
+        center: c.
+        width: w.
+        movers: what moves its bottom.
+    """
+
+    column: int
+    depth: Ends
+    center: float = 0.5
+    width: float = 0.25
+    movers: tuple[Mover, ...] = ()
+
+    def value(self, units: Floats, times: Floats) -> Floats:
+        """Return what it does at coordinates and times, as of :class:`Trend`."""
+        ends = (np.array([-self.center, 1.0 - self.center])) / self.width
+        mean = 1.0 - np.sqrt(2.0 * np.pi) * self.width * float(np.diff(ndtr(ends))[0])
+        away = self._away(units, times)
+        return np.asarray(_at(self.depth, times) * (-np.expm1(-0.5 * away * away) - mean))
+
+    def slopes(self, units: Floats, time: float) -> Floats:
+        """Return its gradient in the coordinates at one t, shape ``(n, d)``; 0 in categories."""
+        found, away = np.zeros(units.shape), self._away(units, time)
+        steepness = np.nan_to_num(_at(self.depth, time) * away * np.exp(-0.5 * away * away) / self.width)
+        found[:, self.column] = steepness
+        for mover in self.movers:
+            if not mover.codes:
+                active = np.isfinite(units[:, mover.column])
+                found[:, mover.column] += np.where(active, _at(mover.shift, time) * steepness, 0.0)
+        return found
+
+    def _away(self, units: Floats, times: Floats | float) -> Floats:
+        """Return e / w, NaN where the coordinate is inactive; inactive movers move nothing."""
+        total = units[:, self.column] - self.center
+        for mover in self.movers:
+            total = total + _at(mover.shift, times) * np.nan_to_num(_place(units[:, mover.column], mover.codes))
+        return np.asarray(total / self.width)
 
 
 @dataclass(frozen=True)
 class Trend:
-    """The sum of effects and of pairs; those of an inactive coordinate are none.
+    """The sum of effects and of wells; those of an inactive coordinate are none.
 
     Attributes:
-        effects, pairs: see the module's text.
+        effects, wells: see the module's text.
         lengths: of columns whose length scale is usually another one than that of a coordinate that nothing is known
             of, its log and that of the other one, the difference.
     """
 
     effects: tuple[Effect, ...] = ()
-    pairs: tuple[Pair, ...] = ()
+    wells: tuple[Well, ...] = ()
     lengths: tuple[tuple[int, float], ...] = ()
 
     @property
     def is_flat(self) -> bool:
         """Whether its mean is 0 everywhere."""
-        return not (self.effects or self.pairs)
+        return not (self.effects or self.wells)
+
+    @property
+    def columns(self) -> list[int]:
+        """The columns that it depends on by themselves, those that others move after these."""
+        moved = [well.column for well in self.wells if well.movers]
+        every = dict.fromkeys([effect.column for effect in self.effects] + [well.column for well in self.wells])
+        return sorted(every, key=lambda column: column in moved)
 
     def value(self, units: Floats, times: Floats) -> Floats:
         """Return the trend at coordinates, shape ``(n, d)``, and times t in [0, 1], shape ``(n,)``."""
@@ -88,10 +145,9 @@ class Trend:
             if any(effect.bend):
                 mean = _MEAN_SQUARE + (0.5 - effect.center) ** 2
                 found = found + _at(effect.bend, times) * ((u - effect.center) ** 2 - mean)
-            total += np.where(np.isnan(u), 0.0, found)
-        for pair in self.pairs:
-            one, other = (_place(units[:, c], codes) for c, codes in zip(pair.columns, pair.codes, strict=True))
-            total += np.nan_to_num(_at(pair.product, times) * one * other)
+            total += np.nan_to_num(found)
+        for well in self.wells:
+            total += np.nan_to_num(well.value(units, times))
         return total
 
     def slopes(self, units: Floats, time: float) -> Floats:
@@ -102,12 +158,8 @@ class Trend:
                 u = units[:, effect.column]
                 steepness = _at(effect.slope, time) + 2.0 * _at(effect.bend, time) * (u - effect.center)
                 found[:, effect.column] += np.where(np.isnan(u), 0.0, steepness)
-        for pair in self.pairs:
-            for here, there in ((0, 1), (1, 0)):
-                if not pair.codes[here]:
-                    u, other = (units[:, pair.columns[side]] for side in (here, there))
-                    steepness = _at(pair.product, time) * _place(other, pair.codes[there])
-                    found[:, pair.columns[here]] += np.where(np.isnan(u) | np.isnan(other), 0.0, steepness)
+        for well in self.wells:
+            found += well.slopes(units, time)
         return found
 
 

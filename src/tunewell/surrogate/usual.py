@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from tunewell import knowledge
 from tunewell.history import History
 from tunewell.knowledge.effects import UsualEffect, usual_effects
-from tunewell.numerics.trends import Effect, Pair, Trend
+from tunewell.numerics.trends import Effect, Mover, Trend, Well
 from tunewell.parameters import Choice, Float, Int, Parameter
 from tunewell.space import Config, Space
 from tunewell.surrogate.cube import cube_of
@@ -29,7 +29,9 @@ from tunewell.surrogate.observations import tried, values_of
 from tunewell.tiers import optimizer_of
 
 _EDGE = 0.1  # of the range: a known default nearer to an end is not what the range was given for
-_LEAST = 0.02  # of a score: smaller effects are none
+WIDTH = 0.235
+"""Of wells, as a share of the span: with it wells tell most of 35 recorded tables."""
+_LEAST = 0.02  # of a score, or of a range: smaller effects are none
 _HEAT = 0.4  # of a score: draws are likelier by exp(-difference / this), as the usual is far from sure
 _PLACES, _DRAWS = 64, 50
 _SCHEDULE = "schedule"
@@ -65,9 +67,9 @@ def columns_of(space: Space, known: Mapping[str, UsualEffect]) -> list[Column]:
 def trend_from(columns: Sequence[Column], silent: Sequence[Column]) -> Trend | None:
     """Return the trend of columns, with the mean of those that nobody said anything about; None where it is none."""
     effects = tuple(effect for column in silent if (effect := column.effect) is not None)
-    pairs = tuple(pairs_of(silent))
+    wells = tuple(well for column in silent if (well := column.well(silent)) is not None)
     lengths = tuple((column.place, length) for column in columns if (length := column.length) is not None)
-    return Trend(effects, pairs, lengths) if effects or pairs or lengths else None
+    return Trend(effects, wells, lengths) if effects or wells or lengths else None
 
 
 def _exclusive(one: Parameter, other: Parameter) -> bool:
@@ -112,15 +114,13 @@ def promising(space: Space, history: History, rng: np.random.Generator) -> Confi
     if trend is None or trend.is_flat:
         return None
     seen = tried(space, history)
-    after = [pair.columns[0] for pair in trend.pairs]  # what others move is drawn when these are known
-    columns = sorted((effect.column for effect in trend.effects), key=lambda column: column in after)
     for _ in range(_DRAWS):
         unit = cube.believe(rng.random((1, len(space))))[0]
         for column, center, _ in cube.beliefs if not history.trials else ():
             unit[column] = center
         free = np.tile(unit[cube.free], (_PLACES, 1))
-        free[:, columns] = np.nan
-        for column in columns:
+        free[:, trend.columns] = np.nan
+        for column in trend.columns:  # what others move is drawn when these are known
             places = (np.arange(_PLACES) + rng.random()) / _PLACES
             free[:, column] = places
             scores = trend.value(free, np.ones(_PLACES))
@@ -185,8 +185,7 @@ class Column:
     def effect(self) -> Effect | None:
         """What is usual of it alone, as strong as its range is wide; None for none.
 
-        Whether the middle is good is known of the scale that a hyperparameter should have, and not of another one. A
-        default that nobody stated counts only well within the range.
+        Whether the middle is good is known of the scale that a hyperparameter should have, and not of another one.
         """
         usual, codes = self.usual, self.codes
         strength = (1.0 if codes else self.strength) / self.alike
@@ -195,25 +194,39 @@ class Column:
         bend = (bent * usual.bend[0], bent * usual.bend[1])
         if max(map(abs, (*slope, *bend))) < _LEAST:
             return None
-        place = None if codes else _place(self.parameter, self.default)
+        return Effect(self.place, slope, bend, 0.5 if codes else self.center, codes)
+
+    @property
+    def center(self) -> float:
+        """The coordinate of its usual place; a default that nobody stated counts only well within the range."""
+        place = _place(self.parameter, self.default)
         if place is None or (not self.parameter.has_default and not _EDGE < place < 1.0 - _EDGE):
             place = 0.5
-        return Effect(self.place, slope, bend, 0.5 + usual.towards_default * (place - 0.5), codes)
+        return 0.5 + self.usual.towards_default * (place - 0.5)
 
+    def well(self, others: Sequence[Column]) -> Well | None:
+        """Return the well in it, with those of other columns that move its bottom; None for none.
 
-def pairs_of(columns: Sequence[Column]) -> Iterator[Pair]:
-    """Return what is usual of columns beside each other, as strong as both ranges are wide.
+        A narrow range shows a part of the well. On another scale than the usual one nothing is known of it.
+        """
+        if not (any(self.usual.depth) and self.strength and self.on_its_scale):
+            return None
+        depth = (self.usual.depth[0] / self.alike, self.usual.depth[1] / self.alike)
+        movers = tuple(mover for other in others if (mover := self._mover(other)) is not None)
+        return Well(self.place, depth, self.center, WIDTH / abs(self.strength), movers)
 
-    Only on the scales that hyperparameters should have, and not where one is there for some values of the other: then
-    its range was given for these.
-    """
-    for one, other in itertools.permutations(columns, 2):
-        product = one.usual.beside.get(other.called)
-        apart = other.name not in (one.parameter.when or {}) and one.name not in (other.parameter.when or {})
-        if product is not None and apart and one.on_its_scale and other.on_its_scale:
-            much = math.prod((1.0 if column.codes else column.strength) / column.alike for column in (one, other))
-            if abs(much) * max(map(abs, product)) >= _LEAST:
-                yield Pair((one.place, other.place), (much * product[0], much * product[1]), (one.codes, other.codes))
+    def _mover(self, other: Column) -> Mover | None:
+        """Return what another column does to its well, as far as that one's range is wide; None for nothing.
+
+        Nothing where one is there for some values of the other: then its range was given for these.
+        """
+        shift = self.usual.beside.get(other.called)
+        apart = other.name not in (self.parameter.when or {}) and self.name not in (other.parameter.when or {})
+        if shift is None or not apart or not other.on_its_scale:
+            return None
+        much = (1.0 if other.codes else other.strength) / other.alike / self.strength
+        ends = (much * shift[0], much * shift[1])
+        return Mover(other.place, ends, other.codes) if max(map(abs, ends)) >= _LEAST else None
 
 
 def _codes(parameter: Parameter, known: Mapping[str, float]) -> tuple[float, ...]:
