@@ -247,7 +247,9 @@ def lengths_of(seen: Seen, effects: Mapping[str, UsualEffect]) -> Mapping[str, f
 
 def known_columns(seen: Seen) -> list[usual.Column]:
     """Return the columns of a table whose names are known."""
-    plain = {name: UsualEffect(*SPANS[name], towards_default=_towards(name), codes=CODES.get(name, {})) for name in SPANS}
+    plain = {
+        name: UsualEffect(*SPANS[name], towards_default=_towards(name), codes=CODES.get(name, {})) for name in SPANS
+    }
     return usual.columns_of(seen.space, plain | {name: plain[like] for name, like in LIKE.items()})
 
 
@@ -448,10 +450,12 @@ def page() -> str:
         "# What hyperparameters usually do",
         "",
         "`python -m benchmarks.fidelity.learn_effects`: for families of recorded tables the medians over their tables "
-        "of slope and bend at the end of a training (see `numerics/trends.py`), in normal scores over the range that "
-        "the effect is stated for, and in the last column the medians over all tables, which are shipped. Negative "
-        "slopes: the upper end is better. Positive bends: the middle is better, of learning rates a place three tenths "
-        "of the way from there to the usual default. Negative products: the best values rise together. Ranges narrower "
+        "of slope, bend and depth at the end of a training (see `numerics/trends.py`), in normal scores over the range "
+        "that the effect is stated for, and in the last column the medians over all tables, which are shipped. "
+        "Negative slopes: the upper end is better. Positive bends: the middle is better. A depth is that of a well "
+        "around a place three tenths of the way from the middle to the usual default; beside another name stands how "
+        "far its bottom sinks, as a share of the range, while the other one rises through its own: negative where the "
+        "best values rise together. Ranges narrower "
         "than a third of what is stated are left out. A log length is that of the length scale, over such a range, "
         "minus that of a column that nothing is known of: negative where little changes much.",
         "",

@@ -295,6 +295,23 @@ def test_configurations_that_take_longer_have_to_promise_more():
     assert steps[True] < steps[False]
 
 
+def test_where_a_little_more_costs_much_most_of_what_begins_is_cheap():
+    """The larger c the better, by little, and a step takes up to ten times as long."""
+
+    def dear(cost):
+        return lambda config, step: ({"loss": level(config | {"c": 0.5}) - 0.1 * config["c"]}, cost ** config["c"])
+
+    middles = []
+    for cost in (1.0, 10.0):
+        begun = [study(dear(cost), seed=seed, run={"steps": 150})[0].history.trials for seed in range(3)]
+        chosen = [
+            t for trials in begun for t in trials if "promises more for its cost" in t.why or "the best end" in t.why
+        ]
+        middles.append(np.median([trial.params["c"] for trial in chosen]))
+    assert middles[0] > 0.6
+    assert middles[1] < middles[0] - 0.2
+
+
 # --- single decisions -------------------------------------------------------------------------------------------------
 
 

@@ -25,8 +25,8 @@ class UsualEffect:
     Attributes:
         scale: of the hyperparameter, as of :class:`~tunewell.Float`, or ``"names"``.
         span: how wide the range is that this holds for: in decades on the scales ``"log"`` (of the value) and
-            ``"reverse_log"`` (of 1 minus it), otherwise as it is. In narrower ranges there is proportionally less of
-            it. 0: any range.
+            ``"reverse_log"`` (of 1 minus it), otherwise as it is. In narrower ranges slopes and bends are
+            proportionally less, and there is a part of the well. 0: any range.
         slope: at the first step and at the end: negative where the upper end is better.
         bend: at the first step and at the end: positive where the middle is better.
         depth: of a well at the first step and at the end: how much worse it is far from the best place than there.

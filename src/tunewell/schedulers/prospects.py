@@ -51,6 +51,23 @@ class Promise:
         return acquisition.expecting(self.outlook.expected)
 
 
+@dataclass(frozen=True, eq=False)
+class Thrift:
+    """How little a step costs, as a term of an acquisition: improvement per second (Snoek et al. 2012, section 3.2)."""
+
+    outlook: Outlook
+
+    def value(self, units: Floats) -> Floats:
+        """Return minus the log of the relative cost at coordinates, shape ``(m, d)`` to ``(m,)``."""
+        return self.value_and_slopes(units)[0]
+
+    def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
+        """Return the same and its gradient, ``(m,)`` and ``(m, d)``."""
+        free, slopes = self.outlook.cube.free, np.zeros(units.shape)
+        logs, slopes[:, free] = self.outlook.costs.log(units[:, free])
+        return -logs, -slopes
+
+
 def most_promising(
     space: Space, history: History, outlook: Outlook, rng: np.random.Generator
 ) -> tuple[Config | None, float]:
@@ -58,8 +75,8 @@ def most_promising(
 
     Where a run closes, nothing new is worth a price.
 
-    What is priced is found by climbing the promise times the probabilities that samplers know of, times what a person
-    believes. A belief is no probability of success, so it says where to look and nothing about the price.
+    What is priced is found by climbing the promise for its cost times the probabilities that samplers know of, times
+    what a person believes. A belief is no probability of success, so it says where to look and nothing about the price.
     """
     cube, seen, promise = outlook.cube, observe(space, history), Promise(outlook)
     targets = processes.targets_of(seen.losses, np.ones(seen.losses.shape[1])) if len(seen.losses) else np.zeros(0)
@@ -67,7 +84,8 @@ def most_promising(
     likely = odds(cube, space, history, seen, rows)
     somebody = len(components(cube, space, history)[0]) > 0
     favour = belief(cube, space, history, seen.units, targets) if somebody else None
-    target = Sum([promise, *likely] if favour is None else [promise, *likely, favour])
+    terms = [promise, Thrift(outlook), *likely]
+    target = Sum(terms if favour is None else [*terms, favour])
     top = outlook.seen.units[outlook.shown[:_TOP]]
     try:
         configs = list(ranked(cube, space, history, target, top, _CANDIDATES, rng))
@@ -80,7 +98,7 @@ def most_promising(
     many, few = _PRICED
     priced = np.append(np.arange(len(units))[:many], many + np.argsort(means[many:], kind="stable")[:few])
     m = len(priced)
-    speeds = np.array([outlook.speed_at(unit) for unit in units[priced]])
+    speeds, _ = outlook.costs.log(units[priced][:, cube.free])
     reach = np.minimum(outlook.left * np.exp(-speeds), outlook.steps)
     prices = _staged(outlook, units[priced], [-1] * m, [0] * m, reach)
     prices += np.sum([term.value(units[priced]) for term in likely], axis=0)

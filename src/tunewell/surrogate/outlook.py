@@ -23,6 +23,7 @@ from tunewell.numerics.trends import Trend
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate import processes
+from tunewell.surrogate.costs import Costs
 from tunewell.surrogate.cube import Cube, cube_of
 from tunewell.surrogate.partial import Points, points
 from tunewell.surrogate.twins import REPEATS, doubles
@@ -46,6 +47,7 @@ class Outlook:
         ends: the scores that these are expected to end with, shape ``(m,)``.
         doubles: the probability of each trial to go on as another one does, shape ``(N,)``; see :mod:`.twins`.
         speeds: of all trials, the log of the seconds a step takes, relative to the median, shape ``(N,)``.
+        costs: of steps of configurations that nobody has tried, relative to the same median.
         left: how many steps of median speed a worker may train until the run's total is used up; inf without one.
         closing: whether that is less than a training, and one has been completed.
     """
@@ -59,6 +61,7 @@ class Outlook:
     ends: Floats
     doubles: Floats
     speeds: Floats
+    costs: Costs
     left: float
     closing: bool
 
@@ -111,14 +114,6 @@ class Outlook:
     def reach(self, history: History, trials: Sequence[int]) -> Floats:
         """Return the steps that trials can come to until the total is used up, shape ``(m,)``."""
         return _reach(history, trials, self.left, self.speeds, self.steps)
-
-    def speed_at(self, unit: Floats) -> float:
-        """Return the log of the relative cost of a step at coordinates, shape ``(d,)``, as of the nearest trials."""
-        if not self.speeds.any():
-            return 0.0
-        away = np.nansum((self.seen.units - unit) ** 2, axis=1)
-        away[~self.seen.placed] = np.inf
-        return float(self.speeds[np.argsort(away, kind="stable")[:3]].mean())
 
 
 def time(steps: Sequence[float] | Floats | Indices | float, horizon: int) -> Floats:
@@ -175,6 +170,7 @@ def look(
         ends=ends[order],
         doubles=twice,
         speeds=speeds,
+        costs=_costs(cube, seen, speeds),
         left=left,
         closing=left < horizon and history.counts[Status.COMPLETED] > 0,
     )
@@ -287,6 +283,12 @@ def _speeds(paces: Floats) -> Floats:
     if not known.any():
         return np.zeros(len(paces))
     return np.where(known, np.log(np.where(known, paces, 1.0) / np.median(paces[known])), 0.0)
+
+
+def _costs(cube: Cube, seen: Points, speeds: Floats) -> Costs:
+    """Return what steps cost, told by the trials whose speed is known."""
+    known = _known(seen.paces) & seen.placed
+    return Costs.of(cube.columns, seen.units[known][:, cube.free], speeds[known])
 
 
 def _left(history: History, paces: Floats) -> float:
