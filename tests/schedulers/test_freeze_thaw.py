@@ -22,6 +22,8 @@ from tunewell.events import (
 from tunewell.history import History
 from tunewell.protocols import Continue, Done, Pause, Resume, Start, Stop
 from tunewell.replay import replay
+from tunewell.schedulers.prospects import Thrift
+from tunewell.surrogate.outlook import look
 from tunewell.testing.histories import created
 
 QUICK = tw.schedulers.FreezeThaw(evaluations=8)
@@ -359,6 +361,25 @@ def test_between_rungs_and_at_the_end_it_says_nothing():
     scheduler = tw.schedulers.FreezeThaw()
     assert scheduler.decide(history, history.trials[4].reports[2]) == Continue()
     assert scheduler.decide(history, Reported(1.0, 4, 16, {"loss": 0.1})) == Continue()
+
+
+def test_what_a_step_costs_counts_as_far_as_a_total_is_left():
+    """Twice as far along the first column a step takes ten times as long."""
+
+    def thrift(run):
+        history = History([created(SPACE), RunStarted(0.0, "d", 1, 16, **run)])
+        for number, a in enumerate(np.linspace(0.0, 1.0, 8)):
+            history.apply(TrialStarted(0.0, number, {"a": a, "b": 0.1 * number, "c": 0.5}, number, driver="d"))
+            for step in (1, 2):
+                history.apply(Reported(step * 10.0**a, number, step, {"loss": a / step}))
+            history.apply(Paused(99.0, number, 2, "rests"))
+        return Thrift(look(SPACE, history, [1, 2, 4, 8, 16], 2, 8)).value(np.array([[0.0, 0.5, 0.5], [1.0, 0.5, 0.5]]))
+
+    full, half = thrift({"steps": 16_000_000}), thrift({"steps": 32})
+    assert 1.0 < full[0] - full[1] < np.log(10.0) + 0.2
+    np.testing.assert_allclose(half, 0.5 * full, rtol=1e-5)
+    assert not thrift({"trials": 20}).any()
+    assert not thrift({"steps": 10}).any()
 
 
 def test_where_nothing_new_is_left_the_best_goes_on_and_the_worst_is_frozen():

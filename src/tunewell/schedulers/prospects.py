@@ -11,7 +11,7 @@ from tunewell.history import History
 from tunewell.numerics import acquisition
 from tunewell.numerics.gittins import log_price
 from tunewell.protocols import Exhausted
-from tunewell.samplers.acquiring import Sum, ranked
+from tunewell.samplers.acquiring import Sum, Term, ranked
 from tunewell.samplers.view import constraints, odds
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
@@ -53,19 +53,23 @@ class Promise:
 
 @dataclass(frozen=True, eq=False)
 class Thrift:
-    """How little a step costs, as a term of an acquisition: improvement per second (Snoek et al. 2012, section 3.2)."""
+    """How little a step costs, as a term of an acquisition: improvement for its cost while much of a total is left.
+
+    It counts less as the total is used up (cost cooling, Lee et al. 2020, arXiv:2003.10870): what is cheap is looked at
+    first, and what is dear is not put off for ever.
+    """
 
     outlook: Outlook
 
     def value(self, units: Floats) -> Floats:
-        """Return minus the log of the relative cost at coordinates, shape ``(m, d)`` to ``(m,)``."""
+        """Return minus the log of the relative cost, as far as it counts, shape ``(m, d)`` to ``(m,)``."""
         return self.value_and_slopes(units)[0]
 
     def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
         """Return the same and its gradient, ``(m,)`` and ``(m, d)``."""
         free, slopes = self.outlook.cube.free, np.zeros(units.shape)
         logs, slopes[:, free] = self.outlook.costs.log(units[:, free])
-        return -logs, -slopes
+        return -self.outlook.share_left * logs, -self.outlook.share_left * slopes
 
 
 def most_promising(
@@ -84,7 +88,7 @@ def most_promising(
     likely = odds(cube, space, history, seen, rows)
     somebody = len(components(cube, space, history)[0]) > 0
     favour = belief(cube, space, history, seen.units, targets) if somebody else None
-    terms = [promise, Thrift(outlook), *likely]
+    terms: list[Term] = [promise, Thrift(outlook), *likely]
     target = Sum(terms if favour is None else [*terms, favour])
     top = outlook.seen.units[outlook.shown[:_TOP]]
     try:

@@ -49,6 +49,7 @@ class Outlook:
         speeds: of all trials, the log of the seconds a step takes, relative to the median, shape ``(N,)``.
         costs: of steps of configurations that nobody has tried, relative to the same median.
         left: how many steps of median speed a worker may train until the run's total is used up; inf without one.
+        share_left: what is left of the run's total as a share of it; 0 without one.
         closing: whether that is less than a training, and one has been completed.
     """
 
@@ -63,6 +64,7 @@ class Outlook:
     speeds: Floats
     costs: Costs
     left: float
+    share_left: float
     closing: bool
 
     @property
@@ -172,6 +174,7 @@ def look(
         speeds=speeds,
         costs=_costs(cube, seen, speeds),
         left=left,
+        share_left=_share_left(history),
         closing=left < horizon and history.counts[Status.COMPLETED] > 0,
     )
 
@@ -299,6 +302,15 @@ def _left(history: History, paces: Floats) -> float:
     if run is not None and run.seconds is not None and known.any():
         left = min(left, (run.seconds - history.active_seconds) / float(np.median(paces[known])))
     return max(left, 0.0)
+
+
+def _share_left(history: History) -> float:
+    """Return what is left of the totals of the run as a share of them, 0 where there is none."""
+    run = history.run
+    if run is None:
+        return 0.0
+    spent = [(history.steps_done, run.steps), (history.active_seconds, run.seconds)]
+    return max(min((1.0 - done / total for done, total in spent if total), default=0.0), 0.0)
 
 
 def _reach(history: History, trials: Sequence[int] | Indices, left: float, speeds: Floats, horizon: int) -> Floats:
