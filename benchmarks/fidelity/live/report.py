@@ -132,6 +132,7 @@ def _opening(results: Results) -> list[str]:
         "Tunewell has its defaults and a total of seconds, and saves every epoch. Optuna is started twice on one "
         "journal file, has its defaults and prunes after every epoch; `optuna-random` trains everything to the end. "
         "Ray Tune has its default random search under ASHA and uses its actors again.",
+        "A search that is there is not run again, so methods may have been measured on different days, on one machine. "
         "Medians over seeds, in brackets the smallest and the largest; ∞ is a search that did not get there within its "
         "limit. *For good* is when the incumbents were there to stay: accuracies are noisy, and a lucky one may be "
         "followed by one below the target. *Epochs' CPU* are the processor seconds of all epochs until the target, "
