@@ -77,6 +77,7 @@ KINDS_OF_NETWORKS = {"mlp": "MLPs here", "cnn": "CNNs here", "bag": "text here",
 NARROW = 1.0 / 3.0  # of the span: narrower ranges tell too little
 RIDGE = 2.0  # in observations
 DEPTH = 2.0  # of a well, to begin with
+WIDTHS = (0.12, 0.18, usual.WIDTH, 0.3, 0.4, 2.0)  # the last is a parabola
 ROWS = 4000  # of a large table
 GENERAL = curves.Law(shorter=0.0)
 FITTED, EVALUATIONS = 200, 80  # rows that length scales are learnt from, and evaluations of their posterior
@@ -285,6 +286,51 @@ def _moving(column: usual.Column) -> str:
     return ALIKE_BESIDE.get(column.called, column.called)
 
 
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """What the scores of a table are regressed on: effects of size 1, wells of depth 1, and what moves these by 1."""
+
+    keys: Sequence[Key]
+    units: np.ndarray
+    design: np.ndarray  # the effects, (n, k)
+    wells: Sequence[Well]
+
+    @classmethod
+    def of(cls, seen: Seen) -> Regression:
+        """Return that of a table."""
+        units, columns = seen.units[:, cube_of(seen.space).free], known_columns(seen)
+        ones = np.ones(len(units))
+        parts = [(key, Trend((effect,)).value(units, ones)) for key, effect in parts_of(columns)]
+        parts = [(key, part) for key, part in parts if part.std() > 0.0]
+        wells = list(wells_of(columns))
+        design = np.stack([part for _, part in parts], axis=1) if parts else np.zeros((len(units), 0))
+        keys = [key for key, _ in parts] + [key for names, _ in wells for key in names]
+        return cls(keys, units, design, [well for _, well in wells])
+
+    def fitted(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the scores that sizes, depths and shifts make, in the order of the keys."""
+        ones, k = np.ones(len(self.units)), self.design.shape[1]
+        total, rest = self.design @ numbers[:k], numbers[k:]
+        for well in self.wells:
+            size = 1 + len(well.movers)
+            total, rest = total + _sized(well, rest[:size]).value(self.units, ones), rest[size:]
+        return np.asarray(total)
+
+    def solved(self, values: np.ndarray) -> np.ndarray:
+        """Return the numbers that tell most of ``values``, each with a ridge of :data:`RIDGE` observations."""
+        begin = [x for well in self.wells for x in (DEPTH, *[0.0] * len(well.movers))]
+        start = np.array([0.0] * self.design.shape[1] + begin)
+        steps = 1e-3 * np.eye(len(start))
+        sizes = [(self.fitted(start + step) - self.fitted(start)).std() / 1e-3 for step in steps]
+        ridge = np.sqrt(RIDGE) * np.array(sizes)
+
+        def residuals(numbers: np.ndarray) -> np.ndarray:
+            left = self.fitted(numbers) - values
+            return np.concatenate([left - left.mean(), ridge * numbers])
+
+        return np.asarray(least_squares(residuals, start).x)
+
+
 @cache
 def measured(seen: Seen) -> Mapping[Key, np.ndarray]:
     """Return what a table tells by name and kind, at the first step and at the end, shape ``(2,)``.
@@ -292,47 +338,29 @@ def measured(seen: Seen) -> Mapping[Key, np.ndarray]:
     A kind is one of :data:`KINDS`, or the name of another hyperparameter, of what moves a well. NaN is what the table
     does not tell. Columns of one name are averaged.
     """
-    units, ones = seen.units[:, cube_of(seen.space).free], np.ones(len(seen.units))
-    columns = known_columns(seen)
-    parts = [(key, Trend((effect,)).value(units, ones)) for key, effect in parts_of(columns)]
-    parts = [(key, part) for key, part in parts if part.std() > 0.0]
-    wells = list(wells_of(columns))
-    if not parts and not wells:
+    regression = Regression.of(seen)
+    if not regression.keys:
         return {}
-    design = np.stack([part for _, part in parts], axis=1) if parts else np.zeros((len(units), 0))
-    keys = [key for key, _ in parts] + [key for names, _ in wells for key in names]
-    told = np.full((len(keys), 2), np.nan)
+    told = np.full((len(regression.keys), 2), np.nan)
     for end, values in seen.ends.items():
-        told[:, end] = _regressed(design, [well for _, well in wells], units, values)
+        told[:, end] = regression.solved(values)
     found: dict[Key, list[np.ndarray]] = {}
-    for key, numbers in zip(keys, told, strict=True):
+    for key, numbers in zip(regression.keys, told, strict=True):
         found.setdefault(key, []).append(numbers)
     return {key: np.mean(each, axis=0) for key, each in found.items()}
 
 
-def _regressed(design: np.ndarray, wells: Sequence[Well], units: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the sizes of effects, and the depths of wells, each with what moves it, that tell most of ``values``.
-
-    Every number has a ridge of :data:`RIDGE` observations.
-    """
-    ones = np.ones(len(units))
-
-    def fitted(numbers: np.ndarray) -> np.ndarray:
-        total, rest = design @ numbers[: design.shape[1]], numbers[design.shape[1] :]
-        for well in wells:
-            size = 1 + len(well.movers)
-            total, rest = total + _sized(well, rest[:size]).value(units, ones), rest[size:]
-        return np.asarray(total)
-
-    start = np.array([0.0] * design.shape[1] + [x for well in wells for x in (DEPTH, *[0.0] * len(well.movers))])
-    steps = 1e-3 * np.eye(len(start))
-    ridge = np.sqrt(RIDGE) * np.array([(fitted(start + step) - fitted(start)).std() / 1e-3 for step in steps])
-
-    def residuals(numbers: np.ndarray) -> np.ndarray:
-        left = fitted(numbers) - values
-        return np.concatenate([left - left.mean(), ridge * numbers])
-
-    return np.asarray(least_squares(residuals, start).x)
+def explained(width: float) -> float:
+    """Return how much of the variance of scores at the end wells of a width tell, the mean over tables with wells."""
+    found = []
+    for seen in every():
+        plain = Regression.of(seen)
+        if plain.wells:
+            wells = [replace(well, width=well.width * width / usual.WIDTH) for well in plain.wells]
+            regression, values = replace(plain, wells=wells), seen.ends[1]
+            left = values - regression.fitted(regression.solved(values))
+            found.append(1.0 - left.var() / values.var())
+    return float(np.mean(found))
 
 
 def _sized(well: Well, numbers: np.ndarray) -> Well:
@@ -474,6 +502,11 @@ def page() -> str:
         cells = [f"{each.lengths[name]:+.1f}" if name in each.lengths else "" for each in medians.values()]
         if (length := learnt()[name].length) is not None:
             lines.append(f"| {name}, log length | " + " | ".join(cells) + f" | {length:+.1f} |")
+    shares = ", ".join(f"{100.0 * explained(width):.1f} % with {width:g}" for width in WIDTHS)
+    lines += [
+        "",
+        f"Of the variance of scores at the end, wells tell, by their width as a share of the range: {shares}.",
+    ]
     return "\n".join(lines) + "\n"
 
 
