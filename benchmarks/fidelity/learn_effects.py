@@ -77,7 +77,7 @@ KINDS_OF_NETWORKS = {"mlp": "MLPs here", "cnn": "CNNs here", "bag": "text here",
 NARROW = 1.0 / 3.0  # of the span: narrower ranges tell too little
 RIDGE = 2.0  # in observations
 DEPTH = 2.0  # of a well, to begin with
-WIDTHS = (0.12, 0.18, usual.WIDTH, 0.3, 0.4, 2.0)  # the last is a parabola
+WIDTHS = (0.12, 0.18, usual.WIDTH, 0.3, 0.4, 2.0)  # the last is nearly a parabola
 ROWS = 4000  # of a large table
 GENERAL = curves.Law(shorter=0.0)
 FITTED, EVALUATIONS = 200, 80  # rows that length scales are learnt from, and evaluations of their posterior
@@ -505,7 +505,8 @@ def page() -> str:
     shares = ", ".join(f"{100.0 * explained(width):.1f} % with {width:g}" for width in WIDTHS)
     lines += [
         "",
-        f"Of the variance of scores at the end, wells tell, by their width as a share of the range: {shares}.",
+        f"Of the variance of scores at the end, wells tell, by their width as a share of the range: {shares}, "
+        "which is nearly a parabola.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -364,7 +364,7 @@ def test_between_rungs_and_at_the_end_it_says_nothing():
 
 
 def test_what_a_step_costs_counts_as_far_as_a_total_is_left():
-    """Twice as far along the first column a step takes ten times as long."""
+    """From one end of the first column to the other a step takes ten times as long."""
 
     def thrift(run):
         history = History([created(SPACE), RunStarted(0.0, "d", 1, 16, **run)])

@@ -113,14 +113,14 @@ def promising(space: Space, history: History, rng: np.random.Generator) -> Confi
     trend, cube = trend_of(space, history), cube_of(space)
     if trend is None or trend.is_flat:
         return None
-    seen = tried(space, history)
+    seen, columns = tried(space, history), trend.columns  # what others move is drawn when these are known
     for _ in range(_DRAWS):
         unit = cube.believe(rng.random((1, len(space))))[0]
         for column, center, _ in cube.beliefs if not history.trials else ():
             unit[column] = center
         free = np.tile(unit[cube.free], (_PLACES, 1))
-        free[:, trend.columns] = np.nan
-        for column in trend.columns:  # what others move is drawn when these are known
+        free[:, columns] = np.nan
+        for column in columns:
             places = (np.arange(_PLACES) + rng.random()) / _PLACES
             free[:, column] = places
             scores = trend.value(free, np.ones(_PLACES))
