@@ -67,6 +67,38 @@ def test_a_well_is_its_formula_and_nothing_on_average(time, depth, shifts):
     assert np.trapezoid(alone, u) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_in_aligned_coordinates_the_bottom_stays():
+    (well,) = TREND.wells
+    u = np.linspace(0.0, 1.0, 20001)
+    for other, code in ((0.9, 0), (0.1, 2), (np.nan, 1)):
+        units = np.stack([u, np.full(len(u), other), np.full(len(u), (code + 0.5) / 3)], axis=1)
+        aligned = TREND.aligned(units)
+        best = int(np.argmin(well.value(units, np.ones(len(u)))))
+        assert aligned[best, 0] == pytest.approx(well.center, abs=1e-4)
+        np.testing.assert_array_equal(aligned[:, 1:], units[:, 1:])
+    nowhere = np.array([[np.nan, 0.9, 0.5]])
+    assert np.isnan(TREND.aligned(nowhere)[0, 0])
+    inactive = TREND.pull_back(np.array([[0.2, np.nan, 0.5]]), np.ones((1, 3)))
+    np.testing.assert_array_equal(inactive, np.ones((1, 3)))
+
+
+def test_what_is_learnt_at_one_place_of_a_mover_counts_along_the_bottom():
+    """All trainings have a low momentum; the best learning rate of a high one is looked for where the well says."""
+    mover = Mover(1, (0.5, 0.5))
+    aware, columns = Trend((), (Well(0, (0.0, 0.0), 0.5, 0.2, (mover,)),)), Columns((0, 0), (False, False))
+    u = np.linspace(0.05, 0.95, 10)
+    units, ones = np.stack([u, np.full(10, 0.2)], axis=1), np.ones(10)
+    losses = (u - 0.7) ** 2 * 10.0
+    theta = np.concatenate([np.log([0.3, 1.0, 0.3, 1.0]), [-3.0], np.log([0.01, 0.1, 0.01])])
+    grid = np.stack([np.linspace(0.0, 1.0, 101), np.full(101, 0.8)], axis=1)
+    best = [
+        grid[np.argmin(Curves.of(columns, theta, units, ones, np.arange(10), losses, trend=trend).predict(grid)[0]), 0]
+        for trend in (aware, None)
+    ]
+    assert best[0] == pytest.approx(0.7 - 0.5 * 0.6, abs=0.05)
+    assert best[1] == pytest.approx(0.7, abs=0.05)
+
+
 def test_what_others_move_comes_after_them():
     assert TREND.columns == [1, 2, 0]
     assert Trend(wells=(Well(1, (1.0, 1.0)),)).columns == [1]
@@ -122,7 +154,7 @@ def test_the_factor_of_the_trend_is_estimated_with_its_law():
     units, times, owners, losses = points()
     theta, drift, n = theta_of(), Drift(), len(losses)
     model = Curves.of(COLUMNS, theta, units, times, owners, losses, trend=TREND)
-    bare = Curves.of(COLUMNS, theta, units, times, owners, np.zeros(n))
+    bare = Curves.of(COLUMNS, theta, TREND.aligned(units), times, owners, np.zeros(n))
     inverse = np.linalg.inv(bare.factor @ bare.factor.T)
     basis = np.stack([np.ones(n), times, TREND.value(units, times)], axis=1)
     before = np.diag([0.0, drift.std**-2, TRUST.std**-2])
@@ -134,7 +166,8 @@ def test_the_factor_of_the_trend_is_estimated_with_its_law():
     assert model.variance == pytest.approx((RATE + 0.5 * (left @ inverse @ left + penalty)) / (SHAPE + 0.5 * n))
     new = points(5, seed=3)[0]
     kernel = Kernel.of(COLUMNS, theta[:8])
-    k = kernel.matrix(COLUMNS.features(new), COLUMNS.features(units)) * (1.0 + np.exp(theta[-2]) * times)
+    places = [COLUMNS.features(TREND.aligned(which)) for which in (new, units)]
+    k = kernel.matrix(*places) * (1.0 + np.exp(theta[-2]) * times)
     expected = b[0] + b[1] + b[2] * TREND.value(new, np.ones(5)) + k @ inverse @ left
     np.testing.assert_allclose(model.predict(new)[0], expected, atol=1e-8)
 

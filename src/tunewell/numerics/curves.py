@@ -3,7 +3,8 @@
 ======= ============================================================== =======================
 symbol  meaning                                                        shape
 ======= ============================================================== =======================
-x       features of a configuration, see :mod:`.kernels`               ``(n, n_features)``
+x       features of a configuration in aligned coordinates, see        ``(n, n_features)``
+        :mod:`.kernels` and :mod:`.trends`
 t       how far it was trained: log step / log horizon, in [0, 1]      ``(n,)``
 i       which curve a point belongs to                                 ``(n,)``
 y       losses, about standardised                                     ``(n,)``
@@ -130,7 +131,7 @@ class Evidence:
         n = len(targets)
         self._rows, self._others = np.triu_indices(n, 1)
         self._above = self._rows * n + self._others
-        distances = columns.distances(columns.features(units), self._rows, self._others)
+        distances = columns.distances(columns.features(_aligned(units, trend)), self._rows, self._others)
         self._squared = distances * distances
         self._roots = _ROOT5 * distances
         self._common = np.minimum(times[self._rows], times[self._others])
@@ -174,6 +175,11 @@ class Evidence:
         gradient[2 * d + 3] = own * (self._same @ inner + (KAPPA + self._times) @ diagonal)
         away = (theta - self.prior.center) / self.prior.std
         return float(value - 0.5 * away @ away), gradient - away / self.prior.std
+
+
+def _aligned(units: Floats, trend: Trend | None) -> Floats:
+    """Return the coordinates that the process compares, ``(n, d)``."""
+    return units if trend is None else trend.aligned(units)
 
 
 def _basis(units: Floats, times: Floats, trend: Trend | None) -> Floats:
@@ -253,7 +259,7 @@ class Curves:
         share = float(1.0 / (1.0 + np.exp(-theta[2 * d])))
         eta, growth, own = (float(value) for value in np.exp(theta[2 * d + 1 :]))
         kernel = Kernel(columns, np.exp(theta[:d]), np.exp(theta[d : 2 * d]), share)
-        inputs = columns.features(units)
+        inputs = columns.features(_aligned(units, trend))
         common = np.minimum(times[:, None], times[None, :])
         matrix = kernel.square(inputs) * (1.0 + growth * common)
         matrix += np.where(owners[:, None] == owners[None, :], own * (KAPPA + common), 0.0)
@@ -271,15 +277,15 @@ class Curves:
 
     def predict(self, units: Floats, time: float = 1.0) -> tuple[Floats, Floats]:
         """Return mean and deviation, without noise, of new trainings of ``units`` at one t: ``(m, d)`` to ``(m,)``."""
-        k = self.kernel.matrix(self.kernel.columns.features(units), self.inputs)
+        k = self.kernel.matrix(self._features(units), self.inputs)
         k *= 1.0 + self.growth * np.minimum(self.times, time)
         return self._posterior(k, units, np.full(len(units), time))
 
     def predict_with_slopes(self, units: Floats, time: float = 1.0) -> tuple[Floats, Floats, Floats, Floats]:
         """Return mean, deviation and their gradients in the coordinates, ``(m,), (m,), (m, d), (m, d)``."""
-        features = self.kernel.columns.features(units)
-        factors = 1.0 + self.growth * np.minimum(self.times, time)
-        plain, derivative = self.kernel.at(features).matrix_and_derivative(units, self.kernel.at(self.inputs))
+        aligned, factors = _aligned(units, self.trend), 1.0 + self.growth * np.minimum(self.times, time)
+        points = self.kernel.at(self.kernel.columns.features(aligned))
+        plain, derivative = points.matrix_and_derivative(aligned, self.kernel.at(self.inputs))
         k = plain * factors
         solved, _ = lapack.dpotrs(self.factor, k.T, lower=1)
         before = 1.0 + self.growth * time + self.own * (KAPPA + time)
@@ -287,6 +293,8 @@ class Curves:
         weights = [np.broadcast_to(self.alpha * factors, k.shape), solved.T * factors]
         of_mean, of_shrink = derivative.along(weights)
         mean = self._level(units, np.full(len(units), time)) + k @ self.alpha
+        if self.trend is not None:
+            of_mean, of_shrink = (self.trend.pull_back(units, slopes) for slopes in (of_mean, of_shrink))
         if self.trend is not None and not self.trend.is_flat:
             of_mean = of_mean + self.mean[2] * self.trend.slopes(units, time)
         return mean, std, of_mean, of_shrink * (-self.variance / std)[:, None]
@@ -299,7 +307,7 @@ class Curves:
             owners: which curve of the data each one continues, -1 for a new one, shape ``(m,)``.
             times: t, shape ``(m,)``.
         """
-        return self._posterior(self._across(self.kernel.columns.features(units), times, owners), units, times)
+        return self._posterior(self._across(self._features(units), times, owners), units, times)
 
     def together(self, units: Floats, owners: NDArray[np.int64], times: Floats) -> tuple[Floats, Floats]:
         """Return what curves show at several times: means ``(m, K)`` and covariances with noise ``(m, K, K)``.
@@ -311,7 +319,7 @@ class Curves:
         """
         m, stages = len(units), len(times)
         common = np.minimum(times[:, None], self.times[None, :])
-        across = self.kernel.matrix(self.kernel.columns.features(units), self.inputs)[:, None, :]
+        across = self.kernel.matrix(self._features(units), self.inputs)[:, None, :]
         across = across * (1.0 + self.growth * common)
         rows, others = np.nonzero(owners[:, None] == self.owners[None, :])
         across[rows, :, others] += self.own * (KAPPA + common.T[others])
@@ -333,7 +341,7 @@ class Curves:
             units, times, owners: of the points, shapes ``(k, d)``, ``(k,)`` and ``(k,)``.
         """
         n, k = len(self.times), len(units)
-        x = self.kernel.columns.features(units)
+        x = self._features(units)
         common = np.minimum(times[:, None], times[None, :])
         inside = self.kernel.matrix(x, x) * (1.0 + self.growth * common)
         inside += np.where(owners[:, None] == owners[None, :], self.own * (KAPPA + common), 0.0)
@@ -360,6 +368,10 @@ class Curves:
         rows, others = np.nonzero(owners[:, None] == self.owners[None, :])
         across[rows, others] += self.own * (KAPPA + common[rows, others])
         return across
+
+    def _features(self, units: Floats) -> Floats:
+        """Return the features of aligned coordinates."""
+        return self.kernel.columns.features(_aligned(units, self.trend))
 
     def _level(self, units: Floats, times: Floats) -> Floats:
         """Return the mean without data, H b, at coordinates and times, shape ``(m,)``."""

@@ -15,6 +15,10 @@ with a sum over the coordinates u' that move its bottom and m the mean over the 
 middle: a learning rate costs little near the best one, far from it nothing is learnt or all diverges, and how far no
 longer matters. With p above 0 what is best of u falls as u' rises. A training may make something else of it than a
 first step does, so a, b, h and p are given for both; between them they change linearly in t.
+
+What differs from the mean is alike along the bottom of a well, too: of small batches and large ones the learning rates
+that are equally far from their best one are neighbours. So a process compares configurations in *aligned* coordinates,
+u + Σ p v' in the place of u with p of the end: in them the bottom lies at c whatever moves it.
 """
 
 from __future__ import annotations
@@ -103,11 +107,15 @@ class Well:
         return found
 
     def _away(self, units: Floats, times: Floats | float) -> Floats:
-        """Return e / w, NaN where the coordinate is inactive; inactive movers move nothing."""
-        total = units[:, self.column] - self.center
+        """Return e / w, NaN where the coordinate is inactive."""
+        return np.asarray((units[:, self.column] - self.center + self.moved(units, times)) / self.width)
+
+    def moved(self, units: Floats, times: Floats | float) -> Floats:
+        """Return how far its bottom has moved down, shape ``(n,)``; inactive coordinates move nothing."""
+        total = np.zeros(len(units))
         for mover in self.movers:
-            total = total + _at(mover.shift, times) * np.nan_to_num(_place(units[:, mover.column], mover.codes))
-        return np.asarray(total / self.width)
+            total += _at(mover.shift, times) * np.nan_to_num(_place(units[:, mover.column], mover.codes))
+        return total
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,23 @@ class Trend:
         moved = [well.column for well in self.wells if well.movers]
         every = dict.fromkeys([effect.column for effect in self.effects] + [well.column for well in self.wells])
         return sorted(every, key=lambda column: column in moved)
+
+    def aligned(self, units: Floats) -> Floats:
+        """Return coordinates, shape ``(n, d)``, in which the bottoms of wells stay where they are; NaN stays NaN."""
+        found = units.copy()
+        for well in self.wells:
+            found[:, well.column] += well.moved(units, 1.0)
+        return found
+
+    def pull_back(self, units: Floats, slopes: Floats) -> Floats:
+        """Return the gradient in the coordinates ``units``, given that in aligned ones, all ``(n, d)``."""
+        found = slopes.copy()
+        for well in self.wells:
+            for mover in well.movers:
+                if not mover.codes:
+                    active = np.isfinite(units[:, mover.column])
+                    found[:, mover.column] += np.where(active, mover.shift[1] * slopes[:, well.column], 0.0)
+        return found
 
     def value(self, units: Floats, times: Floats) -> Floats:
         """Return the trend at coordinates, shape ``(n, d)``, and times t in [0, 1], shape ``(n,)``."""
