@@ -233,7 +233,7 @@ def _opening(budget: float) -> list[str]:
         "*unnamed* and stopping finished with a quarter of the compute instead of up to seven tenths, whether or not "
         "what looked best had a fair chance. Rows of seeds 2 and 3 of real trainings are newer: they know when their "
         "total ends, which changes the last of twenty trainings, and what is usual of a learning rate is a well to "
-        "them; to all others it was a parabola, with products. "
+        "them, along whose bottom configurations are neighbours; to the others it was a parabola, with products. "
         "No space here states a default, so neither NePS's PriorBand nor Tunewell's has a prior: configurations are "
         "random, or lie around the best one. NePS's ASHA, in this version, promotes the best third of what has not "
         "been promoted yet, again and again, so it trains most of the few configurations that it begins to the end. "

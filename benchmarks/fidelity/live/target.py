@@ -48,8 +48,8 @@ def read_trainings() -> dict[str, list[tuple[float, float]]]:
     return {task: [(validation, test) for validation, test in pairs] for task, pairs in stored.items()}
 
 
-def target(task: str) -> float:
-    """Return the target.
+def target(task: str, of: int = OF) -> float:
+    """Return the target: what the best of so many random trainings comes to.
 
     Raises:
         ValueError: the random trainings of the task are not there.
@@ -62,7 +62,7 @@ def target(task: str) -> float:
         )
     validation, test = np.array(pairs).T
     rng = np.random.default_rng(0)
-    drawn = np.array([rng.choice(len(pairs), OF, replace=False) for _ in range(DRAWS)])
+    drawn = np.array([rng.choice(len(pairs), of, replace=False) for _ in range(DRAWS)])
     winners = drawn[np.arange(DRAWS), validation[drawn].argmax(axis=1)]
     return float(np.median(test[winners]))
 

@@ -18,8 +18,9 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 * a share of the other decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
 * what hyperparameters of known names usually do over a range (:mod:`tunewell.surrogate.usual`) is the mean that the
-  model begins with, and how finely they have to be searched is its length scales; the first trainings are drawn by the
-  mean, and so are a quarter of those that would be begun at random, for what is usual may be wrong here;
+  model begins with, and how finely they have to be searched is its length scales; learning rates are compared by how
+  far they are from where batch size, momentum and others put the best one; the first trainings are drawn by the mean,
+  and so are a quarter of those that would be begun at random, for what is usual may be wrong here;
 * a step that takes one configuration longer than others costs as much more; what one costs that nobody has tried is
   told from those (:mod:`tunewell.surrogate.costs`), and while much of a total of steps or seconds is left, new ones are
   searched for by improvement for its cost;
