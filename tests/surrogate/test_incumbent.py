@@ -128,3 +128,20 @@ def test_a_study_asks_it_for_the_best():
         study.tell(study.ask(), loss)
     assert study.history.best.params == at(0.8)
     assert study.best.params == at(0.2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_trained_for_a_step_does_not_stand_for_what_was_trained_on(seed):
+    """Configurations come again and again with other losses, and most of them rest after the first step."""
+    noise = np.random.default_rng(seed)
+    space = tw.Space(x=tw.Choice([0.1, 0.3, 0.5, 0.7, 0.9], ordered=True), y=tw.Choice([0.0, 1.0], ordered=True))
+
+    def train(params, step):
+        return {"loss": (params["x"] - 0.3) ** 2 + params["y"] + 1.0 / step + 0.02 * noise.standard_normal()}, 1.0
+
+    study = tw.Study(space, "loss", sampler="random", scheduler=tw.schedulers.Asha(), seed=seed)
+    study.run(trials=60, max_steps=27, executor=tw.executors.Simulated(train), progress=False)
+    luckiest = min(study.trials, key=lambda trial: trial.loss)
+    assert luckiest.step == 27
+    assert study.best.step == 27
+    assert study.best.loss < luckiest.loss + 0.2

@@ -3,6 +3,8 @@
 The smallest of many noisy losses is small for two reasons, and one of them does not come back. So where repeats of the
 same configuration have ended differently, which is proof of noise, a Gaussian process is fitted to all losses, and the
 configuration with the smallest posterior mean is the best. Of its trials the one with the median loss stands for it.
+Where trials were cut short, only those count whose loss is at the level that the process sees, and a loss beyond it
+stays the best: what was trained for a step cannot stand for what was trained to the end.
 Without such proof the best trial is the one with the smallest loss; and so where that is a fork, or was changed on the
 way: its loss is the work of a schedule, which no model of configurations can judge.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
+from tunewell.events import Status
 from tunewell.history import History, TrialRecord
 
 _MOST_CANDIDATES = 500
@@ -37,6 +40,12 @@ def _is_schedule(trial: TrialRecord) -> bool:
     return trial.fork is not None or bool(trial.adjustments)
 
 
+def _as_far(trial: TrialRecord, luckiest: TrialRecord) -> bool:
+    """Tell whether a trial's loss is that of a configuration, and of no fewer steps than it meant or another took."""
+    whole = trial.status is Status.COMPLETED or trial.step >= luckiest.step
+    return whole and trial.observed and trial.feasible and not _is_schedule(trial)
+
+
 def _repeated(history: History) -> bool:
     """Tell whether two trials had the same configuration."""
     configs = {tuple(sorted((name, repr(value)) for name, value in trial.params.items())) for trial in history.trials}
@@ -54,10 +63,11 @@ def _expected(history: History, luckiest: TrialRecord) -> TrialRecord:
 
     space = history.space
     cube, seen = cube_of(space), observe(space, history)
-    if not repeats(seen).differ or not len(cube.free):
+    at_level = set(seen.losses[~seen.weak, 0].tolist())
+    if not repeats(seen).differ or not len(cube.free) or luckiest.loss not in at_level:
         return luckiest
     candidates = sorted(
-        (trial for trial in history.trials if trial.observed and trial.feasible and not _is_schedule(trial)),
+        (trial for trial in history.trials if _as_far(trial, luckiest) and trial.loss in at_level),
         key=lambda trial: trial.loss or 0.0,
     )[:_MOST_CANDIDATES]
     try:
