@@ -3,10 +3,12 @@
 The smallest of many noisy losses is small for two reasons, and one of them does not come back. So where repeats of the
 same configuration have ended differently, which is proof of noise, a Gaussian process is fitted to all losses, and the
 configuration with the smallest posterior mean is the best. Of its trials the one with the median loss stands for it.
-Where trials were cut short, only those count whose loss is at the level that the process sees, and a loss beyond it
-stays the best: what was trained for a step cannot stand for what was trained to the end.
 Without such proof the best trial is the one with the smallest loss; and so where that is a fork, or was changed on the
 way: its loss is the work of a schedule, which no model of configurations can judge.
+
+Where trials were cut short, the process sees all losses at one level of training. Only trials whose own loss is at that
+level and who came as far as the one with the smallest loss can take its place, and where that one went beyond the level,
+it stays: what was trained for a step cannot stand for what was trained to the end.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def _is_schedule(trial: TrialRecord) -> bool:
 
 
 def _as_far(trial: TrialRecord, luckiest: TrialRecord) -> bool:
-    """Tell whether a trial's loss is that of a configuration, and of no fewer steps than it meant or another took."""
+    """Tell whether a trial's loss is that of one configuration, trained as far as it meant to or as another was."""
     whole = trial.status is Status.COMPLETED or trial.step >= luckiest.step
     return whole and trial.observed and trial.feasible and not _is_schedule(trial)
 
