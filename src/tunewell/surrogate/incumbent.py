@@ -7,8 +7,8 @@ Without such proof the best trial is the one with the smallest loss; and so wher
 way: its loss is the work of a schedule, which no model of configurations can judge.
 
 Where trials were cut short, the process sees all losses at one level of training. Only trials whose own loss is at that
-level and who came as far as the one with the smallest loss can take its place, and where that one went beyond the level,
-it stays: what was trained for a step cannot stand for what was trained to the end.
+level and who came as far as the one with the smallest loss can take its place, and where that one went beyond the
+level, it stays: what was trained for a step cannot stand for what was trained to the end.
 """
 
 from __future__ import annotations
