@@ -715,6 +715,9 @@ def test_best_pareto_and_dataframe():
         _ = study.best
     frame = study.dataframe()
     assert list(frame["error"]) == [point[0] for point in points]
+    assert list(frame["metrics.seconds"]) == [point[1] for point in points]  # seconds are those of the training
+    assert (frame["seconds"] < 1.0).all()
+    assert "values=(3.0, 1.0)" in repr(study.pareto)
     assert frame["params.learning_rate"].iloc[0] == 1e-3
 
 

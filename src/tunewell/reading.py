@@ -227,7 +227,8 @@ class Reading:
     def dataframe(self) -> pd.DataFrame:
         """Return one row per trial: number, status, one column per goal, step, seconds, one column per parameter.
 
-        A study with constraints has a column for each of their metrics, and ``feasible``.
+        A study with constraints has a column for each of their metrics, and ``feasible``. A metric that is called as
+        one of the other columns, such as ``seconds``, is in ``metrics.seconds``.
 
         Raises:
             ModuleNotFoundError: pandas is not installed.
@@ -259,6 +260,14 @@ class Reading:
         self.refresh()
 
 
+_COLUMNS = ("number", "status", "feasible", "step", "seconds", "origin", "why", "reason")
+
+
+def _column(metric: str) -> str:
+    """Return the column of a metric; one that is called as another column has ``metrics.`` before its name."""
+    return f"metrics.{metric}" if metric in _COLUMNS or metric.startswith(("params.", "metrics.")) else metric
+
+
 def rows(history: History) -> list[dict[str, Any]]:
     """Return one plain dict per trial: the table that ``dataframe``, export and ``--json`` show."""
     table = []
@@ -267,7 +276,7 @@ def rows(history: History) -> list[dict[str, Any]]:
     names = dict.fromkeys([*history.space, *(name for trial in history.trials for name in trial.params)])
     for trial in history.trials:
         row: dict[str, Any] = {"number": trial.number, "status": trial.status.value}
-        row.update({name: trial.metric(name) for name in metrics})
+        row.update({_column(name): trial.metric(name) for name in metrics})
         if history.constraints:
             row.update(feasible=trial.feasible)
         row.update(step=trial.step, seconds=round(trial.seconds, 3), origin=trial.origin)

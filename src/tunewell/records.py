@@ -111,9 +111,8 @@ class TrialRecord:
         self.stretches: list[Stretch] = [Stretch(event.driver, event.worker, event.time)]
 
     def __repr__(self) -> str:
-        return (
-            f"TrialRecord(number={self.number}, status={self.status.value!r}, value={self.value!r}, step={self.step})"
-        )
+        found = f"value={self.value!r}" if len(self.goals) == 1 else f"values={self.values!r}"
+        return f"TrialRecord(number={self.number}, status={self.status.value!r}, {found}, step={self.step})"
 
     @property
     def goals(self) -> tuple[Goal, ...]:

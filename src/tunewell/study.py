@@ -372,9 +372,11 @@ class Study(Steering):
 
         Raises:
             TypeError: the text is no text.
-            ValueError: there is no such trial.
+            ValueError: it is empty, or there is no such trial.
         """
-        self._add(Noted(time.time(), _text(text, "note"), None if trial is None else self._number(trial, "note")))
+        if not _text(text, "note").strip():
+            raise ValueError("note expected a text, got an empty one: say what is to be remembered")
+        self._add(Noted(time.time(), text, None if trial is None else self._number(trial, "note")))
 
     def _heard(self, number: int, events: Sequence[Event]) -> Verdict:
         """Take in what an asked trial reports."""

@@ -499,3 +499,17 @@ def test_a_score_that_is_no_share_of_right_answers_is_no_sign_of_guessing():
     score = [0.52 - 0.4 * 0.8**k for k in range(16)]
     found = tw.diagnose(train_loss=train, val_loss=val, val_accuracy=score)
     assert found[0].code == "healthy"
+
+
+def test_a_rate_speaks_only_for_what_it_speaks_for() -> None:
+    """A rate far above the usual ones is no evidence that it is too low."""
+    falls = [3.0 * math.exp(-i / 30) for i in range(40)]
+    params = {"learning_rate": 0.1, "optimizer": "adam"}
+    found = tw.diagnose(falls, [1.02 * loss for loss in falls], params=params)
+    for diagnosis in found:
+        if diagnosis.label is Label.RATE_TOO_LOW:
+            assert not any("above the highest usual default" in said for said in diagnosis.evidence)
+
+
+def test_one_report_is_counted_as_one() -> None:
+    assert "there is 1 report" in tw.diagnose([1.0])[0].evidence

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tunewell as tw
 from tunewell.analysis import report as report_module
 from tunewell.analysis.axes import metric_axis, number_axis, parameter_axis
 from tunewell.analysis.charts import BANDS, shades_of
@@ -24,6 +27,7 @@ from tunewell.analysis.report import report, summary, write_report
 from tunewell.analysis.tables import python_dict
 from tunewell.analysis.timeline import busy_words, clock_of, lanes_of, peak_workers
 from tunewell.analysis.words import clean, duration, moment, percent, short, span, told_apart
+from tunewell.console.summary import summary as console_summary
 from tunewell.events import (
     Adjusted,
     Ended,
@@ -517,3 +521,46 @@ def test_text_can_be_read_and_marks_can_be_seen(scheme: int) -> None:
     assert min(_contrast(colours[w][scheme], surface) for w in ("best", "winner", "q3", "q4", "q5")) > 3.0
     ramp = [_contrast(colours[f"q{k}"][scheme], surface) for k in range(BANDS)]
     assert ramp == sorted(ramp)
+
+
+def test_under_noise_the_page_says_that_the_lowest_loss_is_not_the_best_one() -> None:
+    """A configuration repeated with other losses is proof of noise; then the best is best by what is expected."""
+    rng = np.random.default_rng(0)
+    space = Space(x=Float(0.0, 1.0))
+    study = tw.Study(space, seed=1)
+    for x in [*np.linspace(0.05, 0.95, 10), 0.35, 0.35, 0.35]:
+        study.enqueue({"x": float(x)})
+    study.run(
+        lambda trial: (trial.params["x"] - 0.35) ** 2 + 0.3 * float(rng.standard_normal()),
+        trials=13,
+        executor="inline",
+        progress=False,
+    )
+    lowest = study.history.best
+    assert study.best is not None
+    assert lowest is not None
+    assert study.best.value != lowest.value
+    text = report(study.history)
+    assert f"Trial {lowest.number} came to" in text
+    assert "It is the best of" not in text
+    assert "after the one with the best value" in text or "The newest trial is the one with the best value" in text
+    assert Digest.of(study.history).ranking[0] == study.best.number
+    said = console_summary(study.history, None, "13 trials are done")
+    assert any(f"expected to be better than trial {lowest.number}" in line for line in said)
+
+
+def test_a_page_that_cannot_be_written_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    history = History(events(3))
+    with pytest.raises(IsADirectoryError, match="got a folder: add a file's name"):
+        write_report(history, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError) as refused:
+        write_report(history, tmp_path / "file" / "report.html")
+    assert str(tmp_path / "file") in str(refused.value)
+    assert ".report.html" not in str(refused.value)
+
+
+def test_the_command_that_replays_can_be_copied() -> None:
+    study = tw.Study(Space(x=Float(0.0, 1.0)), seed=0, name="it's a ü name " + "n" * 80)
+    command = "tunewell replay " + shlex.quote(study.name)
+    assert html.escape(command, quote=False) in html.unescape(report(study.history)).replace("\N{NO-BREAK SPACE}", " ")

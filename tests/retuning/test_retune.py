@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -272,8 +273,10 @@ def test_advice_prints_what_to_do_and_why(study: tw.Study) -> None:
 def test_a_study_without_results_or_fingerprint_is_no_error() -> None:
     empty = tw.Study(SPACE, seed=0)
     advice = empty.retune()
-    assert (advice.verdict, advice.around) == ("unknown", None)
-    assert str(advice).startswith("nothing could be compared, so nobody knows whether what was found still holds\n")
+    assert (advice.verdict, advice.around, advice.found) == ("all", None, False)
+    assert str(advice).startswith(
+        "no trial has a value that could hold, so there is nothing to keep: tune everything, "
+    )
     assert advice.space(SPACE) == SPACE
     several = tw.Study(SPACE, ["a", "b"], seed=0)
     several.run(lambda t: {"a": 1.0, "b": 2.0}, trials=1, executor="inline", progress=False, fingerprint=THEN)
@@ -372,3 +375,20 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (told.exit_code, told.stderr) == (2, "tunewell: No such file or directory: none.json\n")
     shown = CliRunner().invoke(app, ["show", "s"]).stdout
     assert "fingerprint  data 600 x 4, 3 classes; model 10,000 parameters; batch_size 64" in shown
+
+
+@pytest.mark.parametrize("value", [math.nan, RuntimeError("no"), 200.0], ids=["diverged", "failed", "infeasible"])
+def test_nothing_is_kept_of_a_study_that_found_nothing(value: float | Exception) -> None:
+    def objective(trial: tw.Trial) -> dict[str, float]:
+        if isinstance(value, Exception):
+            raise value
+        return {"loss": value, "seconds_each": value}
+
+    study = tw.Study(SPACE, constraints=["seconds_each <= 100"], seed=0)
+    with contextlib.suppress(tw.ObjectiveError):
+        study.run(objective, trials=3, executor="inline", progress=False, fingerprint=THEN)
+    advice = study.retune(THEN)
+    assert (advice.verdict, advice.best, advice.found) == ("all", None, False)
+    assert advice.space(SPACE) == SPACE
+    assert set(advice.tuned) == {name for name, parameter in SPACE.items() if parameter.count > 1}
+    assert str(advice).startswith("no trial has a value that could hold")

@@ -97,6 +97,8 @@ class Digest:
         first = self.losses[:, 0] if self.history.goals else np.zeros(len(self.trials))
         place = np.where(self.eligible, 1, np.where(self.observed, 2, np.where(np.isfinite(first), 3, 4)))
         place[list(front)] = 0
+        if self.best is not None:
+            place[self.best.number] = 0
         return [int(n) for n in np.lexsort((np.nan_to_num(first, nan=np.inf), place))]
 
     @cached_property

@@ -7,8 +7,11 @@ it, sorting, copying, hiding). It is a pure function of the history: the same ev
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import math
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -101,13 +104,21 @@ def write_report(history: History, path: str | os.PathLike[str]) -> Path:
     The page is written aside and renamed, so a reader never meets half of it and an old one stays if the disk is full.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR, "a report expected a file to write, got a folder: add a file's name", str(target)
+        )
+    text = report(history)
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        aside.write_text(report(history), encoding="utf-8")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
         aside.replace(target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
     return target
 
 
@@ -190,7 +201,14 @@ def _best(digest: Digest) -> str:
         remarks.append(f"It keeps the constraints: {constrained(best)}.")
     count = int(digest.eligible.sum())
     kind = "feasible measurement" if best.constraints else "measurement"
-    if count > 1:
+    lowest = improvements(digest, 0)[0][-1:]
+    if lowest and digest.trials[lowest[0]].value != best.value:
+        luckiest = digest.trials[lowest[0]]
+        remarks.append(
+            f"The losses are noisy: repeats of a configuration ended differently. Trial {luckiest.number} came to "
+            f"{short(luckiest.value, 5)}, but this one is expected to be the best when it is trained again."
+        )
+    elif count > 1:
         remarks.append(
             f"It is the best of {counted(count, kind)}, so part of its lead is luck: "
             "train it again with other seeds before you rely on the number."
@@ -260,8 +278,9 @@ def _history(digest: Digest) -> str:
     if numbers and len(digest.trials) > 1:
         since = len(digest.trials) - 1 - numbers[-1]
         times = counted(len(numbers) - 1, "time") if len(numbers) > 1 else "never"
+        which = "the best one" if digest.best is digest.trials[numbers[-1]] else "the one with the best value"
         words = f"The best value improved {times} after the first. " + (
-            f"{counted(since, 'trial')} started after the best one." if since else "The newest trial is the best."
+            f"{counted(since, 'trial')} started after {which}." if since else f"The newest trial is {which}."
         )
     plan = f'<p>The plan, tier by tier, and what came of it:</p><ol class="notes">{tiers}</ol>' if tiers else ""
     return f"{_paragraph(words)}{plan}{_paragraph(digest.drawn_note, 'remark')}{chart}"
@@ -331,7 +350,7 @@ def _reproduce(digest: Digest) -> str:
     words = (
         f"Every decision follows from the study's events and its seed, <b>{history.seed}</b>: with the same seed, "
         "space and objective the next configuration is the same, whatever the number of workers. "
-        f"<code>tunewell replay {escape(clipped(history.name, 60))}</code> decides everything again from the stored "
+        f"<code>tunewell replay {escape(shlex.quote(history.name))}</code> decides everything again from the stored "
         "events and names the first difference, if there is one."
     )
     parts = [f"<p>{words}</p>"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunewell.analysis.standing import constrained, why_none_is_best
 from tunewell.console.text import counts, duration, goal, measured, params, plural
-from tunewell.history import History
+from tunewell.history import History, TrialRecord
 from tunewell.surrogate.incumbent import incumbent
 from tunewell.surrogate.spending import in_words
 from tunewell.surrogate.tiering_words import came_of_it
@@ -55,4 +55,18 @@ def _best(history: History) -> list[str]:
         return [f"best: {why_none_is_best(history)}" if measured_at_all else "best: no trial has a value yet"]
     at = f" at step {best.step}" if best.step else ""
     kept = f" ({constrained(best)})" if best.constraints else ""
-    return [f"best: {measured(history, best)} in trial {best.number}{at}{kept}", f"      {params(best.params)}"]
+    return [
+        f"best: {measured(history, best)} in trial {best.number}{at}{kept}",
+        f"      {params(best.params)}",
+        *_luckier(history, best),
+    ]
+
+
+def _luckier(history: History, best: TrialRecord) -> list[str]:
+    """Return what is said where a trial with a better value is not expected to be the best one."""
+    lucky = history.best
+    if lucky is None or lucky.value == best.value:
+        return []
+    return [
+        f"      as losses are noisy, this is expected to be better than trial {lucky.number} with {lucky.value:.5g}"
+    ]

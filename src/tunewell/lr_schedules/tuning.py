@@ -114,7 +114,9 @@ def from_params(params: Mapping[str, Any], *, steps: int) -> LrSchedule:
     Cosine(steps=200, warmup=10, end=0.0)
     """
     if "schedule" not in params:
-        raise KeyError(f"expected 'schedule' among the parameters, got {listed(params)}: see tw.lr_schedules.space")
+        raise KeyError(
+            f"expected 'schedule' among the parameters, got {listed(params) or 'none'}: see tw.lr_schedules.space"
+        )
     steps = whole(steps, "steps")
     shape = _known(params["schedule"])
     fields = {field.name for field in dataclasses.fields(shape)}

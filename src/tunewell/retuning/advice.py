@@ -52,6 +52,7 @@ class Advice:
         width: how far, as a factor, the best learning rate may lie from the one in ``around``.
         trials: how many configurations to try in all.
         unknown: what could not be compared.
+        found: whether any trial has a value that could hold; without one everything is tuned from the beginning.
     """
 
     verdict: Verdict | Literal["unknown"]
@@ -63,6 +64,7 @@ class Advice:
     width: float
     trials: int
     unknown: tuple[str, ...]
+    found: bool = True
 
     def space(self, space: Space) -> Space:
         """Return the space to search next, made of the study's: what stays is fixed, what is tuned has a prior.
@@ -103,6 +105,7 @@ class Advice:
         """Return the advice as plain data."""
         return {
             "verdict": self.verdict,
+            "found": self.found,
             "trials": self.trials,
             "tuned": list(self.tuned),
             "around": None if self.around is None else dict(self.around),
@@ -118,7 +121,8 @@ class Advice:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield _HEADINGS[self.verdict].format(names=" and ".join(self.tuned), trials=self.trials)
+        heading = _HEADINGS[self.verdict] if self.found else _NOTHING
+        yield heading.format(names=" and ".join(self.tuned), trials=self.trials)
         if self.around is not None and self.best is not None and self.changes:
             for name, value in self.around.items():
                 moved = f", was {_shown(self.best[name])}" if value != self.best[name] else ""
@@ -165,6 +169,7 @@ _HEADINGS = {
     "all": "tune everything again, starting from what was found: {trials} trials",
     "unknown": "nothing could be compared, so nobody knows whether what was found still holds",
 }
+_NOTHING = "no trial has a value that could hold, so there is nothing to keep: tune everything, {trials} trials"
 _ASKS = {"keep": "keep", "learning_rate": "learning rate", "all": "all"}
 
 
@@ -180,6 +185,9 @@ def advise(history: History, now: Fingerprint) -> Advice:
     then = as_found(history, best)
     changes = changes_between(then, now)
     verdict: Verdict = max((change.verdict for change in changes), key=VERDICTS.index, default="keep")
+    found = best is not None if len(history.goals) == 1 else any(t.observed and t.feasible for t in history.trials)
+    if not found:
+        verdict = "all"
     tuned = _tuned(history.space, best, verdict)
     near = [name for name in tuned if verdict == "learning_rate" and _narrows(history.space[name])]
     width = max((change.width for change in changes), default=1.0)
@@ -193,6 +201,7 @@ def advise(history: History, now: Fingerprint) -> Advice:
         width,
         _trials(verdict, tuned, width),
         not_compared(then, now),
+        found,
     )
 
 

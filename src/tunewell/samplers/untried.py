@@ -36,7 +36,9 @@ def untried(space: Space, history: History, rng: np.random.Generator) -> list[Co
     if space_size(space) <= _MOST_LISTED:
         left = [config for config in _listed(space) if values_of(space, config) not in known]
         if not left:
-            raise Exhausted(f"all {len(_listed(space))} configurations of the space have been tried")
+            n = len(_listed(space))
+            which = "the only configuration" if n == 1 else f"all {n} configurations"
+            raise Exhausted(f"{which} of the space {'has' if n == 1 else 'have'} been tried")
         return [left[k] for k in rng.permutation(len(left))[:_MOST_RETURNED].tolist()]
     drawn = (space.sample(rng) for _ in range(100))
     new = next((config for config in drawn if values_of(space, config) not in known), None)

@@ -81,7 +81,8 @@ def _too_high(curves: Curves, features: Mapping[str, float]) -> Sentences:
     if features["dead"] > 0.3:
         yield f"{percent(features['dead'])} of the units are dead"
     yield from _guessing(curves)
-    yield from _configured(features)
+    if features.get("rate", 0.0) > 0.0:
+        yield from _configured(features)
 
 
 def _guessing(curves: Curves) -> Sentences:
@@ -100,7 +101,8 @@ def _too_low(curves: Curves, features: Mapping[str, float]) -> Sentences:
     if features["update_log"] < -3.3:
         share = tidy_exponent(f"{10 ** features['update_log']:.0e}")
         yield f"an update changes the weights by {share} of their size; a thousandth is usual"
-    yield from _configured(features)
+    if features.get("rate", 0.0) < 0.0:
+        yield from _configured(features)
 
 
 def _plateau(curves: Curves, features: Mapping[str, float]) -> Sentences:
@@ -190,7 +192,7 @@ def _uncertain(curves: Curves, features: Mapping[str, float]) -> Sentences:
 
 
 def _too_early(curves: Curves, features: Mapping[str, float]) -> Sentences:
-    yield f"there are {len(curves.steps)} reports"
+    yield "there is 1 report" if len(curves.steps) == 1 else f"there are {len(curves.steps)} reports"
     yield from _level("training", curves.train_loss)
 
 
