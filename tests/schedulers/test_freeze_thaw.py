@@ -536,14 +536,17 @@ def test_names_do_not_count_where_nobody_wants_it():
         tw.schedulers.FreezeThaw(usual="no")
 
 
-@pytest.mark.parametrize(("rate", "share"), [(3e-3, 0.8), (2e-5, 1.5)])
-def test_names_help_where_they_are_right_and_cost_little_where_they_are_wrong(rate, share):
-    """The best rate in the middle of the range, where a few steps should do, or at its end."""
+@pytest.mark.parametrize(("rate", "steps", "seeds", "share"), [(3e-3, 27, 12, 0.8), (2e-5, 270, 6, 1.25)])
+def test_names_help_where_they_are_right_and_are_overcome_where_they_are_wrong(rate, steps, seeds, share):
+    """The best rate in the middle of the range, where one training should do, or at its end, after ten of them.
+
+    After five the wrong names still cost: a median loss of 0.24 in the place of 0.12 over 48 seeds.
+    """
 
     def found(usual):
         scheduler = tw.schedulers.FreezeThaw(evaluations=8, usual=usual)
-        bests, steps = [], 27 if share < 1.0 else 135
-        for seed in range(12):
+        bests = []
+        for seed in range(seeds):
             run = {"steps": steps}
             history = study(training(rate), seed=seed, space=NAMED, scheduler=scheduler, run=run)[0].history
             bests.append(min(training(rate)(trial.params, STEPS)[0]["loss"] for trial in history.trials))
