@@ -77,8 +77,11 @@ def _history_chart(digest: Digest, goal: int) -> str:
     heights = _clamped(y.places_of(values), 1.0 if wanted.mode == "min" else 0.0)
     stairs = staircase("best", x.places_of(numbers).tolist(), heights.tolist())
     if numbers:
-        points += mark("best", float(x.places_of(numbers[-1:])[0]), float(heights[-1]))
-    best = f'<li>{icon("best")}best</li><li><span class="stroke best"></span>best so far</li>' if numbers else ""
+        star = numbers[-1] if digest.best is None else digest.best.number  # under noise not the one with the best value
+        height = _clamped(y.places_of(digest.values[[star], goal].tolist()), float(heights[-1]))
+        points += mark("best", float(x.places_of([star])[0]), float(height[0]))
+    words = "best so far" if digest.best is None or digest.best.number in numbers[-1:] else "best value so far"
+    best = f'<li>{icon("best")}best</li><li><span class="stroke best"></span>{words}</li>' if numbers else ""
     return plot(
         x,
         y,
