@@ -68,5 +68,5 @@ def _luckier(history: History, best: TrialRecord) -> list[str]:
     if lucky is None or lucky.value == best.value:
         return []
     return [
-        f"      as losses are noisy, this is expected to be better than trial {lucky.number} with {lucky.value:.5g}"
+        f"      as measurements are noisy, this is expected to be better than trial {lucky.number} with {lucky.value:.5g}"
     ]
