@@ -205,8 +205,8 @@ def _best(digest: Digest) -> str:
     if lowest and digest.trials[lowest[0]].value != best.value:
         luckiest = digest.trials[lowest[0]]
         remarks.append(
-            f"The measurements are noisy: repeats of a configuration ended differently. Trial {luckiest.number} came to "
-            f"{short(luckiest.value, 5)}, but this one is expected to be the best when it is trained again."
+            f"The measurements are noisy: repeats of a configuration ended differently. Trial {luckiest.number} came "
+            f"to {short(luckiest.value, 5)}, but this one is expected to be the best when it is trained again."
         )
     elif count > 1:
         remarks.append(

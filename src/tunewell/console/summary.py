@@ -67,6 +67,5 @@ def _luckier(history: History, best: TrialRecord) -> list[str]:
     lucky = history.best
     if lucky is None or lucky.value == best.value:
         return []
-    return [
-        f"      as measurements are noisy, this is expected to be better than trial {lucky.number} with {lucky.value:.5g}"
-    ]
+    told = f"trial {lucky.number} with {lucky.value:.5g}"
+    return [f"      as measurements are noisy, this is expected to be better than {told}"]
