@@ -203,3 +203,15 @@ def test_bad_options(options, words):
 def test_it_can_be_written_down():
     scheduler = Worthwhile(gain=0.5, then=tw.schedulers.Hyperband(max_steps=9))
     assert SCHEDULERS.make(SCHEDULERS.describe(scheduler)) == scheduler
+
+
+def test_another_scheduler_with_sequences_is_resumed_from_storage(tmp_path):
+    """What was stored comes back with lists, which have no hash."""
+    then = tw.schedulers.PBT(population=4, interval=2, fixed=("x1",))
+    made = tw.Study(PLANE, scheduler=Worthwhile(then=then), seed=1, storage=tmp_path / "a.db")
+    run = {"max_steps": 10, "progress": False}
+    made.run(steps=4, executor=Simulated(lambda params, step: (params["x0"] + 1.0 / step, 1.0)), **run)
+    made.close()
+    opened = tw.open(tmp_path / "a.db")
+    opened.run(steps=40, executor=Simulated(lambda params, step: (params["x0"] + 1.0 / step, 1.0)), **run)
+    assert opened.history.steps_done == 40

@@ -133,10 +133,11 @@ class Worthwhile:
         seen = observe(space, history)
         basis = seen.units, seen.losses, seen.violations, seen.weak, seen.failed
         content = (space, *(array.tobytes() for array in basis))
-        known = _OUTLOOKS.setdefault(history, {}).get(self)
+        asked = self.gain, self.share, self.min_trials  # not the other scheduler: it may hold lists, which have no hash
+        known = _OUTLOOKS.setdefault(history, {}).get(asked)
         if known is None or known[0] != content:
             with processes.one_thread():
-                known = _OUTLOOKS[history][self] = content, self._judge(space, seen, history.seed)
+                known = _OUTLOOKS[history][asked] = content, self._judge(space, seen, history.seed)
         return known[1]
 
     def _judge(self, space: Space, seen: Observations, seed: int) -> Outlook | None:
@@ -166,7 +167,7 @@ class Worthwhile:
         return f"{outlook.gain:.3g}, {100.0 * self.share:g} % of the {came}, is {chance}"
 
 
-_OUTLOOKS: WeakKeyDictionary[History, dict[Worthwhile, tuple[object, Outlook | None]]] = WeakKeyDictionary()
+_OUTLOOKS: WeakKeyDictionary[History, dict[object, tuple[object, Outlook | None]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
