@@ -506,9 +506,9 @@ def test_a_rate_speaks_only_for_what_it_speaks_for() -> None:
     falls = [3.0 * math.exp(-i / 30) for i in range(40)]
     params = {"learning_rate": 0.1, "optimizer": "adam"}
     found = tw.diagnose(falls, [1.02 * loss for loss in falls], params=params)
-    for diagnosis in found:
-        if diagnosis.label is Label.RATE_TOO_LOW:
-            assert not any("above the highest usual default" in said for said in diagnosis.evidence)
+    too_low = [diagnosis for diagnosis in found if diagnosis.label is Label.RATE_TOO_LOW]
+    assert too_low
+    assert not any("above the highest usual default" in said for said in too_low[0].evidence)
 
 
 def test_one_report_is_counted_as_one() -> None:
