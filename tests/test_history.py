@@ -71,7 +71,8 @@ def event_lists(draw):
             if kind == "report":
                 steps[trial] += 1
                 loss = draw(st.sampled_from([0.1, 0.2, 0.3, math.nan]))
-                events.append(Reported(now, trial, steps[trial], {"loss": loss}))
+                metric = draw(st.sampled_from(["loss", "loss", "loss", "other"]))
+                events.append(Reported(now, trial, steps[trial], {metric: loss}))
             elif kind == "save" and steps[trial]:
                 saved[trial] = steps[trial]
                 events.append(CheckpointSaved(now, trial, steps[trial]))

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunewell.cadence import Cadence
 from tunewell.events import (
     Adjusted,
     Answered,
@@ -75,6 +76,7 @@ class History:
         run: the newest run's limits, None before the first.
         runs: the limits of every run that trials began in, by the number of the first of them, oldest first.
         fingerprint: what the newest run found data, model, machine and libraries to be, None where none said.
+        cadence: the steps at which losses are reported.
         in_training: how many of the running trials a driver trains; the others were asked for and will be told.
         steps_done: steps trained and reported, over all trials.
         active_seconds: the time during which at least one trial was running.
@@ -112,6 +114,7 @@ class History:
         self.answers: dict[int, Answered] = {}
         self.touched: dict[int, None] = {}
         self.guarded: dict[int, Adjusted] = {}
+        self.cadence = Cadence()
         self.in_training = 0
         self.steps_done = 0
         self.furthest_step = 0  # the largest step any trial has reported
@@ -393,6 +396,8 @@ class History:
         if event.step > self.furthest_step:
             self.furthest_step = event.step
         reports.append(event)
+        if event.step > self.cadence.furthest and self._about.goals[0].metric in event.metrics:
+            self.cadence.add(record, event)
         self._look(record, event.metrics)
         rungs = self._rungs_of(record, event.step)
         for rung in rungs:

@@ -4,6 +4,9 @@ What breaks a constraint ranks behind everything that breaks none, the less it b
 goal ranks by its loss, and NaN counts as infinitely bad, so a diverged trial ranks last. Several goals rank by
 non-dominated front, within a front the lonelier first (Deb et al. 2002; as in Schmucker et al. 2021, arXiv:2106.12639,
 "Multi-objective asynchronous successive halving"). Ties go to the older trial.
+
+A trial is at a rung when it reported the first goal's metric at that very step: who trains past it without, as where a
+network is validated every few epochs, is not compared there. Other metrics count with their newest values up to there.
 """
 
 from __future__ import annotations
@@ -88,9 +91,11 @@ class Rung:
         return None
 
     def add(self, trial: TrialRecord, report: Reported) -> None:
-        """Take in a new result."""
-        number = trial.number
-        self._losses[number] = tuple(rankable(report.metrics.get(goal.metric), goal) for goal in trial.goals)
+        """Take in a new result; a report without the first goal's metric is none."""
+        number, goals = trial.number, trial.goals
+        if goals[0].metric not in report.metrics:
+            return
+        self._losses[number] = losses_after(trial, report)
         self._several = len(self._losses[number]) > 1
         self._breaches[number] = breach(trial, report) if trial.constraints else 0.0
         if self._several:
@@ -159,15 +164,29 @@ def rankable(value: float | None, goal: Goal) -> float:
     return math.inf if value is None or math.isnan(value) else goal.loss(value)
 
 
-def breach(trial: TrialRecord, report: Reported) -> float:
-    """Return by how much the constraints are broken after ``report``, each as a share of its bound; unknown is 0."""
+def losses_after(trial: TrialRecord, report: Reported) -> Losses:
+    """Return what is to be minimised as it was known after ``report``; infinite what was not measured up to there."""
+    return tuple(rankable(_newest(trial, report, goal.metric), goal) for goal in trial.goals)
+
+
+def _newest(trial: TrialRecord, report: Reported, metric: str) -> float | None:
+    """Return the newest value of a metric up to ``report``, None where there is none."""
+    if metric in report.metrics:
+        return report.metrics[metric]
+    earlier = (known for known in reversed(trial.reports) if known.step < report.step)
+    return next((known.metrics[metric] for known in earlier if metric in known.metrics), None)
+
+
+def breach(trial: TrialRecord, report: Reported, unknown: float = 0.0) -> float:
+    """Return by how much the constraints are broken after ``report``, each as a share of its bound.
+
+    Each one that was not measured up to there counts as ``unknown``.
+    """
     total = 0.0
     for rule in trial.constraints:
-        value = report.metrics.get(rule.metric)
-        if value is None:
-            known = [r.metrics[rule.metric] for r in trial.reports if r.step < report.step and rule.metric in r.metrics]
-            value = known[-1] if known else None
-        margin = rule.violation(value)
-        if margin > 0.0:
+        margin = rule.violation(_newest(trial, report, rule.metric))
+        if math.isnan(margin):
+            total += unknown
+        elif margin > 0.0:
             total += margin / (abs(rule.bound) or 1.0)
     return total

@@ -8,13 +8,14 @@ none, whatever its loss.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tunewell.events import Reported
 from tunewell.records import TrialRecord
-from tunewell.rungs import breach, rankable
+from tunewell.rungs import breach, losses_after
 
 Standing = tuple[float, float]
 """By how much constraints are broken, and a loss: the smaller pair is the better one."""
@@ -24,7 +25,8 @@ Standing = tuple[float, float]
 class Point:
     """What a trial has come to after ``step`` steps: the loss now, the best and the average so far, per goal and alone.
 
-    ``bests`` has the smallest loss so far for each goal, ``breach`` the least by which constraints were broken so far.
+    ``least_breach`` is the least by which constraints were known to be broken so far, infinite while one of them had
+    not been measured; ``bests`` has the smallest loss for each goal among the reports that broke them no more.
     """
 
     step: int
@@ -53,18 +55,19 @@ class SoFar:
         if goals[0].metric not in report.metrics:
             points.append(None)
             return
-        losses = tuple(rankable(report.metrics.get(goal.metric), goal) for goal in goals)
+        losses = losses_after(trial, report)
         broken = breach(trial, report) if trial.constraints else 0.0
         last = next((point for point in reversed(points) if point is not None), None)
         count, total = (last.count + 1, last.total + losses[0]) if last else (1, losses[0])
+        least = breach(trial, report, math.inf) if trial.constraints else 0.0
         now = (broken, losses[0])
         points.append(
             Point(
                 step=report.step,
                 count=count,
                 total=total,
-                bests=tuple(map(min, last.bests, losses)) if last else losses,
-                least_breach=min(last.least_breach, broken) if last else broken,
+                bests=_bests(last, least, losses),
+                least_breach=min(last.least_breach, least) if last else least,
                 best=min(last.best, now) if last else now,
                 average=(broken, total / count),
             )
@@ -105,3 +108,10 @@ class SoFar:
         if one == other or one[0] or other[0]:
             return other
         return 0.0, (one[1] + other[1]) / 2.0
+
+
+def _bests(last: Point | None, broken: float, losses: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the best losses once a report that breaks constraints by so much has come after ``last``."""
+    if last is None or broken < last.least_breach:
+        return losses
+    return last.bests if broken > last.least_breach else tuple(map(min, last.bests, losses))

@@ -286,6 +286,31 @@ def test_patience_waits_for_all_goals_and_constraints():
     assert verdicts == [Continue, Continue, Continue, Stop]
 
 
+@pytest.mark.parametrize(
+    ("curve", "stops"),
+    [
+        # a network that is pruned on the way: its losses before it was small enough are no measure
+        ([(0.1, 30), (0.9, 9), (0.7, 9), (0.6, 9), (0.6, 9)], [5]),
+        # nor are those that break a bound again
+        ([(0.9, 9), (0.8, 9), (0.5, 30), (0.4, 30)], [3, 4]),
+        # a bound that is measured later on
+        ([(0.5, None), (0.4, None), (0.6, 12), (0.55, 12), (0.54, 12)], []),
+        # one that is never measured says nothing
+        ([(0.5, None), (0.4, None), (0.3, None), (0.3, None)], [4]),
+    ],
+)
+def test_patience_measures_gains_among_losses_that_break_no_more(curve, stops):
+    rule, history = tw.schedulers.Patience(steps=1), limited(constraints=(Constraint("size", 10.0),))
+    history.apply(TrialStarted(0.0, 0, {}, 0))
+    stopped = []
+    for step, (loss, size) in enumerate(curve, 1):
+        metrics = {"loss": loss} if size is None else {"loss": loss, "size": float(size)}
+        history.apply(Reported(0.0, 0, step, metrics))
+        if isinstance(decide(rule, history, 0), Stop):
+            stopped.append(step)
+    assert stopped == stops
+
+
 # --- top k ------------------------------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,10 @@ class Asha:
             raise ValueError(f"asha expected promote to be True or False, got {self.promote!r}")
 
     def rungs(self, up_to: int) -> list[int]:
-        """Return the steps of all rungs up to and including ``up_to`` steps, below ``max_steps``."""
+        """Return the steps of all rungs up to and including ``up_to`` steps, below ``max_steps``.
+
+        Where losses are not reported after every step, each lies at the next report: see :mod:`tunewell.cadence`.
+        """
         end = up_to if self.max_steps is None else min(up_to, self.max_steps - 1)
         found, step = [], self.min_steps * self.reduction**self.early_stopping_rate
         while step <= end:
@@ -82,7 +85,7 @@ class Asha:
         """Return the best waiting trial of the highest rung with room, among the trials of ``group`` or all."""
         if not self.promote:
             return None
-        for step in reversed(self.rungs(history.furthest_step)):
+        for step in reversed(self._rungs(history, history.furthest_step)):
             rung = history.rung(step, group)
             if self._room(rung) <= 0:
                 continue
@@ -93,9 +96,11 @@ class Asha:
 
     def verdict(self, history: History, report: Reported, group: str | None = None) -> Verdict:
         """Return what becomes of a trial after its newest report, among the trials of ``group`` or all."""
-        if self.rungs(report.step)[-1:] != [report.step]:
+        if self._rungs(history, report.step)[-1:] != [report.step]:
             return Continue()
         rung = history.rung(report.step, group)
+        if report.trial not in rung:  # no loss was reported here
+            return Continue()
         trial = history.trials[report.trial]
         # The trial itself counts among those that have moved on until it is told to rest.
         has_room = self._room(rung) + 1 >= 1
@@ -113,6 +118,11 @@ class Asha:
         if has_room and is_best:
             return Continue(f"{place}, so it trains on")
         return Pause(f"{place}, so it waits")
+
+    def _rungs(self, history: History, up_to: int) -> list[int]:
+        """Return the rungs up to a step as they lie in a study."""
+        end = up_to + 1 if self.max_steps is None else min(up_to + 1, self.max_steps)
+        return history.cadence.rungs([*self.rungs(up_to), end])[:-1]
 
     def _room(self, rung: Rung) -> int:
         """Return how many more the rung may promote now."""

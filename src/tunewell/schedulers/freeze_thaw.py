@@ -111,7 +111,10 @@ class FreezeThaw:
             raise ValueError(f"freeze_thaw expected usual to be True or False, got {self.usual!r}")
 
     def rungs(self, steps: int) -> list[int]:
-        """Return where a training of so many steps may be frozen, its end included."""
+        """Return where a training of so many steps may be frozen, its end included.
+
+        Where losses are not reported after every step, each lies at the next report: see :mod:`tunewell.cadence`.
+        """
         return geometric_steps(self.min_steps, steps, self.reduction)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
@@ -133,7 +136,9 @@ class FreezeThaw:
     def decide(self, history: History, report: Reported) -> Verdict:
         """Freeze a training at a rung unless it is the one that would be chosen."""
         steps, full = self.max_steps or history.horizon, _full(history)
-        if steps is None or report.step >= steps or report.step not in self.rungs(steps):
+        if steps is None or report.step >= steps or report.step not in history.cadence.rungs(self.rungs(steps)):
+            return Continue()
+        if history.goals[0].metric not in report.metrics:
             return Continue()
         with processes.one_thread():
             if history.trials[report.trial].saved != report.step:
@@ -236,7 +241,7 @@ class FreezeThaw:
         fewest = 1 if _full(history) else min(2, self.initial)
         space = history.space if space is None else space
         trend = trend_of(space, history) if self.usual else None
-        return look(space, history, self.rungs(steps), fewest, self.evaluations, current, trend)
+        return look(space, history, history.cadence.rungs(self.rungs(steps)), fewest, self.evaluations, current, trend)
 
     def _begin(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         if not chooses(history):

@@ -165,8 +165,18 @@ class Generations:
         """Go on between rungs; at a rung go on, rest or stop."""
         trial = history.trials[report.trial]
         population = next((p for p in self.populations if p.group == trial.group), None)
-        if population is None or not self.is_rung(report.step, population):
+        if population is None:
             return Continue()
+        rung, metric = report.step // self.interval * self.interval, trial.goals[0].metric
+        begun = trial.fork.step if trial.fork is not None else 0
+        before = trial.reports[-2].step if len(trial.reports) > 1 else begun
+        if not self.is_rung(rung, population) or rung <= before:
+            return Continue()
+        if report.step != rung or metric not in report.metrics:
+            return Stop(
+                f"{self.name} expected {metric} at step {rung}, where members are compared, found none: "
+                f"report it at least every {self.interval} steps, or set interval= to where it is reported"
+            )
         if not trial.has_checkpoint(report.step):
             return Stop(
                 f"{self.name} expected a checkpoint of step {report.step}, for members rest and are forked there, "

@@ -57,15 +57,17 @@ class Hyperband:
         most, name = self._most(history, group), _NAME.fullmatch(group)
         if most is None or name is None:
             return None
-        s_max = levels(most, self.reduction, self.min_steps)
+        s_max = self._levels(history, most)
         s = max(0, s_max + 1 - int(name[2]))
-        steps = rung_steps(most, self.reduction, s)
+        steps = history.cadence.moved(rung_steps(most, self.reduction, s))
         return Bracket(group, hyperband_trials(s_max, s, self.reduction, self.table), self.reduction, tuple(steps))
 
     def rungs(self, history: History, group: str) -> list[int]:
         """Return the steps of the rungs of all brackets of a group's round, R the last; none while R is not known."""
         most = self._most(history, group)
-        return [] if most is None else rung_steps(most, self.reduction, levels(most, self.reduction, self.min_steps))
+        if most is None:
+            return []
+        return history.cadence.moved(rung_steps(most, self.reduction, self._levels(history, most)))
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Let a trial go on where a rung is decided; or fill the bracket; or begin the next."""
@@ -79,6 +81,10 @@ class Hyperband:
     def _brackets(self) -> Brackets:
         return Brackets(self, self.bracket, self._following)
 
+    def _levels(self, history: History, most: int) -> int:
+        """Return s_max; nobody is compared before a loss is reported."""
+        return levels(most, self.reduction, max(self.min_steps, history.cadence.at(1)))
+
     def _most(self, history: History, group: str) -> int | None:
         return self.max_steps or history.horizons.get(group) or history.horizon
 
@@ -86,5 +92,5 @@ class Hyperband:
         name, most = _NAME.fullmatch(group or ""), self._most(history, group or "")
         if name is None or most is None:
             return "round 1, bracket 1"
-        last = int(name[2]) > levels(most, self.reduction, self.min_steps)
+        last = int(name[2]) > self._levels(history, most)
         return f"round {int(name[1]) + 1}, bracket 1" if last else f"round {name[1]}, bracket {int(name[2]) + 1}"

@@ -68,6 +68,8 @@ class Median:
 
     def _rank(self, history: History, report: Reported) -> Verdict:
         rung = history.rung(report.step)
+        if report.trial not in rung:
+            return Continue()
         rank, trials = rung.rank(report.trial), len(rung)
         if trials - 1 < self.min_trials or 2 * rank <= trials + 1:
             return Continue()

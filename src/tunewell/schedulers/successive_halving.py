@@ -53,8 +53,8 @@ class SuccessiveHalving:
         most = self.max_steps or history.horizons.get(group) or history.horizon
         if most is None or _NAME.fullmatch(group) is None:
             return None
-        s = levels(most, self.reduction, self.min_steps)
-        steps = rung_steps(most, self.reduction, s)
+        s = levels(most, self.reduction, max(self.min_steps, history.cadence.at(1)))
+        steps = history.cadence.moved(rung_steps(most, self.reduction, s))
         return Bracket(group, self.configurations or self.reduction**s, self.reduction, tuple(steps))
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:

@@ -30,7 +30,11 @@ from tunewell.protocols import Action, Continue, Pause, Resume, Start, Stop, Ver
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """The plan of one bracket: ``trials`` trials of a group, and the steps of its rungs, the last its end."""
+    """The plan of one bracket: ``trials`` trials of a group, and the steps of its rungs, the last its end.
+
+    Several rungs may lie at one step, where losses are reported less often than planned: they are one then, to which
+    as many train as to the first of them, and from which as many go on as from the last.
+    """
 
     group: str
     trials: int
@@ -41,6 +45,16 @@ class Bracket:
     def sizes(self) -> list[int]:
         """How many trials train to each rung."""
         return rung_trials(self.trials, self.reduction, len(self.steps) - 1)
+
+    @property
+    def stages(self) -> dict[int, tuple[int, int]]:
+        """How many trials train to each step from which some go on, and how many these are."""
+        found: dict[int, tuple[int, int]] = {}
+        sizes = self.sizes
+        for step, size, go_on in zip(self.steps, sizes, sizes[1:], strict=False):
+            if step < self.steps[-1]:
+                found[step] = (found[step][0] if step in found else size), go_on
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,7 @@ class Brackets:
         """Rest at a rung of one's bracket until all are there, unless it is certain that one goes on."""
         group = history.trials[report.trial].group
         bracket = self.plan(history, group)
-        if bracket is None or report.step not in bracket.steps[:-1]:
+        if bracket is None or report.step not in bracket.stages:
             return Continue()
         return verdict(history, _as_it_stands(history, bracket), report)
 
@@ -107,6 +121,8 @@ def verdict(history: History, bracket: Bracket, report: Reported) -> Verdict:
     """Return what becomes of a trial that is at a rung of its bracket."""
     trial = history.trials[report.trial]
     level = next(level for level in _levels(history, bracket) if level.rung.step == report.step)
+    if report.trial not in level.rung:  # no loss was reported here
+        return Continue()
     rank, place = level.rung.rank(trial.number), level.describe(bracket.group, trial.number)
     room = level.room + 1  # the trial itself counts among those that have moved on until it is told to rest
     if trial.saved != report.step:
@@ -148,15 +164,18 @@ class _Level:
 def _levels(history: History, bracket: Bracket) -> Iterator[_Level]:
     """The rungs of a bracket but the last, from which nobody goes on."""
     moving = history.moving.get(bracket.group, {})
-    sizes = bracket.sizes
+
+    def coming(rung: Rung) -> list[int]:
+        return [number for number in moving if number not in rung and history.trials[number].step < rung.step]
+
     below: _Level | None = None
-    for size, go_on, step in zip(sizes, sizes[1:], bracket.steps, strict=False):
+    for step, (size, go_on) in bracket.stages.items():
         rung = history.rung(step, bracket.group)
         if below is None:
             missing = max(0, size - len(history.groups.get(bracket.group, ())))
-            missing += sum(trial not in rung for trial in moving)
+            missing += len(coming(rung))
         else:
-            missing = sum(trial in below.rung and trial not in rung for trial in moving)
+            missing = sum(trial in below.rung for trial in coming(rung))
             if below.room > 0 and (below.missing or below.rung.best_waiting(history.trials) is not None):
                 missing += below.room
         below = _Level(rung, size, go_on, missing)

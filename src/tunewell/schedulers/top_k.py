@@ -36,7 +36,7 @@ class TopK:
     them. Where T is not known yet, the first trial trains to its end, to show it, while the others wait.
 
     Attributes:
-        first: steps after which trials are compared.
+        first: steps after which trials are compared, or the next step at which losses are reported.
         keep: K, how many train to the end.
         trials: how many trials there are. None: those of the run, ``study.run(..., trials=100)``, or as many as its
             steps or seconds allow.
@@ -64,26 +64,28 @@ class TopK:
             if history.horizon is None and history.moving:
                 return Wait("how long a training is, is not known yet")
             return Start(reason="how many trials there will be is not known yet")
-        rung, missing = history.rung(self.first), self._missing(history, total)
+        rung, missing = self._rung(history), self._missing(history, total)
         trial = rung.best_waiting(history.trials)
         if trial is not None and rung.rank(trial) <= self.keep - missing:
             return Resume(trial, f"goes on from {self._place(rung, trial, missing)}")
         if history.spent_trials < total:
             return Start(reason=f"trial {history.spent_trials + 1} of {total}")
         if missing:
-            return Wait(f"{missing} of {total} trials are on their way to step {self.first}, where {self.keep} go on")
+            return Wait(f"{missing} of {total} trials are on their way to step {rung.step}, where {self.keep} go on")
         if history.moving:
             return Wait(f"the best {self.keep} of {total} trials are in training")
         return Done(f"the best {self.keep} of {total} trials are trained")
 
     def decide(self, history: History, report: Reported) -> Verdict:
         """Rest at the first step, unless it is certain that one is among the best."""
-        if report.step != self.first:
+        if report.step != self._first(history):
             return Continue()
         trial, total = history.trials[report.trial], self._total(history)
         if total is None:
             return Continue("how long a training is, is not known yet, so it trains on")
-        rung, missing = history.rung(self.first), self._missing(history, total)
+        rung, missing = self._rung(history), self._missing(history, total)
+        if report.trial not in rung:
+            return Continue("no loss was reported here, so it trains on")
         rank, place = rung.rank(trial.number), self._place(rung, trial.number, missing)
         if rank <= self.keep - missing:
             return Continue(f"{place}, so it trains on")
@@ -106,42 +108,50 @@ class TopK:
             )
         if history.horizon is None:
             return None
-        fits = [n for n in (self._fit_steps(run, history.horizon), self._fit_seconds(run, history)) if n is not None]
+        fits = [n for n in (self._fit_steps(run, history), self._fit_seconds(run, history)) if n is not None]
         return min(fits, default=None)
 
-    def _fit_steps(self, run: RunStarted, horizon: int) -> int | None:
+    def _fit_steps(self, run: RunStarted, history: History) -> int | None:
         """Return how many trials the run's steps allow, None without a limit."""
-        if run.steps is None:
+        first, horizon = self._first(history), history.horizon
+        if run.steps is None or horizon is None:
             return None
         if run.steps < self.keep * horizon:
             raise ValueError(
                 f"top_k expected at least {self.keep * horizon} steps, {self.keep} full trainings of {horizon}, got "
                 f"{run.steps}: run more steps, or a smaller TopK(keep=...)"
             )
-        return (run.steps - self.keep * (horizon - self.first)) // self.first if horizon > self.first else self.keep
+        return (run.steps - self.keep * (horizon - first)) // first if horizon > first else self.keep
 
     def _fit_seconds(self, run: RunStarted, history: History) -> int | None:
         """Return how many trials the run's seconds allow, None without a limit or while no step has been timed."""
-        pace = self._pace(history)
+        pace, first = self._pace(history), self._first(history)
         if run.seconds is None or not pace or history.horizon is None:
             return None
         workers = max(run.workers, 1)
-        finals = math.ceil(self.keep / workers) * max(history.horizon - self.first, 0)
-        return max(self.keep, math.floor((run.seconds / pace - finals) * workers / self.first))
+        finals = math.ceil(self.keep / workers) * max(history.horizon - first, 0)
+        return max(self.keep, math.floor((run.seconds / pace - finals) * workers / first))
 
     def _pace(self, history: History) -> float:
         """Return the median seconds that a step took the first trials to be compared, 0 while there are none."""
-        rung = history.rung(self.first)
+        rung = self._rung(history)
         timed = [trial for trial in history.trials[: 8 * _TIMED] if trial.number in rung][:_TIMED]
-        ends = [next(report.time for report in trial.reports if report.step == self.first) for trial in timed]
-        spent = [(end - trial.stretches[0].begin) / self.first for trial, end in zip(timed, ends, strict=True)]
+        ends = [next(report.time for report in trial.reports if report.step == rung.step) for trial in timed]
+        spent = [(end - trial.stretches[0].begin) / rung.step for trial, end in zip(timed, ends, strict=True)]
         return float(np.median(spent)) if spent else 0.0
 
+    def _first(self, history: History) -> int:
+        return history.cadence.at(self.first)
+
+    def _rung(self, history: History) -> Rung:
+        return history.rung(self._first(history))
+
     def _missing(self, history: History, total: int) -> int:
-        rung = history.rung(self.first)
-        moving = sum(trial not in rung for trials in history.moving.values() for trial in trials)
-        return max(0, total - history.spent_trials) + moving
+        rung = self._rung(history)
+        moving = (history.trials[number] for numbers in history.moving.values() for number in numbers)
+        coming = sum(trial.number not in rung and trial.step < rung.step for trial in moving)
+        return max(0, total - history.spent_trials) + coming
 
     def _place(self, rung: Rung, trial: int, missing: int) -> str:
-        place = f"step {self.first}: place {rung.rank(trial)} of {len(rung)}"
+        place = f"step {rung.step}: place {rung.rank(trial)} of {len(rung)}"
         return f"{place}{f' ({missing} to come)' if missing else ''}, {self.keep} go on"

@@ -62,7 +62,9 @@ def spending(history: History) -> Spending:
         return Spending("fifo", "how long a training is, is not known yet")
     if horizon < FEWEST_STEPS:
         return Spending("fifo", f"a training has fewer than {FEWEST_STEPS} steps")
-    doubling = geometric_steps(1, horizon, DOUBLING)
+    doubling = history.cadence.rungs(geometric_steps(1, horizon, DOUBLING))
+    if len(doubling) == 1:
+        return Spending("fifo", "no loss is reported before the end of a training")
     first = first_telling(history, doubling)
     if first.step >= horizon:
         return Spending("fifo", f"early losses have not told late ones in {first.trials} trials")
@@ -73,10 +75,10 @@ def spending(history: History) -> Spending:
             f"in {first.trials} trials)"
         )
     if run.workers > MANY_WORKERS:
-        rungs = geometric_steps(first.step, horizon, TRIPLING)[:-1]
+        rungs = history.cadence.rungs(geometric_steps(first.step, horizon, TRIPLING))[:-1]
         return Spending("asha", f"{run.workers} workers leave a model little to choose, and {told}", tuple(rungs))
     total = "steps" if run.steps is not None else "seconds"
-    rungs = geometric_steps(first.step, horizon, DOUBLING)[:-1]
+    rungs = history.cadence.rungs(geometric_steps(first.step, horizon, DOUBLING))[:-1]
     return Spending("freeze_thaw", f"a total of {total} is best spent where it pays, and {told}", tuple(rungs))
 
 
