@@ -66,6 +66,7 @@ class History:
         queue: configurations a person put first in line.
         beliefs: where a person thinks that good values lie, oldest first.
         rested: the numbers of the trials in the order in which they came to rest; once more for each further rest.
+        settled: as ``rested``, without those that were cut off: see :class:`Stretch`.
         groups: the numbers of the trials by the group that the scheduler started them in.
         horizons: the horizon as it was when a group began, or as it first became known.
         stirred: the numbers of the trials that went on, came to rest or reported at a rung, each time: what a scheduler
@@ -119,6 +120,7 @@ class History:
         self.steps_done = 0
         self.furthest_step = 0  # the largest step any trial has reported
         self.active_seconds = 0.0
+        self.settled: list[int] = []
         self.rested: list[int] = []  # every trial that came to rest or ended, in the order in which it happened
         self.suggested = 0  # trials whose configuration the sampler chose
         self.default_started = False
@@ -479,8 +481,11 @@ class History:
 
     def _rest(self, record: TrialRecord, time: float) -> None:
         stretch = record.stretches[-1]
-        record.stretches[-1] = Stretch(stretch.driver, stretch.worker, stretch.begin, time)
+        cut = record.status is Status.LOST or record.interrupted or record.held
+        record.stretches[-1] = Stretch(stretch.driver, stretch.worker, stretch.begin, time, cut)
         self.rested.append(record.number)
+        if not cut:
+            self.settled.append(record.number)
         self.stirred.append(record.number)
         if not record.interrupted and record.number in (moving := self.moving.get(record.group, {})):
             del moving[record.number]

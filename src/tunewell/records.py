@@ -20,12 +20,17 @@ LOSSES_ALLOWED = 3
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A time that a trial spent on a worker: ``end`` is None while it lasts. Seconds on the executor's clock."""
+    """A time that a trial spent on a worker: ``end`` is None while it lasts. Seconds on the executor's clock.
+
+    ``cut`` is whether neither the trial nor a scheduler ended it: its worker was lost, its run over, or a person
+    interfered. Where that happened says nothing about the trial.
+    """
 
     driver: str
     worker: int
     begin: float
     end: float | None = None
+    cut: bool = False
 
 
 @dataclass(slots=True)

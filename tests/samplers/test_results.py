@@ -26,6 +26,40 @@ def test_what_counts_is_the_loss_a_trial_first_rested_with():
         assert (found.losses.tolist(), found.violations.tolist()) == ([[0.5]], [[1.0]])
 
 
+@pytest.mark.parametrize("cut", ["lost", "over", "held"])
+def test_what_a_trial_was_cut_off_with_does_not_count(cut):
+    history = History([created(cube(1))])
+    number = ask(tw.samplers.Random(), history)
+    other = ask(tw.samplers.Random(), history)
+    history.apply(Reported(1.0, number, 1, {"loss": 0.9}))
+    if cut == "lost":
+        history.apply(Ended(2.0, number, Status.LOST, fault="run"))
+    else:
+        history.apply(Paused(2.0, number, 1, "cut", "person" if cut == "over" else "hold"))
+    assert len(results.results(history.space, history)) == 0
+    tell(history, other, 0.5)
+    history.apply(TrialResumed(3.0, number, 1))
+    assert results.results(history.space, history).losses.tolist() == [[0.5]]
+    history.apply(Reported(4.0, number, 2, {"loss": 0.1}))
+    history.apply(Ended(5.0, number, Status.COMPLETED))
+    for found in (results.results(history.space, history), results._Table(history.space, history).read(history)):
+        assert found.losses.tolist() == [[0.5], [0.1]]  # its place is that of its end, so the past has not changed
+
+
+@pytest.mark.parametrize("name", ["evolution", "de", "nsga2", "cmaes"])
+def test_trials_that_lost_their_workers_are_judged_by_what_they_come_to(name):
+    def train(params, step):
+        return (params["x"] - 0.3) ** 2 + 1.0 / step, 1.0
+
+    study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), sampler=name, scheduler="fifo", seed=0)
+    executor = tw.executors.Simulated(train, 4, faults=0.05)
+    study.run(trials=40, max_steps=10, executor=executor, progress=False)
+    assert any(len(trial.stretches) > 1 for trial in study.trials)
+    found = results.results(study.history.space, study.history)
+    assert found.losses[:, 0].tolist() == [study.trials[number].loss for number in found.numbers]
+    assert sorted(found.numbers) == list(range(40))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_paused_and_lost_trials_leave_no_trace_in_the_memo(seed):
     """Whatever order things come to light in, the memo must not remember more than the history tells."""

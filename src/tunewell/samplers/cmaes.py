@@ -294,7 +294,7 @@ class _Memo:
     """What a history has told so far. An empty memo that reads the same history comes to the same state."""
 
     space: Space
-    read: int = 0  # entries of history.rested
+    read: int = 0  # entries of history.settled
     counted: int = 0  # trials, started or more
     own: set[int] = field(default_factory=set)  # the trials that the sampler suggested
     first_drawn: float = math.inf  # the first trial that came from a law
@@ -330,7 +330,7 @@ class _Memo:
                 self.own.add(record.number)
         self.counted = len(history.trials)
         fresh: list[tuple[TrialRecord, Result]] = []
-        for number in history.rested[self.read :]:
+        for number in history.settled[self.read :]:
             if number in self.seen:
                 continue
             self.seen.add(number)
@@ -340,7 +340,7 @@ class _Memo:
                 self.doubtful.append(number)
             elif number in self.own or number < self.first_drawn:
                 fresh.append((record, result))
-        self.read = len(history.rested)
+        self.read = len(history.settled)
         units = encoded(self.space, [record.params for record, _ in fresh])
         for (record, result), unit in zip(fresh, units, strict=True):
             if unit is None:

@@ -1,8 +1,10 @@
 """What became of the trials, each once and for good: the record from which evolution reads its generations.
 
 A population that is rebuilt from the history must not change its past when a trial trains on. So what counts is the
-loss a trial *first* rested with, and its place is that of its first rest. A trial that diverged, ran out of memory or
-time, or failed has infinite losses, the worst there are. Trials that were cancelled or are lost have no result.
+loss a trial *first* rested with, and its place is that of its first rest. A rest is its end or a scheduler's pause; where
+a trial was cut off, because its worker died or its run was over, says nothing about it, so what it comes to later counts.
+A trial that diverged, ran out of memory or time, or failed has infinite losses, the worst there are. Trials that were
+cancelled or are lost have no result.
 
 A fork has no result here, as it is no observation elsewhere: its losses are the work of several configurations.
 
@@ -101,7 +103,8 @@ def first_result(history: History, record: TrialRecord) -> Result | None:
     goals = history.goals
     if len(record.stretches) > 1 or record.status is Status.PAUSED:
         reports = [report for report in record.reports if all(goal.metric in report.metrics for goal in goals)]
-        ends = [stretch.end for stretch in record.stretches if stretch.end is not None]
+        rests = record.stretches[:-1] if record.over else record.stretches
+        ends = [rest.end for rest in rests if rest.end is not None and not rest.cut]
         if reports and (end := next((end for end in ends if end >= reports[0].time), None)) is not None:
             known: dict[str, float] = {}
             for report in record.reports:
@@ -116,7 +119,7 @@ def first_result(history: History, record: TrialRecord) -> Result | None:
         return None
     if record.status in _BAD:
         return Result((math.inf,) * len(goals), record.margins)
-    found = record.losses if record.status in OBSERVED else None
+    found = record.losses if record.status in OBSERVED and not record.stretches[-1].cut else None
     return None if found is None else Result(_finite(found), record.margins)
 
 
@@ -143,7 +146,7 @@ class _Table:
             violations=np.empty((0, len(history.constraints))),
             numbers=np.empty(0, dtype=np.int64),
         )
-        self._read = 0  # entries of history.rested
+        self._read = 0  # entries of history.settled
         self._seen: set[int] = set()
         self._doubtful: list[int] = []  # at rest, but without a result so far
 
@@ -154,7 +157,7 @@ class _Table:
     def read(self, history: History) -> Results:
         """Take in the trials that came to rest since the last call; return all results."""
         fresh: list[tuple[TrialRecord, Result]] = []
-        for number in history.rested[self._read :]:
+        for number in history.settled[self._read :]:
             if number in self._seen:
                 continue
             self._seen.add(number)
@@ -165,7 +168,7 @@ class _Table:
                 self._doubtful.append(number)
             else:
                 fresh.append((history.trials[number], found))
-        self._read = len(history.rested)
+        self._read = len(history.settled)
         units = encoded(self.space, [record.params for record, _ in fresh])
         kept = [(unit, *pair) for unit, pair in zip(units, fresh, strict=True) if unit is not None]
         if kept:
