@@ -389,6 +389,10 @@ class Int(Parameter):
             set_frozen(self, _first=0, _stride=1, _axis=LogBins(low, high))
         else:
             stride = self.step or 1
+            if self.step is None and high - low >= LARGEST:
+                raise ValueError(
+                    f"expected fewer than 2**40 whole numbers, got {low!r} to {high!r}: use Float or a step"
+                )
             set_frozen(self, _first=low, _stride=stride, _axis=Bins(_steps_between(low, high, stride) + 1))
         self._check_shared()
 

@@ -302,7 +302,7 @@ def test_forks_come_from_the_top_and_families_are_whole(name):
             donor, step = history.trials[event.fork.trial], event.fork.step
             assert donor.saved == step or step in donor.kept
             assert math.isfinite(history.rung(step).loss(donor.number))
-            assert event.config["width"] == donor.params["width"] or name == "mf_pbt"
+            assert event.config["width"] == donor.params["width"]
             forks += 1
         history.apply(event)
     assert forks >= 20
@@ -482,14 +482,19 @@ def test_pb2_learns_where_the_loss_falls():
 @pytest.mark.parametrize(
     ("make", "options", "words"),
     [
-        ("PBT", {"population": 1}, "population of at least 2"),
-        ("PBT", {"interval": 0}, "interval of at least 1 step"),
+        ("PBT", {"population": 1}, "population to be a whole number of at least 2"),
+        ("PBT", {"interval": 0}, "interval to be a whole number of at least 1"),
         ("PBT", {"truncation": 0.6}, "truncation"),
         ("PBT", {"resample": 2}, "resample"),
         ("PBT", {"perturb": (0.0, 2.0)}, "factors above 0"),
-        ("MFPBT", {"population": 8}, "population of at least 12"),
+        ("MFPBT", {"population": 8}, "population to be a whole number of at least 12"),
         ("MFPBT", {"factors": (2, 1)}, "factors"),
+        ("MFPBT", {"factors": (1, 2.0)}, "factors to be a whole number"),
         ("IPBT", {"patience": 0}, "patience"),
+        ("IPBT", {"patience": 2.0}, "patience to be a whole number"),
+        ("PBT", {"interval": 2.0}, "interval to be a whole number"),
+        ("PB2", {"population": 4.0}, "population to be a whole number"),
+        ("Replay", {"schedule": [{"after": 0, "params": {}}], "repeats": 2.0}, "repeats to be a whole number"),
     ],
 )
 def test_nonsense_is_refused(make, options, words):
@@ -556,3 +561,66 @@ def test_a_sampler_goes_on_after_a_population(sampler, tmp_path):
     second.run(max_steps=12, trials=trials + 10, executor=Simulated(curve, 4), progress=False)
     assert len(second.trials) == trials + 10
     assert replay(second.events).ok
+
+
+@pytest.mark.parametrize("population", [4, 8])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_at_a_restart_the_best_are_there_to_be_forked_whoever_comes_last(population, workers):
+    """Whoever came last was stopped, and was the only one to fork, or its checkpoint was gone."""
+
+    def stalls(params, step):
+        return params["x"] + max(1.0 / step, 1.0 / 8.0), 1.0 + params["x"]
+
+    restarts = 0
+    for seed in range(6):
+        scheduler = tw.schedulers.IPBT(population, interval=1, patience=1)
+        study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), sampler="random", scheduler=scheduler, seed=seed)
+        study.run(max_steps=30, steps=30 * population, executor=Simulated(stalls, workers), progress=False)
+        history = study.history
+        assert history.counts[Status.COMPLETED] == population
+        assert replay(study.events).ok
+        for (group, step), begun in history.begun.items():
+            if group == "ipbt/0" or step != history.trials[history.groups[group][0]].fork.step:
+                continue
+            before = f"ipbt/{int(group.removeprefix('ipbt/')) - 1}"
+            best = history.rung(step, before).ranked()[: max(1, population // 4)]
+            assert {history.trials[number].fork.trial for number in begun} <= set(best)
+            restarts += 1
+    assert restarts >= 6
+
+
+def test_migrants_bring_the_width_of_their_weights():
+    """Their other values may be those of the best at home."""
+    space = tw.Space(lr=tw.Float(1e-4, 1.0, scale="log"), width=tw.Int(8, 512))
+    kinds = set()
+    for seed in range(4):
+        scheduler = tw.schedulers.MFPBT(population=12, interval=1, fixed=("width",))
+        study = tw.Study(space, sampler="random", scheduler=scheduler, seed=seed)
+        unsteady = Simulated(lambda params, step: ((params["lr"] * 1e3 * step) % 1, 1.0), 2)
+        study.run(steps=144, max_steps=12, executor=unsteady, progress=False)
+        for trial in study.trials:
+            if trial.fork is not None:
+                donor = study.trials[trial.fork.trial]
+                assert trial.params["width"] == donor.params["width"]
+                kinds.add(donor.group == trial.group or "the best at home" in trial.why)
+        assert replay(study.events).ok
+    assert kinds == {True, False}
+
+
+def test_migrants_fit_a_space_that_was_changed():
+    def unsteady(params, step):
+        return (params["lr"] * 1e3 * step) % 1, 1.0
+
+    for seed in range(4):
+        scheduler = tw.schedulers.MFPBT(population=12, interval=1)
+        study = tw.Study(
+            tw.Space(lr=tw.Float(1e-4, 1.0, scale="log")), sampler="random", scheduler=scheduler, seed=seed
+        )
+        study.run(steps=50, max_steps=12, executor=Simulated(unsteady, 2), progress=False)
+        space = tw.Space(lr=tw.Float(1e-3, 0.1, scale="log"), decay=tw.Float(0.0, 1.0))
+        study.change_space(space)
+        begun = len(study.trials)
+        study.run(steps=144, max_steps=12, executor=Simulated(unsteady, 2), progress=False)
+        later = study.trials[begun:]
+        assert any("is better here" in trial.why for trial in later)
+        assert all(space.check(trial.params) == trial.params for trial in later)

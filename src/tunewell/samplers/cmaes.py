@@ -25,6 +25,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from tunewell import options
 from tunewell.history import History, TrialRecord
 from tunewell.numerics import cmaes
 from tunewell.numerics.cmaes import Normal, Places, Strategy
@@ -67,10 +68,10 @@ class CMAES:
     def __post_init__(self) -> None:
         if not 0.0 < self.sigma < math.inf:
             raise ValueError(f"CMAES expected sigma above 0, such as 0.1, got {self.sigma!r}")
-        if self.population is not None and self.population < 4:
-            raise ValueError(f"CMAES expected a population of at least 4, got {self.population!r}")
-        if self.design is not None and self.design < 0:
-            raise ValueError(f"CMAES expected a design of 0 trials or more, got {self.design!r}")
+        if self.population is not None:
+            options.whole("CMAES", "population", self.population, 4)
+        if self.design is not None:
+            options.whole("CMAES", "design", self.design, 0)
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
         """Return a draw from the law after the last full generation."""

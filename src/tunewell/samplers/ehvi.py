@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from tunewell import options
 from tunewell.history import History
 from tunewell.numerics import gp, warps
 from tunewell.numerics.feasibility import breach
@@ -78,8 +79,8 @@ class EHVI:
     def __post_init__(self) -> None:
         for name in ("initial", "candidates", "evaluations"):
             value = getattr(self, name)
-            if (name, value) != ("initial", None) and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"EHVI expected {name} to be a whole number from 1 on, got {value!r}")
+            if (name, value) != ("initial", None):
+                options.whole("EHVI", name, value, 1)
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return the configuration with the largest acquisition found; raise Exhausted when all have been tried."""

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunewell import options
 from tunewell.history import History
 from tunewell.numerics.feasibility import breach
 from tunewell.numerics.pareto import Places, non_dominated
@@ -72,8 +73,7 @@ class Evolution:
 
     def __post_init__(self) -> None:
         for name, least in (("population", 2), ("tournament", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"Evolution expected a {name} of at least {least}, got {getattr(self, name)!r}")
+            options.whole("Evolution", name, getattr(self, name), least)
         _check_spread("Evolution", self.spread)
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
@@ -145,8 +145,7 @@ class DE:
 
     def __post_init__(self) -> None:
         set_frozen(self, weights=tuple(self.weights))
-        if self.population < 5:
-            raise ValueError(f"DE expected a population of at least 5, got {self.population!r}")
+        options.whole("DE", "population", self.population, 5)
         if len(self.weights) != 2 or not 0.0 < self.weights[0] <= self.weights[1] <= 2.0:
             raise ValueError(f"DE expected weights such as (0.4, 0.8), from above 0 up to 2, got {self.weights!r}")
         if not 0.0 <= self.crossover <= 1.0:

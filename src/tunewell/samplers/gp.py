@@ -39,6 +39,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.special import ndtr
 
+from tunewell import options
 from tunewell.history import History
 from tunewell.numerics import acquisition
 from tunewell.protocols import Exhausted, Suggestion
@@ -95,8 +96,7 @@ class GP:
             known = ", ".join(get_args(Acquisition))
             raise ValueError(f"GP expected an acquisition among {known}, got {self.acquisition!r}")
         for name in ("initial", "candidates", "evaluations"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"GP expected {name} to be a whole number from 1 on, got {getattr(self, name)!r}")
+            options.whole("GP", name, getattr(self, name), 1)
         if not isinstance(self.warping, bool):
             raise ValueError(f"GP expected warping to be True or False, got {self.warping!r}")
         if not 0.0 < self.width < np.inf:

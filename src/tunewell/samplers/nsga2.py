@@ -31,6 +31,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from tunewell import options
 from tunewell.history import History
 from tunewell.numerics.pareto import Places
 from tunewell.numerics.variation import polynomial_step, simulated_binary_crossover
@@ -63,8 +64,7 @@ class NSGA2:
     eta_mutation: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.population < 2:
-            raise ValueError(f"NSGA2 expected a population of at least 2, got {self.population!r}")
+        options.whole("NSGA2", "population", self.population, 2)
         for name in ("crossover", "mutation"):
             share = getattr(self, name)
             if share is not None and not 0.0 <= share <= 1.0:

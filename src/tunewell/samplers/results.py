@@ -1,10 +1,10 @@
 """What became of the trials, each once and for good: the record from which evolution reads its generations.
 
 A population that is rebuilt from the history must not change its past when a trial trains on. So what counts is the
-loss a trial *first* rested with, and its place is that of its first rest. A rest is its end or a scheduler's pause; where
-a trial was cut off, because its worker died or its run was over, says nothing about it, so what it comes to later counts.
-A trial that diverged, ran out of memory or time, or failed has infinite losses, the worst there are. Trials that were
-cancelled or are lost have no result.
+loss a trial *first* rested with, and its place is that of its first rest. A rest is its end or a scheduler's pause;
+where a trial was cut off, because its worker died or its run was over, says nothing about it, so what it comes to later
+counts. A trial that diverged, ran out of memory or time, or failed has infinite losses, the worst there are. Trials
+that were cancelled or are lost have no result.
 
 A fork has no result here, as it is no observation elsewhere: its losses are the work of several configurations.
 

@@ -49,6 +49,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tunewell import options
 from tunewell.history import History
 from tunewell.numerics.parzen import Axis, Parzen, neighbour_bandwidths
 from tunewell.samplers.groups import Group, groups, whole
@@ -90,9 +91,8 @@ class TPE:
     grouped: bool = False
 
     def __post_init__(self) -> None:
-        for name, smallest in (("design", 1), ("candidates", 1)):
-            if getattr(self, name) < smallest:
-                raise ValueError(f"TPE expected {name} of at least {smallest}, got {getattr(self, name)!r}")
+        for name in ("design", "candidates"):
+            options.whole("TPE", name, getattr(self, name), 1)
         if not 0.0 < self.share < 1.0:
             raise ValueError(f"TPE expected a share between 0 and 1, such as 0.15, got {self.share!r}")
         for name in ("narrowest", "prior"):

@@ -29,10 +29,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History, Rung
 from tunewell.protocols import Action, Continue, Pause, Resume, Start, Stop, Verdict
-from tunewell.schedulers import options
 from tunewell.space import Space
 
 

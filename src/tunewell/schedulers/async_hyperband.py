@@ -22,11 +22,11 @@ from fractions import Fraction
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History
 from tunewell.numerics.brackets import levels
 from tunewell.protocols import Action, Continue, Start, Verdict
-from tunewell.schedulers import options
 from tunewell.schedulers.asha import Asha
 from tunewell.space import Space
 

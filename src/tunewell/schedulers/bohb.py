@@ -32,6 +32,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History
 from tunewell.numerics.brackets import Table
@@ -39,7 +40,6 @@ from tunewell.protocols import Action, Suggestion, Verdict
 from tunewell.samplers.gp import GP
 from tunewell.samplers.tpe import TPE
 from tunewell.samplers.view import look
-from tunewell.schedulers import options
 from tunewell.schedulers.choosing import chosen, explored
 from tunewell.schedulers.hyperband import Hyperband
 from tunewell.space import Space

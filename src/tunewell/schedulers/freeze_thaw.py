@@ -49,10 +49,10 @@ from scipy.special import log_ndtr
 from tunewell.events import Reported, Status
 from tunewell.history import History
 from tunewell.numerics.brackets import geometric_steps
+from tunewell.options import whole
 from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume, Start, Stop, Verdict
 from tunewell.samplers.acquiring import anything_new, drawn, first
 from tunewell.schedulers.choosing import chooses
-from tunewell.schedulers.options import whole
 from tunewell.schedulers.prospects import front_runner, log_kept, log_news, log_prices, most_promising
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported, Status
 from tunewell.history import History, Rung, TrialRecord
 from tunewell.protocols import Action, Continue, Done, Fork, Pause, Resume, Start, Stop, Verdict, Wait
@@ -224,6 +225,8 @@ class Generations:
         heir = next((heir for heir in self.heirs(history, standing) if heir.loser == trial.number), None)
         if heir is None:
             return Continue(f"{place}, so it trains on")
+        if heir.population is not None:  # all lose their places, and what a donor is forked from has to stay
+            return Pause(f"{place}: {heir.why}")
         return Stop(f"{place}: {heir.why}")
 
     def _all_settled(self, history: History, step: int) -> bool:
@@ -247,9 +250,13 @@ class Generations:
             return None
         step = standing.step
         losers = {each.loser for each in self.heirs(history, standing)}
-        others = [trial for trial in standing.donors(history, len(standing.rung)) if trial not in losers]
-        donors = standing.donors(history, self.top) or others
-        number = donors[int(rng.integers(len(donors)))] if heir.donor is None else heir.donor
+        saved = [trial for trial in standing.donors(history, len(standing.rung)) if trial != heir.loser]
+        donors = standing.donors(history, self.top) or [trial for trial in saved if trial not in losers] or saved
+        if heir.donor is not None:
+            donors = [heir.donor]
+        if not donors:  # a person stopped them all
+            return None
+        number = donors[int(rng.integers(len(donors)))]
         donor = history.trials[number]
         config = explore(donor, step) if heir.config is None else heir.config
         loser = None if heir.loser is None else history.trials[heir.loser]
@@ -371,7 +378,6 @@ def check_numbers(name: str, population: int, interval: int | None, least: int =
     Raises:
         ValueError: one of them is not a whole number, or too small.
     """
-    if isinstance(population, bool) or population != int(population) or population < least:
-        raise ValueError(f"{name} expected a population of at least {least}, got {population!r}")
-    if interval is not None and (isinstance(interval, bool) or interval != int(interval) or interval < 1):
-        raise ValueError(f"{name} expected an interval of at least 1 step, got {interval!r}")
+    options.whole(name, "population", population, least)
+    if interval is not None:
+        options.whole(name, "interval", interval, 1)

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History
 from tunewell.numerics.brackets import Table, hyperband_trials, levels, rung_steps
 from tunewell.protocols import Action, Verdict
-from tunewell.schedulers import options
 from tunewell.schedulers.synchronous import Bracket, Brackets
 from tunewell.space import Space
 

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History, TrialRecord
 from tunewell.protocols import Action, Continue, Fork, Verdict
@@ -75,8 +76,7 @@ class IPBT:
     def __post_init__(self) -> None:
         check_numbers("ipbt", self.population, self.interval)
         check_shares("ipbt", self.truncation, 0.0, (1.25,), self.fixed)
-        if self.patience != int(self.patience) or self.patience < 1:
-            raise ValueError(f"ipbt expected a patience of at least 1, got {self.patience!r}")
+        options.whole("ipbt", "patience", self.patience, 1)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """As PB2 within a round; at the end of one, fork everybody into the next."""

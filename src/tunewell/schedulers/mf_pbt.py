@@ -25,13 +25,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History, TrialRecord
-from tunewell.protocols import Action, Verdict
+from tunewell.protocols import Action, Fork, Verdict
 from tunewell.schedulers.exploring import check_fixed, explored
 from tunewell.schedulers.generations import (
     Generations,
@@ -57,7 +58,7 @@ class MFPBT:
         factors: how many intervals lie between the comparisons of each sub-population; whole numbers, rising.
         perturb: as for PBT.
         resample: as for PBT; the paper draws nothing anew.
-        fixed: parameters that keep the donor's value.
+        fixed: parameters that keep the donor's value, also where a migrant takes the others from somebody at home.
 
     Raises:
         ValueError: as :class:`~tunewell.schedulers.PBT`, or factors that are none.
@@ -72,8 +73,9 @@ class MFPBT:
 
     def __post_init__(self) -> None:
         check_shares("mf_pbt", 0.25, self.resample, self.perturb, self.fixed)
-        rising = all(a < b for a, b in itertools.pairwise(self.factors))
-        if not self.factors or not rising or any(f != int(f) or f < 1 for f in self.factors):
+        for factor in self.factors:
+            options.whole("mf_pbt", "each of the factors", factor, 1)
+        if not self.factors or any(a >= b for a, b in itertools.pairwise(self.factors)):
             raise ValueError(f"mf_pbt expected factors such as (1, 2, 4), rising, got {self.factors!r}")
         check_numbers("mf_pbt", self.population, self.interval, least=4 * len(self.factors))
 
@@ -88,7 +90,10 @@ class MFPBT:
         def explore(donor: TrialRecord, step: int) -> Config:
             return explored(space, donor.params, rng, self.perturb, self.resample, self.fixed)
 
-        return self._common(history).next_action(history, rng, explore)
+        action = self._common(history).next_action(history, rng, explore)
+        if isinstance(action, Fork):  # a migrant's values may be of an earlier space
+            return replace(action, config=explored(space, action.config, rng, (1.0,), 0.0))
+        return action
 
     def decide(self, history: History, report: Reported) -> Verdict:
         """Go on, rest or stop at a rung."""
@@ -115,18 +120,24 @@ class MFPBT:
             step = standing.step
             if not evolves(standing.population.group, step):
                 return truncated(history, standing, 0, share)
-            migrants = _migrants(history, standing, factors, share, lambda group: evolves(group, step))
+            migrants = _migrants(history, standing, factors, share, self.fixed, lambda group: evolves(group, step))
             return [*truncated(history, standing, share, share), *migrants]
 
         return Generations("mf_pbt", populations, interval, history.horizon, share, at_risk, heirs)
 
 
 def _migrants(
-    history: History, standing: Standing, factors: Mapping[str, int], share: int, evolves: Callable[[str], bool]
+    history: History,
+    standing: Standing,
+    factors: Mapping[str, int],
+    share: int,
+    fixed: Sequence[str],
+    evolves: Callable[[str], bool],
 ) -> list[Heir]:
     """Return the strangers that take places of the third quarter, and what they bring along.
 
-    Strangers come from those that keep their own place, so that their checkpoints are there.
+    Strangers come from those that keep their own place, so that their checkpoints are there. What is ``fixed`` goes
+    with the weights, whoever the other values are from.
     """
     home, step = standing.population, standing.step
     safe = {
@@ -147,10 +158,11 @@ def _migrants(
     for trial in bracket:
         if not strangers or everybody.rank(strangers[0]) > everybody.rank(trial):
             continue
-        stranger = strangers.pop(0)
-        group = history.trials[stranger].group
-        slower = factors[group] > factors[home.group]
-        source = history.trials[stranger if slower else ranked[0]]
+        stranger = history.trials[strangers.pop(0)]
+        slower = factors[stranger.group] > factors[home.group]
+        source = stranger if slower else history.trials[ranked[0]]
         brought = "with its values" if slower else f"with the values of trial {source.number}, the best at home"
-        found.append(Heir(trial, f"trial {stranger} of {group} is better here; {brought}", stranger, source.params))
+        why = f"trial {stranger.number} of {stranger.group} is better here; {brought}"
+        kept = {name: stranger.params[name] for name in fixed if name in stranger.params}
+        found.append(Heir(trial, why, stranger.number, {**stranger.params, **source.params, **kept}))
     return found

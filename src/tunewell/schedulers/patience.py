@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History
 from tunewell.protocols import Action, Scheduler, Stop, Verdict
-from tunewell.schedulers import options
 from tunewell.schedulers.fifo import Fifo
 from tunewell.space import Space
 

@@ -37,6 +37,7 @@ from typing import get_args
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History
 from tunewell.numerics.brackets import Table
@@ -45,7 +46,6 @@ from tunewell.protocols import Action, Suggestion, Verdict
 from tunewell.samplers.tpe import axes_of
 from tunewell.samplers.untried import fresh
 from tunewell.scales import Floats
-from tunewell.schedulers import options
 from tunewell.schedulers.choosing import chosen
 from tunewell.schedulers.hyperband import Hyperband
 from tunewell.space import Config, Space

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported, Status
 from tunewell.history import History, TrialRecord
 from tunewell.protocols import Action, Continue, Done, Fork, Pause, Resume, Start, Stop, Verdict, Wait
@@ -48,8 +49,7 @@ class Replay:
     repeats: int = 1
 
     def __post_init__(self) -> None:
-        if isinstance(self.repeats, bool) or self.repeats != int(self.repeats) or self.repeats < 1:
-            raise ValueError(f"replay expected at least 1 repeat, got {self.repeats!r}")
+        options.whole("replay", "repeats", self.repeats, 1)
         given = self.schedule
         if isinstance(given, str | Path):
             given = Schedule.load(given)

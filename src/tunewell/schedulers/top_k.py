@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported, RunStarted
 from tunewell.history import History, Rung
 from tunewell.protocols import Action, Continue, Done, Pause, Resume, Start, Stop, Verdict, Wait
-from tunewell.schedulers import options
 from tunewell.space import Space
 
 _TIMED = 8  # trials whose steps are timed

@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History
 from tunewell.numerics import acquisition, gp
@@ -44,7 +45,6 @@ from tunewell.numerics.feasibility import breach
 from tunewell.protocols import Action, Done, Scheduler, Start, Verdict
 from tunewell.samplers.acquiring import Measured, best_units
 from tunewell.scales import Floats
-from tunewell.schedulers import options
 from tunewell.schedulers.fifo import Fifo
 from tunewell.space import Space
 from tunewell.surrogate import processes

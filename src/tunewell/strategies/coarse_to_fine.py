@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, qmc
 
+from tunewell import options
 from tunewell.history import History
 from tunewell.numerics.pareto import Places
 from tunewell.numerics.rankfit import parabolas, probability_by_chance
@@ -78,8 +79,8 @@ class CoarseToFine:
     narrowest: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.stage is not None and self.stage < 2:
-            raise ValueError(f"CoarseToFine expected a stage of at least 2 trials, got {self.stage!r}")
+        if self.stage is not None:
+            options.whole("CoarseToFine", "stage", self.stage, 2)
         for name, usual in (("best", 0.2), ("outside", 0.2), ("level", 0.05)):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(

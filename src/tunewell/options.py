@@ -1,4 +1,4 @@
-"""What the options of several schedulers have in common: how they are refused."""
+"""What the options of samplers and schedulers have in common: how they are refused."""
 
 from __future__ import annotations
 
