@@ -170,6 +170,23 @@ def test_a_changed_space_holds_from_then_on(storage):
     study.close()
 
 
+def test_what_is_in_line_and_does_not_fit_a_changed_space_is_dropped_and_said(storage):
+    study = study_of(storage)
+    fits, not_any_more = SPACE.default(learning_rate=0.05), SPACE.default(learning_rate=1e-3)
+    for config in (not_any_more, fits, not_any_more):
+        study.enqueue(config)
+    narrow = tw.Space(**{**SPACE, "learning_rate": tw.Float(1e-2, 1.0, scale="log")})
+    with pytest.warns(RuntimeWarning, match="does not allow 2 of the configurations in line"):
+        study.change_space(narrow)
+    assert list(study.history.queue) == [fits]
+    go(study, once, trials=3)
+    assert [trial.origin for trial in study.trials].count("enqueued") == 1
+    assert study.trials[0].params == fits
+    assert all(trial.params["learning_rate"] >= 1e-2 for trial in study.trials)
+    assert not study.history.queue
+    study.close()
+
+
 # --- what an objective gives -----------------------------------------------------------------------------------------
 
 

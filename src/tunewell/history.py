@@ -63,7 +63,7 @@ class History:
         trials: all records, by number.
         running: the numbers of the trials in training.
         unfinished: the numbers of the trials that the next driver takes up first: lost, or cut off with their run.
-        queue: configurations a person put first in line.
+        queue: configurations a person put first in line, as far as the space allows them.
         beliefs: where a person thinks that good values lie, oldest first.
         rested: the numbers of the trials in the order in which they came to rest; once more for each further rest.
         settled: as ``rested``, without those that were cut off: see :class:`Stretch`.
@@ -309,6 +309,7 @@ class History:
 
     def _space_changed(self, event: SpaceChanged) -> None:
         self.space = event.space
+        self.queue = deque(config for config in self.queue if event.space.allows(config))
 
     def _settings_changed(self, event: SettingsChanged) -> None:
         self.settings = event.settings
@@ -362,8 +363,8 @@ class History:
             self.suggested += 1
         elif event.origin == "default":
             self.default_started = True
-        elif event.origin == "enqueued" and self.queue:
-            self.queue.popleft()
+        elif event.origin == "enqueued" and event.config in self.queue:
+            self.queue.remove(event.config)
         elif event.origin == "person":
             self._forks_by_hand.append(record)
         if event.fork is not None:

@@ -192,6 +192,14 @@ class Space(Mapping[str, Parameter]):
                 tidy[name] = self._check_value(name, config[name])
         return tidy
 
+    def allows(self, config: Config) -> bool:
+        """Whether a mapping is a configuration of this space."""
+        try:
+            self.check(config)
+        except ValueError:
+            return False
+        return True
+
     def check_part(self, values: Config) -> dict[str, Any]:
         """Return the values of some parameters in canonical form; the others are left open.
 

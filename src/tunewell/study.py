@@ -362,9 +362,21 @@ class Study(Steering):
         self._add(Believed(time.time(), believed, confidence))
 
     def change_space(self, space: Space, reason: str = "") -> None:
-        """Draw configurations from another space from now on; the trials so far stay."""
+        """Draw configurations from another space from now on; the trials so far stay.
+
+        Configurations in line that the other space does not allow are dropped, with a warning.
+        """
         if not isinstance(space, Space):
             raise TypeError(f"change_space expected a Space, got {type(space).__name__}: write tw.Space(...)")
+        dropped = [config for config in self.refresh().queue if not space.allows(config)]
+        if dropped:
+            warnings.warn(
+                f"change_space: the new space does not allow {len(dropped)} of the configurations in line, which will "
+                f"not be trained: {'; '.join(str(dict(config)) for config in dropped[:3])}"
+                f"{'; …' if len(dropped) > 3 else ''}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self._add(SpaceChanged(time.time(), space, _text(reason, "change_space")))
 
     def note(self, text: str, trial: int | None = None) -> None:

@@ -94,3 +94,26 @@ def test_suggestions_do_not_depend_on_results():
         assert sampler.suggest(space, full, np.random.default_rng([0, 10])) == sampler.suggest(
             space, bare, np.random.default_rng([0, 10])
         )
+
+
+@pytest.mark.parametrize(
+    ("make", "option"),
+    [
+        ("Evolution", "population"),
+        ("Evolution", "tournament"),
+        ("DE", "population"),
+        ("NSGA2", "population"),
+        ("CMAES", "population"),
+        ("CMAES", "design"),
+        ("TPE", "candidates"),
+        ("TPE", "design"),
+        ("GP", "initial"),
+        ("EHVI", "candidates"),
+    ],
+)
+@pytest.mark.parametrize("value", [24.0, True, "24"])
+def test_whole_options_are_whole(make, option, value):
+    with pytest.raises(
+        ValueError, match=f"{make} expected {option} to be a whole number of at least [0-9]+, got {value!r}"
+    ):
+        getattr(tw.samplers, make)(**{option: value})

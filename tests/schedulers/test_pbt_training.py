@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from typer.testing import CliRunner
@@ -152,6 +153,22 @@ def test_replay_on_simulated_workers_with_faults(workers):
         if trial.status == "completed":
             assert [change.after for change in study.schedule(trial.number).changes] == [0, 4, 9]
     assert replay(study.events).ok
+
+
+def test_a_replay_that_did_not_come_to_its_end_does_not_say_so():
+    def diverges(params, step):
+        return (math.nan if step == 3 else params["rate"]), 1.0
+
+    def reason(objective, steps):
+        study = tw.Study(SPACE, "loss", scheduler=Replay(SCHEDULE, repeats=2), seed=0)
+        return study.run(max_steps=steps, steps=100, executor=Simulated(objective), progress=False)
+
+    assert reason(diverges, 12).startswith(
+        "0 of 2 repeats came to the end of the schedule; trial 1 diverged at step 3: "
+    )
+    short = reason(lambda params, step: (params["rate"], 1.0), 8)
+    assert short == "0 of 2 repeats came to the end of the schedule; trial 3 completed at step 8"
+    assert reason(lambda params, step: (params["rate"], 1.0), 12) == "the schedule has been trained"
 
 
 def test_a_replay_begins_with_its_schedule_even_where_there_are_defaults():

@@ -61,7 +61,7 @@ class Replay:
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Fork what has come to a change, start what has not begun."""
         changes = changes_of(self.schedule)
-        working = 0
+        working, short = 0, []
         for repeat in range(self.repeats):
             members = history.groups.get(f"{_GROUP}{repeat}")
             if not members:
@@ -69,6 +69,8 @@ class Replay:
                 return Start(changes[0].params, reason, f"{_GROUP}{repeat}")
             newest = history.trials[members[-1]]
             working += not newest.over
+            if newest.status is not Status.COMPLETED or newest.step < changes[-1].after:
+                short.append(newest)
             rests = newest.status is Status.PAUSED and newest.paused_by == "scheduler"
             if not rests and newest.status is not Status.STOPPED:
                 continue
@@ -82,7 +84,14 @@ class Replay:
             return Fork(
                 newest.number, newest.step, config, reason, newest.group, replaces=newest.number if rests else None
             )
-        return Wait(f"{working} repeats are training") if working else Done("the schedule has been trained")
+        if working:
+            return Wait(f"{working} repeats are training")
+        if not short:
+            return Done("the schedule has been trained")
+        last = short[-1]
+        came = f"{self.repeats - len(short)} of {self.repeats} repeats came to the end of the schedule"
+        why = f": {last.reason}" if last.status is not Status.COMPLETED else ""
+        return Done(f"{came}; trial {last.number} {last.status} at step {last.step}{why}")
 
     def decide(self, history: History, report: Reported) -> Verdict:
         """Rest where the values change."""
