@@ -318,7 +318,7 @@ CONSTRUCTION = [
     (lambda: Int(1, "4"), TypeError, "high must be a number, got '4'"),
     (lambda: Int(1, 2.5), ValueError, "high must be a whole number, got 2.5: round it or use Float"),
     (lambda: Int(0, 2**60), ValueError, "high must lie within ±2**40"),
-    (lambda: Int(0, 2**40), ValueError, r"expected fewer than 2\*\*40 whole numbers, got 0 to 1099511627776: use Float"),
+    (lambda: Int(0, 2**40), ValueError, "expected fewer than 2**40 whole numbers, got 0 to 1099511627776: use Float"),
     (lambda: Float(0, 1, "lgo"), ValueError, "'logit', got 'lgo': did you mean 'log'?"),
     (lambda: Float(0, 1, None), ValueError, "scale of Float must be one of 'linear'"),
     (lambda: Int(1, 9, "logit"), ValueError, "scale of Int must be one of 'linear', 'log', got 'logit'"),
