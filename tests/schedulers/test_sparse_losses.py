@@ -126,3 +126,24 @@ def test_other_metrics_count_with_their_newest_value():
         history.apply(Reported(3.0, number, 3, {"other": 0.0}))
     assert history.rung(2).ranked() == [1, 0, 2]
     assert len(history.rung(3)) == 0
+
+
+@pytest.mark.parametrize("name", [*SCHEDULERS, "median", "patience"])
+def test_counting_batches_instead_of_epochs_changes_no_decision(name):
+    """The same trainings, told in steps of eight, with a word about something else in between."""
+    others = {"median": tw.schedulers.Median(), "top k": tw.schedulers.TopK(first=1)}
+
+    def decided(unit):
+        def evaluate(params, step):
+            epoch, x = step // unit, params["x"]
+            if step % unit:
+                return {"progress": 0.5}, 1.0 / unit
+            return {"loss": abs(x - 0.3) + 1.0 / epoch + 0.3 * x / epoch**0.5}, 1.0 / unit
+
+        patience = tw.schedulers.Patience(steps=3 * unit, min_gain=0.1)
+        scheduler = patience if name == "patience" else (SCHEDULERS | others)[name]
+        study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), "loss", sampler="random", scheduler=scheduler, seed=1)
+        study.run(steps=200 * unit, max_steps=27 * unit, executor=tw.executors.Simulated(evaluate), progress=False)
+        return [(trial.params["x"], trial.step / unit, trial.status) for trial in study.trials]
+
+    assert decided(8) == decided(1)

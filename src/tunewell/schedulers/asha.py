@@ -66,12 +66,7 @@ class Asha:
 
         Where losses are not reported after every step, each lies at the next report: see :mod:`tunewell.cadence`.
         """
-        end = up_to if self.max_steps is None else min(up_to, self.max_steps - 1)
-        found, step = [], self.min_steps * self.reduction**self.early_stopping_rate
-        while step <= end:
-            found.append(step)
-            step *= self.reduction
-        return found
+        return self._planned(self.min_steps, up_to)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Promote from the highest rung that has room; start a new trial when none has."""
@@ -121,8 +116,17 @@ class Asha:
 
     def _rungs(self, history: History, up_to: int) -> list[int]:
         """Return the rungs up to a step as they lie in a study."""
+        planned = self._planned(history.cadence.at(self.min_steps), up_to)
         end = up_to + 1 if self.max_steps is None else min(up_to + 1, self.max_steps)
-        return history.cadence.rungs([*self.rungs(up_to), end])[:-1]
+        return history.cadence.rungs([*planned, end])[:-1]
+
+    def _planned(self, first: int, up_to: int) -> list[int]:
+        end = up_to if self.max_steps is None else min(up_to, self.max_steps - 1)
+        found, step = [], first * self.reduction**self.early_stopping_rate
+        while step <= end:
+            found.append(step)
+            step *= self.reduction
+        return found
 
     def _room(self, rung: Rung) -> int:
         """Return how many more the rung may promote now."""

@@ -35,7 +35,7 @@ from tunewell.space import Space
 class AsyncHyperband:
     """ASHA's brackets side by side, from the most aggressive to training to the end at once.
 
-    A group is called after its first rung: "from step 9".
+    A group is called after its first rung as planned, "from step 9", which lies later where no loss is reported yet.
 
     Attributes:
         reduction: η; the best 1/η of a rung goes on to η times as many steps.
@@ -51,20 +51,26 @@ class AsyncHyperband:
     def __post_init__(self) -> None:
         options.rungs("async_hyperband", self.reduction, self.min_steps, self.max_steps)
 
-    def brackets(self, most: int | None) -> dict[str, Asha]:
-        """Return the brackets for a full training of ``most`` steps by name, the most aggressive first."""
-        s_max = levels(most, self.reduction, self.min_steps) if most else 0
+    def brackets(self, most: int | None, first: int = 1) -> dict[str, Asha]:
+        """Return the brackets for a full training of ``most`` steps by name, the most aggressive first.
+
+        ``first`` is the first step at which a loss is reported.
+        """
+        least = max(self.min_steps, first)
+        s_max = levels(most, self.reduction, least) if most else 0
+        end = None if most is None else max(most, least)
         return {
-            f"from step {self.min_steps * self.reduction**s}": Asha(
-                self.reduction, self.min_steps, None if most is None else max(most, self.min_steps), s
-            )
+            f"from step {self.min_steps * self.reduction**s}": Asha(self.reduction, least, end, s)
             for s in range(s_max + 1)
         }
+
+    def _brackets(self, history: History) -> dict[str, Asha]:
+        return self.brackets(self.max_steps or history.horizon, history.cadence.at(self.min_steps))
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Promote where a rung has room, in the most aggressive bracket first; or start where least is spent."""
         most = self.max_steps or history.horizon
-        brackets = self.brackets(most)
+        brackets = self._brackets(history)
         for group, asha in brackets.items():
             if group in history.groups and (promoted := asha.promotion(history, group)):
                 return promoted
@@ -78,7 +84,7 @@ class AsyncHyperband:
     def decide(self, history: History, report: Reported) -> Verdict:
         """Rest at a rung of one's bracket, unless there is room to go on at once."""
         group = history.trials[report.trial].group
-        asha = self.brackets(self.max_steps or history.horizon).get(group)
+        asha = self._brackets(history).get(group)
         return Continue() if asha is None else asha.verdict(history, report, group)
 
 

@@ -136,7 +136,7 @@ class FreezeThaw:
     def decide(self, history: History, report: Reported) -> Verdict:
         """Freeze a training at a rung unless it is the one that would be chosen."""
         steps, full = self.max_steps or history.horizon, _full(history)
-        if steps is None or report.step >= steps or report.step not in history.cadence.rungs(self.rungs(steps)):
+        if steps is None or report.step >= steps or report.step not in self._rungs(history, steps):
             return Continue()
         if history.goals[0].metric not in report.metrics:
             return Continue()
@@ -241,7 +241,12 @@ class FreezeThaw:
         fewest = 1 if _full(history) else min(2, self.initial)
         space = history.space if space is None else space
         trend = trend_of(space, history) if self.usual else None
-        return look(space, history, history.cadence.rungs(self.rungs(steps)), fewest, self.evaluations, current, trend)
+        return look(space, history, self._rungs(history, steps), fewest, self.evaluations, current, trend)
+
+    def _rungs(self, history: History, steps: int) -> list[int]:
+        """Return the rungs as they lie in a study."""
+        first = min(history.cadence.at(self.min_steps), steps)
+        return history.cadence.rungs(geometric_steps(first, steps, self.reduction))
 
     def _begin(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         if not chooses(history):
@@ -292,7 +297,7 @@ class _Draw:
     @classmethod
     def of(cls, history: History, explore: float, view: Outlook | None) -> _Draw:
         """Return the draw of this moment; where a run closes, nothing is explored."""
-        rng = np.random.default_rng([history.seed, len(history.trials), history.steps_done])
+        rng = np.random.default_rng([history.seed, len(history.trials), history.steps_done // history.cadence.at(1)])
         closing = view is not None and view.closing
         return cls(rng, bool(rng.random() < explore) and not closing, bool(rng.random() < 0.5))
 

@@ -43,6 +43,7 @@ class Outlook:
         model: the process, with a point where each trial in training will next be looked at.
         best: the smallest score so far of a trial that keeps its constraints, if any does.
         rungs: steps at which curves are looked at; the last one is the end.
+        first: the first step at which losses are reported.
         shown: trials that are worth a look, the best expected end first, shape ``(m,)``.
         ends: the scores that these are expected to end with, shape ``(m,)``.
         doubles: the probability of each trial to go on as another one does, shape ``(N,)``; see :mod:`.twins`.
@@ -58,6 +59,7 @@ class Outlook:
     model: curves.Curves
     best: float
     rungs: tuple[int, ...]
+    first: int
     shown: Indices
     ends: Floats
     doubles: Floats
@@ -80,7 +82,7 @@ class Outlook:
     def ahead(self, trials: Sequence[int], steps: Sequence[float] | Floats) -> tuple[Floats, Floats]:
         """Return mean and deviation of trials' scores, each at a step of its own, both ``(m,)``."""
         numbers = np.array(trials, dtype=np.int64)
-        return self.model.ahead(self.seen.units[numbers][:, self.cube.free], numbers, time(steps, self.steps))
+        return self.model.ahead(self.seen.units[numbers][:, self.cube.free], numbers, self._time(steps))
 
     def stages(
         self, units: Floats, trials: Sequence[int], steps: Sequence[int], reach: Floats
@@ -98,7 +100,7 @@ class Outlook:
             the share of a full training up to there from the one before, both ``(m, K)`` and zeros at other rungs.
         """
         rungs, done = np.array(self.rungs), np.array(steps)
-        mean, covariance = self.model.together(units[:, self.cube.free], np.array(trials), time(rungs, self.steps))
+        mean, covariance = self.model.together(units[:, self.cube.free], np.array(trials), self._time(rungs))
         tells, takes = np.zeros(mean.shape), np.zeros(mean.shape)
         ahead = np.searchsorted(rungs, done, side="right")
         behind = np.searchsorted(rungs, reach, side="right")
@@ -107,6 +109,9 @@ class Outlook:
             tells[rows, part] = np.abs(np.linalg.cholesky(covariance[rows, part, part])[:, -1])
             takes[rows, part] = np.diff(np.column_stack([done[rows], np.tile(rungs[part], (len(rows), 1))]), axis=1)
         return mean[np.arange(len(mean)), behind - 1], tells, takes / self.steps
+
+    def _time(self, steps: Sequence[float] | Floats | Indices) -> Floats:
+        return time(steps, self.steps, self.first)
 
     def paused(self, history: History, current: int | None) -> list[int]:
         """Return the trials that may go on, the best expected end first, and the current one among them."""
@@ -118,9 +123,9 @@ class Outlook:
         return _reach(history, trials, self.left, self.speeds, self.steps)
 
 
-def time(steps: Sequence[float] | Floats | Indices | float, horizon: int) -> Floats:
-    """Return t, the log of the steps as a share of that of all."""
-    return np.asarray(np.log(np.maximum(steps, 1.0)) / np.log(max(horizon, 2)))
+def time(steps: Sequence[float] | Floats | Indices | float, horizon: int, first: int = 1) -> Floats:
+    """Return t, the log of the steps as a share of that of all; 0 at the ``first`` one at which losses are reported."""
+    return np.asarray(np.log(np.maximum(steps, first) / first) / np.log(max(horizon / first, 2.0)))
 
 
 def look(
@@ -148,17 +153,19 @@ def look(
     g = seen.losses.shape[1]
     rng = np.random.default_rng([history.seed, len(history.trials), 1])
     scores = _scores(seen.losses, rng.dirichlet(np.ones(g)))
-    times = time(seen.steps, horizon)
+    first = history.cadence.at(1)
+    times = time(seen.steps, horizon, first)
     model = _model(cube, seen, times, scores, evaluations, trend)
     running = [n for n in history.running if n != current and seen.placed[n]]
     if running:
         after = [next((rung for rung in rungs if rung > history.trials[n].step), horizon) for n in running]
-        model = model.grown(seen.units[running][:, cube.free], time(after, horizon), np.array(running, dtype=np.int64))
+        times = time(after, horizon, first)
+        model = model.grown(seen.units[running][:, cube.free], times, np.array(running, dtype=np.int64))
     twice = doubles(seen, rungs)
     shown = _shown(seen, scores, twice >= REPEATS, current)
     speeds, left = _speeds(seen.paces), _left(history, seen.paces)
     reach = _reach(history, shown, left, speeds, horizon)
-    ends, _ = model.ahead(seen.units[shown][:, cube.free], shown, time(reach, horizon))
+    ends, _ = model.ahead(seen.units[shown][:, cube.free], shown, time(reach, horizon, first))
     order = np.argsort(ends, kind="stable")
     allowed = ~_broken(history)[seen.trials]
     best = scores[allowed].min() if allowed.any() else scores.min()
@@ -168,6 +175,7 @@ def look(
         model=model,
         best=float(best),
         rungs=tuple(rungs),
+        first=first,
         shown=shown[order],
         ends=ends[order],
         doubles=twice,

@@ -62,7 +62,7 @@ def spending(history: History) -> Spending:
         return Spending("fifo", "how long a training is, is not known yet")
     if horizon < FEWEST_STEPS:
         return Spending("fifo", f"a training has fewer than {FEWEST_STEPS} steps")
-    doubling = history.cadence.rungs(geometric_steps(1, horizon, DOUBLING))
+    doubling = history.cadence.rungs(geometric_steps(min(history.cadence.at(1), horizon), horizon, DOUBLING))
     if len(doubling) == 1:
         return Spending("fifo", "no loss is reported before the end of a training")
     first = first_telling(history, doubling)

@@ -199,10 +199,12 @@ class _Table:
 
 
 def _first(record: TrialRecord) -> Hashable | None:
-    """Return what a trial measured first, None where there is nothing yet."""
-    if record.reports:
-        return record.reports[0].step, *sorted(record.reports[0].metrics.items())
-    return tuple(sorted(record.metrics.items())) or None
+    """Return what a trial measured first, the goal with all beside it; None where there is nothing yet."""
+    goal = record.goals[0].metric
+    for report in record.reports:
+        if goal in report.metrics:
+            return report.step, *sorted(report.metrics.items())
+    return tuple(sorted(record.metrics.items())) if goal in record.metrics else None
 
 
 _TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
