@@ -60,6 +60,7 @@ class History:
 
     Attributes:
         name, space, goals, constraints, settings, seed: as created, or as changed since.
+        space_since: the number of the first trial that could begin in today's space.
         trials: all records, by number.
         running: the numbers of the trials in training.
         unfinished: the numbers of the trials that the next driver takes up first: lost, or cut off with their run.
@@ -92,6 +93,7 @@ class History:
     def __init__(self, events: Iterable[Event] = (), files: Path | None = None) -> None:
         self.name = ""
         self.space = Space()
+        self.space_since = 0
         self.settings: Mapping[str, Any] = {}
         self.seed = 0
         self.created = 0.0
@@ -308,7 +310,7 @@ class History:
         self._about.goals, self._about.constraints = event.goals, event.constraints
 
     def _space_changed(self, event: SpaceChanged) -> None:
-        self.space = event.space
+        self.space, self.space_since = event.space, len(self.trials)
         self.queue = deque(config for config in self.queue if event.space.allows(config))
 
     def _settings_changed(self, event: SettingsChanged) -> None:

@@ -119,6 +119,14 @@ class Parameter:
         """Return ``value`` as plain Python of the right type; raise ValueError when it is not a possible value."""
         raise NotImplementedError
 
+    def allows(self, value: Any) -> bool:
+        """Whether a value is a possible one."""
+        try:
+            self.check(value)
+        except ValueError:
+            return False
+        return True
+
     def _at(self, place: Any) -> Any:
         """Return the value at a place of the axis."""
         raise NotImplementedError

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from playing import begin
 from scipy.stats import qmc
 
 import tunewell as tw
+from tunewell.events import SpaceChanged
 from tunewell.history import History
 from tunewell.protocols import Exhausted
 from tunewell.testing.histories import created, random_events
@@ -34,7 +36,7 @@ def suggestions(sampler, space, count, seed=0):
     found = []
     for k in range(count):
         found.append(sampler.suggest(space, history, np.random.default_rng([seed, k])))
-        history.suggested += 1
+        begin(history, found[-1])
     return found
 
 
@@ -71,9 +73,29 @@ def test_grid_is_every_combination_once_and_then_exhausted():
     assert len({tuple(config.items()) for config in found}) == 12
     assert sorted({config["lr"] for config in found}) == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1])
     history = History([created(space)])
-    history.suggested = 12
+    for config in found:
+        begin(history, config)
     with pytest.raises(Exhausted, match="all 12 points"):
         grid.suggest(space, history, np.random.default_rng(0))
+
+
+def test_grid_takes_what_others_have_tried_for_tried_and_nothing_else():
+    space = tw.Space(a=tw.Int(1, 3), b=tw.Int(1, 3))
+    study = tw.Study(space, sampler="random", scheduler="fifo", seed=3)
+    study.run(trials=4, max_steps=1, executor=tw.executors.Simulated(lambda p, s: (p["a"], 1.0)), progress=False)
+    known = {tuple(trial.params.values()) for trial in study.trials}
+    grid = tw.samplers.Grid(points=3)
+    rng = np.random.default_rng(0)
+    for _ in range(9 - len(known)):
+        config = grid.suggest(space, study.history, rng)
+        assert tuple(config.values()) not in known
+        known.add(tuple(config.values()))
+        begin(study.history, config)
+    with pytest.raises(Exhausted, match="all 9 points"):
+        grid.suggest(space, study.history, rng)
+    wider = tw.Space(a=tw.Int(1, 3), b=tw.Int(4, 6))
+    study.history.apply(SpaceChanged(0.0, wider, ""))
+    assert tuple(grid.suggest(wider, study.history, rng).values()) not in known
 
 
 def test_grid_points_per_parameter():

@@ -15,6 +15,7 @@ import tunewell as tw
 from tunewell.events import Ended, Goal, Reported, SpaceChanged, Status
 from tunewell.history import History
 from tunewell.protocols import Exhausted, Suggestion
+from tunewell.replay import replay
 from tunewell.samplers import SAMPLERS
 from tunewell.testing.histories import created, mixed_space
 
@@ -315,3 +316,70 @@ def test_all_is_resting_at_different_steps(name):
             history.apply(Reported(now, number, step, {"loss": rng.random() / step}))
         history.apply(Ended(float(len(history)), number, [Status.STOPPED, Status.COMPLETED, Status.LOST][k % 3]))
     play(name, history, bowl, 4)
+
+
+def run_at_once_each(space, objective, trials, sampler="auto", workers=1, seed=0, study=None):
+    study = study or tw.Study(space, sampler=sampler, scheduler="fifo", seed=seed)
+    executor = tw.executors.Simulated(objective, workers)
+    why = study.run(trials=trials, max_steps=1, executor=executor, progress=False)
+    return study, why
+
+
+@pytest.mark.parametrize("workers", [2, 8])
+def test_noise_is_looked_for_while_other_trials_are_in_training(workers):
+    """Workers that are never idle at the same time."""
+    space = tw.Space({name: tw.Float(-5.0, 5.0) for name in "xyz"})
+    rng = np.random.default_rng(1)
+
+    def noisy(params, step):
+        loss = sum((value - 1.0) ** 2 for value in params.values())
+        return loss + 2.0 * rng.standard_normal(), rng.uniform(0.5, 1.5)
+
+    study, _ = run_at_once_each(space, noisy, 60, workers=workers)
+    configs = [tuple(trial.params.values()) for trial in study.trials]
+    assert len(set(configs)) < len(configs) - 2
+    intervals = [(t.stretches[0].begin, t.stretches[0].end, c) for t, c in zip(study.trials, configs, strict=True)]
+    for start, end, config in intervals:  # nothing is repeated while it is still in training
+        assert sum(a < end and start < b and config == other for a, b, other in intervals) == 1
+    assert replay(study.events).ok
+
+
+@pytest.mark.parametrize("nan", [lambda: math.nan, lambda: float("nan")])
+def test_which_nan_it_is_does_not_matter(nan):
+    space = tw.Space({name: tw.Float(0.0, 1.0) for name in "wxyz"})
+    rng = np.random.default_rng(0)
+
+    def unlucky(params, step):
+        return (nan() if rng.random() < 0.3 else sum((value - 0.3) ** 2 for value in params.values())), 1.0
+
+    study, _ = run_at_once_each(space, unlucky, 30)
+    assert replay(study.events).ok
+
+
+def test_a_coarser_step_makes_no_noise_of_what_was_tried_between():
+    study, _ = run_at_once_each(tw.Space(n=tw.Int(0, 40), m=tw.Int(0, 40)), _bowl, 20)
+    coarse = tw.Space(n=tw.Int(0, 40, step=10), m=tw.Int(0, 40, step=10))
+    study.change_space(coarse)
+    _, why = run_at_once_each(coarse, _bowl, 70, study=study)
+    later = [tuple(trial.params.values()) for trial in study.trials[20:]]
+    assert why == "all 25 configurations of the space have been tried"
+    assert len(later) == len(set(later))
+    assert study.best.value == min(trial.value for trial in study.trials)
+
+
+def test_a_parameter_that_is_gone_makes_no_noise_of_what_it_told_apart():
+    def objective(params, step):
+        return float((params["n"] - 3) ** 2 + {"a": 0, "b": 5, "c": 9}[params.get("k", "a")]), 1.0
+
+    study, _ = run_at_once_each(tw.Space(n=tw.Int(0, 9), k=tw.Choice(["a", "b", "c"])), objective, 15)
+    left = tw.Space(n=tw.Int(0, 9))
+    study.change_space(left)
+    _, why = run_at_once_each(left, objective, 60, study=study)
+    later = [trial.params["n"] for trial in study.trials[15:]]
+    assert why == "all 10 configurations of the space have been tried"
+    assert set(later) == set(range(10))
+    assert len(later) <= 12
+
+
+def _bowl(params, step):
+    return float((params["n"] - 13) ** 2 + (params["m"] - 24) ** 2) / 100.0, 1.0

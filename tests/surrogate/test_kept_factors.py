@@ -30,9 +30,8 @@ def grown(n, seed=0):
     rng = np.random.default_rng(seed)
     units = rng.random((600, 3))
     losses = np.sin(5.0 * units).sum(axis=1, keepdims=True) + 0.1 * rng.standard_normal((600, 1))
-    return Observations(
-        units[:n], losses[:n], np.zeros((n, 0)), np.zeros(n, np.bool_), np.zeros((0, 3)), np.zeros((0, 3))
-    )
+    exact, native, nothing = np.zeros(n, np.bool_), np.ones(n, np.bool_), np.zeros((0, 3))
+    return Observations(units[:n], losses[:n], np.zeros((n, 0)), exact, native, nothing, nothing)
 
 
 def processes_of(seen, space=SPACE):

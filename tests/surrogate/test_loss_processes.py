@@ -21,6 +21,7 @@ def seen(units, losses, failed=None, weak=None):
         np.reshape(losses, (n, -1)).astype(np.float64),
         np.zeros((n, 0)),
         np.zeros(n, dtype=np.bool_) if weak is None else weak,
+        np.ones(n, dtype=np.bool_),
         np.zeros((0, d)) if failed is None else failed,
         np.zeros((0, d)),
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tunewell.surrogate.noise import Repeats, repeats
@@ -11,7 +13,7 @@ def seen(units, losses, weak=None):
     n, d = units.shape
     weak = np.zeros(n, dtype=np.bool_) if weak is None else np.array(weak)
     nothing = np.zeros((0, d))
-    return Observations(units, losses.reshape(n, -1), np.zeros((n, 0)), weak, nothing, nothing)
+    return Observations(units, losses.reshape(n, -1), np.zeros((n, 0)), weak, np.ones(n, np.bool_), nothing, nothing)
 
 
 def test_no_repeat_says_nothing():
@@ -45,3 +47,20 @@ def test_extrapolated_losses_do_not_count():
 
 def test_diverging_twice_is_deterministic():
     assert repeats(seen([[0.1], [0.1]], [np.inf, np.inf])).deterministic
+
+
+def test_equal_losses_that_are_common_prove_little():
+    """Accuracies on few examples: 0.1 and 0.2 come again and again, and so they may by chance."""
+    units = [[k / 20] for k in range(20)]
+    losses = [0.1, 0.1, 0.2, 0.2, 0.2, 0.3, 0.3, 0.3, 0.4, 0.4, *np.linspace(0.5, 0.9, 10)]
+    once = repeats(seen([*units, [0.0]], [*losses, 0.1]))
+    assert (once.count, once.differ, once.deterministic) == (1, False, False)
+    assert 0.1 < once.alike < 0.3
+    again = repeats(seen([*units, [0.0], [0.05], [0.1]], [*losses, 0.1, 0.1, 0.2]))
+    assert (again.count, again.deterministic) == (3, True)
+
+
+def test_what_an_earlier_space_told_apart_is_no_repetition():
+    found = seen([[0.1], [0.1]], [1.0, 2.0])
+    assert repeats(found).differ
+    assert repeats(replace(found, native=np.array([False, True]))) == Repeats(0, False)

@@ -229,7 +229,7 @@ class Simulated:
             slow, dies, share = rng.random(3)
             seconds *= self._slowdown if slow < self._stragglers else 1.0
             if dies < self._faults:
-                end = begin + share * seconds
+                end = begin + float(share) * seconds
                 return end, [Ended(end, job.trial, Status.LOST, "the simulated worker died")]
         end = begin + seconds
         told: list[Event] = [Reported(end, job.trial, step, measured)]

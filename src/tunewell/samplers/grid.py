@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from tunewell.history import History
 from tunewell.protocols import Exhausted
 from tunewell.space import Config, Space
+from tunewell.surrogate.observations import tried, values_of
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,18 @@ class Grid:
             raise ValueError(f"the grid expected at least one point per axis, got {self.points!r}")
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
-        """Return the next point of the grid: as many have been taken as the sampler has suggested before."""
+        """Return the first point of the grid that has not been tried, whoever chose it.
+
+        Raises:
+            Exhausted: there is none.
+        """
         points = tuple(sorted(self.points.items())) if isinstance(self.points, Mapping) else self.points
-        grid = _grid(space, points)
-        config = grid.at(history.suggested)
+        grid, known = _grid(space, points), tried(space, history)
+        places = _PLACES.setdefault(history, {})
+        place = places.get((space, points), 0)  # those before it have been tried
+        while (config := grid.at(place)) is not None and values_of(space, config) in known:
+            place += 1
+        places[space, points] = place
         if config is None:
             raise Exhausted(f"all {len(grid.listed)} points of the grid have been tried")
         return dict(config)
@@ -56,3 +66,6 @@ class _Points:
 @lru_cache(maxsize=8)
 def _grid(space: Space, points: int | tuple[tuple[str, int], ...]) -> _Points:
     return _Points(space.grid(dict(points) if isinstance(points, tuple) else points))
+
+
+_PLACES: WeakKeyDictionary[History, dict[tuple[Space, int | tuple[tuple[str, int], ...]], int]] = WeakKeyDictionary()

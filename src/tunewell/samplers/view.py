@@ -138,11 +138,13 @@ class View:
         return bool(suggested % 2 and len(self.seen.pending))
 
     def to_repeat(self, space: Space, history: History) -> Suggestion | None:
-        """Return a trial to be repeated, if it is time for that."""
-        early = len(self.targets) < _FIRST_REPEAT or len(self.seen.pending) > 0
-        if not self.noisy or early or history.suggested % _REPEAT_EVERY:
+        """Return a trial to be repeated, if it is time for that; never one that is in training."""
+        if not self.noisy or len(self.targets) < _FIRST_REPEAT or history.suggested % _REPEAT_EVERY:
             return None
-        config = space.decode_one(np.nan_to_num(self.top[0], nan=0.5).tolist())
+        ended = [unit for unit in self.top if not _stands_in(unit, self.seen.pending)]
+        if not ended:
+            return None
+        config = space.decode_one(np.nan_to_num(ended[0], nan=0.5).tolist())
         return Suggestion(config, "once more, for the losses seem noisy: so far the most promising configuration")
 
 
@@ -258,6 +260,10 @@ def constraints(cube: Cube, seen: Observations, rows: Indices, evaluations: int 
                 Measured(cube, processes.of_constraint(cube, seen, column, known, evaluations), acquisition.log_kept)
             )
     return terms
+
+
+def _stands_in(unit: Floats, units: Floats) -> bool:
+    return bool(np.isclose(units, unit, equal_nan=True).all(axis=1).any())
 
 
 def _price(history: History) -> float:

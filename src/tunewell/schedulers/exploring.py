@@ -67,11 +67,7 @@ def explored(
 
 def allows(parameter: Parameter, name: str, config: Config) -> bool:
     """Whether a configuration has a value for a parameter that the parameter can have."""
-    try:
-        parameter.check(config[name])
-    except (KeyError, ValueError):
-        return False
-    return True
+    return name in config and parameter.allows(config[name])
 
 
 def _step(parameter: Parameter, log_factor: float) -> float:

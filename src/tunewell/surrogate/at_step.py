@@ -50,6 +50,9 @@ def observe_at(space: Space, history: History, step: int, steps: Sequence[int]) 
         losses=losses,
         violations=_violations(history, numbers, step),
         weak=np.zeros(len(numbers), dtype=np.bool_),
+        native=np.array(
+            [n >= history.space_since or space.allows(history.trials[n].params) for n in numbers], dtype=np.bool_
+        ),
         failed=found.units[[record.number for record in rest if record.status in _ENDED_BADLY]],
         pending=found.units[[record.number for record in rest if record.status is Status.RUNNING]],
     )

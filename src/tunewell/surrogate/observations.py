@@ -44,6 +44,7 @@ class Observations:
         violations: how far the constrained metrics lie beyond their bounds, shape ``(n, c)``, in their own units: above
             0 where the constraint is broken, below 0 where there is room to spare, NaN where it is not known.
         weak: which losses were extrapolated from fewer steps, shape ``(n,)``.
+        native: whose configurations are of today's space, and not of an earlier one with other parameters, ``(n,)``.
         failed: the configurations that ended without a loss (out of memory, timed out, failed), shape ``(m, d)``.
         pending: the configurations still in training, shape ``(p, d)``.
     """
@@ -52,6 +53,7 @@ class Observations:
     losses: Floats
     violations: Floats
     weak: NDArray[np.bool_]
+    native: NDArray[np.bool_]
     failed: Floats
     pending: Floats
 
@@ -59,13 +61,14 @@ class Observations:
 def observe(space: Space, history: History) -> Observations:
     """Return what the trials of a history say about the configurations of ``space``.
 
-    Trials of an earlier space stay, with the parameters that both have; a value out of today's range excludes them.
+    Trials of an earlier space stay, with the parameters that both have; a value that today's space does not have, as
+    out of the range or between two steps, excludes them.
     """
     return _table(space, history).view(history)
 
 
 def tried(space: Space, history: History) -> set[tuple[object, ...]]:
-    """Return the values (see :func:`values_of`) of every configuration that was started; not to be changed."""
+    """Return the values (see :func:`values_of`) of all configurations of this space that began; not to be changed."""
     return _table(space, history).tried
 
 
@@ -173,6 +176,7 @@ class _Passing:
     units: Floats
     losses: Floats
     violations: Floats
+    native: bool
 
 
 class _Table:
@@ -192,11 +196,13 @@ class _Table:
         self._times = np.empty(16)
         self._kinds = np.empty(16, dtype=np.int8)
         self._trials = np.empty(16, dtype=np.int64)
+        self._native = np.empty(16, dtype=np.bool_)
 
     def update(self, history: History) -> None:
         """Take in the trials that started or came to rest since the last call."""
         for record in history.trials[self._started :]:
-            self.tried.add(values_of(self.space, record.params))
+            if self._is_native(history, record):
+                self.tried.add(values_of(self.space, record.params))
         self._started = len(history.trials)
         rested = dict.fromkeys(history.rested[self._rested :])
         numbers = [number for number in rested if history.trials[number].fork is None]
@@ -209,6 +215,9 @@ class _Table:
         self._grow(len(self._rows))
         rows = [self._rows[number] for number in numbers]
         units, inside = encoded(self.space, [record.params for record in records])
+        native = np.array([self._is_native(history, record) for record in records], dtype=np.bool_)
+        inside &= native | [self._fits(record) for record in records]
+        self._native[rows] = native
         self._units[rows] = units
         self._trials[rows] = numbers
         self._steps[rows] = [record.own_step for record in records]
@@ -220,11 +229,19 @@ class _Table:
         if self.rules:
             self._violations[rows] = [_margins(record, self.rules) for record in records]
 
+    def _is_native(self, history: History, record: TrialRecord) -> bool:
+        began_here = record.number >= history.space_since and self.space is history.space
+        return began_here or self.space.allows(record.params)
+
+    def _fits(self, record: TrialRecord) -> bool:
+        """Whether all parameters of the trial that this space still has allow the values they had."""
+        return all(self.space[name].allows(value) for name, value in record.params.items() if name in self.space)
+
     def _grow(self, size: int) -> None:
         self._size = size
         extra = max(size, 2 * len(self._kinds)) - len(self._kinds)
         if size > len(self._kinds):
-            for name in ("_units", "_losses", "_violations", "_steps", "_times", "_kinds", "_trials"):
+            for name in ("_units", "_losses", "_violations", "_steps", "_times", "_kinds", "_trials", "_native"):
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.empty((extra, *old.shape[1:]), dtype=old.dtype)]))
 
@@ -244,6 +261,7 @@ class _Table:
             self._losses[rows],
             self._violations[rows],
             weak,
+            self._native[rows],
             self._units[:size][kinds == _Kind.FAILED],
             self._pending(running),
         )
@@ -273,7 +291,7 @@ class _Table:
         known = self._extrapolate(history, np.flatnonzero(weak), np.flatnonzero(strong & observed), losses)
         rows = np.flatnonzero(strong | known)
         reached = [record for record in running if 0 < level <= record.own_step]
-        extra = self._of_running(reached, level)
+        extra = self._of_running(history, reached, level)
         order = np.argsort(np.concatenate([times[rows], [each.time for each in extra]]), kind="stable")
         found_units = np.concatenate([self._units[rows], *[each.units for each in extra]])
         found_losses = np.concatenate([losses[rows], *[each.losses for each in extra]])
@@ -284,11 +302,12 @@ class _Table:
             found_losses[order],
             found_violations[order],
             weak_rows[order],
+            np.append(self._native[rows], np.array([each.native for each in extra], dtype=np.bool_))[order],
             self._units[:size][kinds == _Kind.FAILED],
             self._pending([record for record in running if record not in reached]),
         )
 
-    def _of_running(self, reached: Sequence[TrialRecord], level: int) -> list[_Passing]:
+    def _of_running(self, history: History, reached: Sequence[TrialRecord], level: int) -> list[_Passing]:
         """Return what the trials in training that have passed the level say there."""
         found = []
         for record in reached:
@@ -297,7 +316,8 @@ class _Table:
             if inside[0] and losses is not None:
                 row = np.array([losses]) if np.isfinite(losses).all() else np.full((1, len(losses)), np.inf)
                 violations = np.array([violations_at(record, self.rules, level)]).reshape(1, len(self.rules))
-                found.append(_Passing(_time_of(record, level), units, row, violations))
+                native = self._is_native(history, record)
+                found.append(_Passing(_time_of(record, level), units, row, violations, native))
         return found
 
     def _extrapolate(

@@ -12,6 +12,7 @@ so that nothing is learnt where it goes on (:func:`doubles`)?
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -199,12 +200,13 @@ class _Table:
 
 
 def _first(record: TrialRecord) -> Hashable | None:
-    """Return what a trial measured first, the goal with all beside it; None where there is nothing yet."""
+    """Return what a trial measured first, the goal with all beside it; None where there is nothing yet, or NaN."""
     goal = record.goals[0].metric
-    for report in record.reports:
-        if goal in report.metrics:
-            return report.step, *sorted(report.metrics.items())
-    return tuple(sorted(record.metrics.items())) if goal in record.metrics else None
+    reports = ((report.step, report.metrics) for report in record.reports if goal in report.metrics)
+    step, metrics = next(reports, (0, record.metrics))
+    if not math.isfinite(metrics.get(goal, math.nan)):
+        return None
+    return step, *sorted((name, value) for name, value in metrics.items() if math.isfinite(value))
 
 
 _TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
