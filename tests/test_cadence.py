@@ -39,6 +39,22 @@ def test_rungs_move_up_to_where_losses_are_reported(steps, planned, found):
     assert told(steps).cadence.rungs(planned) == found
 
 
+@pytest.mark.parametrize(
+    ("steps", "step", "found"),
+    [
+        ((), 7, 7),
+        ((9, 18), 100, 99),
+        ((9, 18), 99, 99),
+        ((5, 10, 30), 29, 10),
+        ((5,), 4, 4),
+        ((5,), 12, 10),
+        ((5,), 6, 5),
+    ],
+)
+def test_the_last_loss_up_to_a_step(steps, step, found):
+    assert told(steps).cadence.before(step) == found
+
+
 def test_planned_rungs_keep_their_number():
     assert told((5,)).cadence.moved([1, 3, 9, 27, 28]) == [5, 5, 10, 28, 28]
 

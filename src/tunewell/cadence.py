@@ -45,8 +45,21 @@ class Cadence:
             return step
         if step <= steps[-1]:
             return steps[bisect_left(steps, step)]
-        gap = steps[-1] - steps[-2] if len(steps) > 1 else steps[-1]
-        return step + (steps[-1] - step) % gap
+        return step + (steps[-1] - step) % self._gap
+
+    def before(self, step: int) -> int:
+        """Return the last step up to ``step`` at which a loss is reported: ``step`` itself while that is not known."""
+        later = self.at(step)
+        if later == step:
+            return step
+        place = bisect_left(self._steps, later)
+        if place == 0:
+            return step
+        return self._steps[place - 1] if place < len(self._steps) else later - self._gap
+
+    @property
+    def _gap(self) -> int:
+        return self._steps[-1] - self._steps[-2] if len(self._steps) > 1 else self._steps[-1]
 
     def rungs(self, planned: Sequence[int]) -> list[int]:
         """Return where planned rungs come to lie, rising; the last one is the end of a training and stays."""

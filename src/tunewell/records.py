@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,6 +196,23 @@ class TrialRecord:
     def curve(self, name: str) -> list[tuple[int, float]]:
         """The reports of a metric as ``(step, value)`` pairs."""
         return [(report.step, report.metrics[name]) for report in self.reports if name in report.metrics]
+
+    def losses_along(self) -> Iterator[tuple[Reported, tuple[float, ...]]]:
+        """Yield the reports of the first goal, each with the losses of all goals as they were known then.
+
+        A goal that is measured less often counts with its newest value; nothing comes before all goals are known.
+        """
+        goals, known = self._about.goals, dict[str, float]()
+        if len(goals) == 1:
+            (goal,) = goals
+            yield from ((r, (goal.loss(r.metrics[goal.metric]),)) for r in self.reports if goal.metric in r.metrics)
+            return
+        for report in self.reports:
+            for goal in goals:
+                if goal.metric in report.metrics:
+                    known[goal.metric] = goal.loss(report.metrics[goal.metric])
+            if goals[0].metric in report.metrics and len(known) == len(goals):
+                yield report, tuple(known[goal.metric] for goal in goals)
 
     @property
     def observed(self) -> bool:

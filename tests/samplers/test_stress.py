@@ -378,7 +378,7 @@ def test_a_parameter_that_is_gone_makes_no_noise_of_what_it_told_apart():
     later = [trial.params["n"] for trial in study.trials[15:]]
     assert why == "all 10 configurations of the space have been tried"
     assert set(later) == set(range(10))
-    assert len(later) <= 12
+    assert len(later) <= 15
 
 
 def _bowl(params, step):

@@ -80,7 +80,31 @@ def test_several_goals_and_reports_that_lack_one():
     history.apply(Reported(3.0, 0, 2, {"loss": 0.5}))
     history.apply(Reported(4.0, 0, 3, {"loss": 0.4, "speed": 6.0}))
     history.apply(Reported(5.0, 0, 4, {"speed": 7.0}))
-    assert rows(points(SPACE, history, RUNGS)) == [(0, 1, 1.0, -5.0), (0, 3, 0.4, -6.0)]
+    assert rows(points(SPACE, history, RUNGS)) == [(0, 1, 1.0, -5.0), (0, 2, 0.5, -5.0), (0, 3, 0.4, -6.0)]
+    history.apply(TrialStarted(6.0, 1, {"x": 0.1, "y": 0.2}, 0, driver="d"))
+    history.apply(Reported(7.0, 1, 1, {"loss": 1.0}))  # no speed yet, so nothing to go by
+    assert set(points(SPACE, history, RUNGS).trials.tolist()) == {0}
+
+
+def test_the_end_of_a_training_is_what_it_returned_or_reported_last():
+    history = study()
+    for number, steps in enumerate([(9, 18, 27), (9,)]):
+        history.apply(TrialStarted(0.0, number, {"x": 0.1 + number / 2, "y": 0.2}, 0, driver="d"))
+        for step in steps:
+            history.apply(Reported(float(step), number, step, {"loss": 1.0 / step}))
+        history.apply(Ended(30.0, number, Status.COMPLETED, metrics={"loss": 0.01}))
+    found = points(SPACE, history, [9, 18, 30])
+    assert rows(found) == [
+        (
+            0,
+            9,
+            1 / 9,
+        ),
+        (0, 18, 1 / 18),
+        (0, 30, 0.01),
+        (1, 9, 1 / 9),
+    ]
+    assert found.lasting.all()
 
 
 def test_what_was_forgotten_after_a_loss_is_forgotten_here():

@@ -102,10 +102,10 @@ def first_result(history: History, record: TrialRecord) -> Result | None:
     """
     goals = history.goals
     if len(record.stretches) > 1 or record.status is Status.PAUSED:
-        reports = [report for report in record.reports if all(goal.metric in report.metrics for goal in goals)]
+        first = next(record.losses_along(), None)
         rests = record.stretches[:-1] if record.over else record.stretches
         ends = [rest.end for rest in rests if rest.end is not None and not rest.cut]
-        if reports and (end := next((end for end in ends if end >= reports[0].time), None)) is not None:
+        if first is not None and (end := next((end for end in ends if end >= first[0].time), None)) is not None:
             known: dict[str, float] = {}
             for report in record.reports:
                 if report.time <= end:

@@ -33,10 +33,10 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 * a paused trial counts with its probability to keep the constraints.
 
 Trials in training are believed to reach their next rung as expected, so several workers keep apart. A trial that cannot
-be saved cannot be frozen: once one has been trained to its end, it trains on while nothing new promises more for its
-cost and its chance of becoming the best is at least 5 %, or where it is time to finish one and it is more likely than
-not to become the best; otherwise it is stopped for good. One that is saved, though not at this rung, is stopped only
-below 5 %.
+be saved cannot be frozen: once one has been trained to its end, it is stopped for good below a chance of 5 % to become
+the best, and where something new promises more for its cost, unless it is among the best third at its rung or it is
+time to finish one. (By the prices alone so much is looked at once that too little is finished: no price tells that what
+is stopped is lost.) One that is saved, though not at this rung, is stopped only below 5 %.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ from tunewell.surrogate.observations import believed, tried, values_of
 from tunewell.surrogate.outlook import Outlook, look
 from tunewell.surrogate.usual import promising, trend_of
 
-_HOPELESS, _FAIR, _LIKELY = 0.05, 0.1, 0.5
+_HOPELESS, _FAIR = 0.05, 0.1
+_BEST = 3  # the best one in so many at a rung is not stopped for something new
 _LATE = 0.5  # the share of what is left to a worker from which on the best one is finished first
 _USUAL = 0.25  # of what begins whatever the model says: how much of it where it is usually good, not at random
 _DEEP = 4  # a trial in training is under way to its end from this part of it on
@@ -140,6 +141,8 @@ class FreezeThaw:
             return Continue()
         if history.goals[0].metric not in report.metrics:
             return Continue()
+        if history.trials[report.trial].losses is None:
+            return Continue("not every goal has been measured yet")
         with processes.one_thread():
             if history.trials[report.trial].saved != report.step:
                 return self._unsaved(history, steps, report.trial)
@@ -177,7 +180,7 @@ class FreezeThaw:
         """Return why a trial is the one that goes on, or an empty string where it is not."""
         view = self._look(history, steps, trial)
         if view is None:
-            return "nothing to compare it with" if full else ""
+            return "nothing to compare it with"
         if not view.seen.placed[trial]:
             return "it cannot be compared with the others"
         if full:
@@ -229,7 +232,9 @@ class FreezeThaw:
         if chance < _HOPELESS:
             return Stop(f"{words}, and without a checkpoint it cannot wait")
         seldom = history.trials[trial].saved > 0  # it saves, though not here: it may rest at a later rung
-        if not seldom and not _full(history) and not (chance >= _LIKELY and self._to_finish(history, steps, trial)):
+        rung = history.rung(history.trials[trial].step)
+        ahead = rung.rank(trial) <= max(1, len(rung) // _BEST)
+        if not seldom and not ahead and not _full(history) and not self._to_finish(history, steps, trial):
             _, price = most_promising(history.space, history, view, _Draw.of(history, self.explore, view).rng)
             if price > log_prices(history, view, [trial])[0]:
                 return Stop("a new training promises more for its cost, and without a checkpoint this one cannot wait")

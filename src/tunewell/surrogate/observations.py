@@ -136,15 +136,13 @@ def _margins(record: TrialRecord, rules: Sequence[Constraint]) -> Sequence[float
 
 def own_losses(record: TrialRecord) -> list[float] | None:
     """Return what a trial last reported with the values it began with, as losses; None where that is nothing."""
-    return _losses_at(record, record.goals, record.own_step)
+    return _losses_at(record, record.own_step)
 
 
-def _losses_at(record: TrialRecord, goals: Sequence[Goal], step: int) -> list[float] | None:
-    """Return the losses in the newest report up to ``step`` that has all of them, or None."""
-    for report in reversed(record.reports):
-        if report.step <= step and all(goal.metric in report.metrics for goal in goals):
-            return [goal.loss(report.metrics[goal.metric]) for goal in goals]
-    return None
+def _losses_at(record: TrialRecord, step: int) -> list[float] | None:
+    """Return the losses as they were known after ``step``, or None."""
+    found = [losses for report, losses in record.losses_along() if report.step <= step]
+    return list(found[-1]) if found else None
 
 
 def violations_at(record: TrialRecord, rules: Sequence[Constraint], step: int) -> list[float]:
@@ -157,14 +155,11 @@ def violations_at(record: TrialRecord, rules: Sequence[Constraint], step: int) -
     return found
 
 
-def _curve(record: TrialRecord, goals: Sequence[Goal]) -> Floats:
+def _curve(record: TrialRecord) -> Floats:
     """Return the complete, finite reports as rows of step and losses, shape ``(k, 1 + g)``."""
-    rows = [
-        [float(report.step), *[goal.loss(report.metrics[goal.metric]) for goal in goals]]
-        for report in record.own_reports
-        if all(goal.metric in report.metrics for goal in goals)
-    ]
-    curve = np.array(rows, dtype=np.float64).reshape(len(rows), 1 + len(goals))
+    own = record.own_step
+    rows = [[float(report.step), *losses] for report, losses in record.losses_along() if report.step <= own]
+    curve = np.array(rows, dtype=np.float64).reshape(len(rows), 1 + len(record.goals))
     return curve[np.isfinite(curve).all(axis=1)]
 
 
@@ -281,7 +276,7 @@ class _Table:
         level = int(np.partition(steps[observed], -enough)[-enough])
         for row in np.flatnonzero(observed & (steps > level)):  # fewer than enough, so one by one
             record = history.trials[int(self._trials[row])]
-            found = _losses_at(record, self.goals, level)
+            found = _losses_at(record, level)
             if found is not None:
                 losses[row] = found if np.isfinite(found).all() else np.inf
                 times[row] = _time_of(record, level)
@@ -312,7 +307,7 @@ class _Table:
         found = []
         for record in reached:
             units, inside = encoded(self.space, [record.params])
-            losses = _losses_at(record, self.goals, level)
+            losses = _losses_at(record, level)
             if inside[0] and losses is not None:
                 row = np.array([losses]) if np.isfinite(losses).all() else np.full((1, len(losses)), np.inf)
                 violations = np.array([violations_at(record, self.rules, level)]).reshape(1, len(self.rules))
@@ -336,7 +331,7 @@ class _Table:
         steps, inverse = np.unique(self._steps[weak], return_inverse=True)
         early = np.full((len(steps), len(strong), len(self.goals)), np.nan)
         for j, row in enumerate(strong):
-            curve = _curve(history.trials[int(self._trials[row])], self.goals)
+            curve = _curve(history.trials[int(self._trials[row])])
             if len(curve):
                 covered = (steps >= curve[0, 0]) & (steps <= curve[-1, 0])
                 for goal in range(len(self.goals)):

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewell.events import Goal, Reported
+from tunewell.events import Goal, Reported, Status
 from tunewell.history import History, TrialRecord
 from tunewell.scales import Floats
 from tunewell.space import Space
@@ -65,7 +65,9 @@ class _Table:
         self._columns = {step: column for column, step in enumerate(rungs)}
         self._known = 0
         self._stirred = 0
-        self._newest: list[Reported | None] = []  # report that a row was made from
+        self._newest: list[
+            tuple[Reported | None, bool]
+        ] = []  # report that a row was made from, whether it was the last
         self._workers: set[int] = set()  # those that some trial began at
         self._prompt: list[bool] = []  # whether a trial began at a worker where another one had begun
         self._units = np.empty((0, len(space)))
@@ -82,8 +84,9 @@ class _Table:
         self._stirred = len(history.stirred)
         if len(history.trials) > self._known:
             self._add(history.trials[self._known :])
+        last = history.cadence.before(self.rungs[-1])
         for number in changed:
-            self._update(history.trials[number])
+            self._update(history.trials[number], last)
         n = self._known
         trials, columns = np.nonzero(self._steps[:n])
         return Points(
@@ -108,34 +111,37 @@ class _Table:
         self._units[new], inside = encoded(self.space, [record.params for record in records])
         self._placed[new] = inside & [record.fork is None for record in records]
         self._paces[new] = np.nan
-        self._newest += [None] * len(records)
+        self._newest += [(None, False)] * len(records)
         for record in records:
             worker = record.stretches[0].worker  # whichever driver's: a crash changes no decision
             self._prompt.append(worker in self._workers)
             self._workers.add(worker)
 
-    def _update(self, record: TrialRecord) -> None:
+    def _update(self, record: TrialRecord, last: int) -> None:
         number = record.number
         if not self._placed[number]:
             return
         reports = record.own_reports
-        newest = reports[-1] if reports else None
-        if newest is self._newest[number]:  # reports come and go at the end only, so the others are the same too
+        newest, ended = (reports[-1] if reports else None), record.status is Status.COMPLETED
+        known, ended_then = self._newest[number]
+        if newest is known and ended == ended_then:  # reports come and go at the end only, so the others are the same
             return
-        self._newest[number] = newest
+        self._newest[number] = (newest, ended)
         self._paces[number] = _pace(record, self._prompt[number])
         self._steps[number] = 0
-        complete = [report for report in reports if all(goal.metric in report.metrics for goal in self.goals)]
-        for report in complete:
-            column = self._columns.get(report.step)
+        complete = [(r.step, r.time, losses) for r, losses in record.losses_along() if r.step <= record.own_step]
+        whole = ended and record.step >= last and not record.adjustments
+        if whole and newest is not None and record.losses is not None:
+            complete.append((self.rungs[-1], newest.time, record.losses))  # returned, or reported a little earlier
+        for point in complete:
+            column = self._columns.get(point[0])
             if column is not None:
-                self._write(number, column, report)
-        if complete and complete[-1].step not in self._columns:
-            self._write(number, len(self.rungs), complete[-1])
+                self._write(number, column, *point)
+        if complete and complete[-1][0] not in self._columns:
+            self._write(number, len(self.rungs), *complete[-1])
 
-    def _write(self, number: int, column: int, report: Reported) -> None:
-        self._steps[number, column], self._when[number, column] = report.step, report.time
-        losses = [goal.loss(report.metrics[goal.metric]) for goal in self.goals]
+    def _write(self, number: int, column: int, step: int, time: float, losses: Sequence[float]) -> None:
+        self._steps[number, column], self._when[number, column] = step, time
         self._losses[number, column] = [loss if np.isfinite(loss) else np.inf for loss in losses]
 
 

@@ -84,7 +84,7 @@ def spending(history: History) -> Spending:
 
 def first_telling(history: History, rungs: Sequence[int]) -> Telling:
     """Return the first rung at which losses rank like those at the last; the first of all while little is known."""
-    end = history.rung(rungs[-1])
+    end = history.rung(history.cadence.before(rungs[-1]))
     finished = [number for number in end.ranked() if np.isfinite(end.loss(number))]
     if len(finished) < _COMPARED:
         return Telling(rungs[0])
