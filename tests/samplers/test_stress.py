@@ -383,3 +383,28 @@ def test_a_parameter_that_is_gone_makes_no_noise_of_what_it_told_apart():
 
 def _bowl(params, step):
     return float((params["n"] - 13) ** 2 + (params["m"] - 24) ** 2) / 100.0, 1.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_divergence_by_chance_is_no_wall(seed):
+    """One training in ten diverges wherever it is; the best configurations must stay within reach."""
+    center, rng = {"v": 0.3, "w": 0.62, "x": 0.77, "y": 0.15}, np.random.default_rng(seed + 7)
+
+    def unlucky(params, step):
+        loss = sum((params[name] - value) ** 2 for name, value in center.items())
+        return (math.nan if rng.random() < 0.1 else loss), 1.0
+
+    study, _ = run_at_once_each(tw.Space({name: tw.Float(0.0, 1.0) for name in center}), unlucky, 50, seed=seed)
+    assert any(trial.status is Status.DIVERGED for trial in study.trials)
+    assert study.best.value < 1e-4
+
+
+def test_a_region_that_diverges_is_left():
+    def walled(params, step):
+        loss = (params["x"] - 0.3) ** 2 + (params["y"] - 0.62) ** 2
+        return (math.nan if params["x"] > 0.32 or params["y"] < 0.6 else loss), 1.0
+
+    study, _ = run_at_once_each(tw.Space(x=tw.Float(0.0, 1.0), y=tw.Float(0.0, 1.0)), walled, 50)
+    later = [trial.status for trial in study.trials[25:]]
+    assert later.count(Status.DIVERGED) < 8
+    assert study.best.value < 1e-4

@@ -16,6 +16,7 @@ from tunewell.samplers.acquiring import Measured, Term
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate import processes
+from tunewell.surrogate.accidents import without_accidents
 from tunewell.surrogate.beliefs import belief
 from tunewell.surrogate.cube import Cube, cube_of
 from tunewell.surrogate.noise import Repeats, repeats
@@ -165,7 +166,8 @@ def look(
     observations in the place of all; ``around``, shape ``(d,)``, is a configuration near which good ones are believed
     to lie, too.
     """
-    cube, seen = cube_of(space), observe(space, history) if seen is None else seen
+    cube = cube_of(space)
+    seen = without_accidents(cube, observe(space, history) if seen is None else seen)
     if len(seen.losses) < initial or not np.isfinite(seen.losses).all(axis=1).any() or not len(cube.free):
         return None
     weights = rng.dirichlet(np.ones(seen.losses.shape[1]))
