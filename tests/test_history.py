@@ -35,12 +35,14 @@ def picture(history):
         "counts": history.counts,
         "rungs": [
             (
-                len(history.rung(step)),
-                history.rung(step).moved_on,
-                list(history.rung(step).losses()),
-                history.rung(step).best_waiting(history.trials),
+                rung.ranked(),
+                rung.moved_on,
+                list(rung.losses()),
+                [rung.came_at(number) for number in rung.ranked()],
+                rung.best_waiting(history.trials),
             )
             for step in steps
+            for rung in (history.rung(step), history.rung(step, until=step + 2))
         ],
     }
 
@@ -69,7 +71,7 @@ def event_lists(draw):
         elif running:
             trial = running[draw(st.integers(0, len(running) - 1))]
             if kind == "report":
-                steps[trial] += 1
+                steps[trial] += draw(st.sampled_from([1, 1, 1, 2, 3]))
                 loss = draw(st.sampled_from([0.1, 0.2, 0.3, math.nan]))
                 metric = draw(st.sampled_from(["loss", "loss", "loss", "other"]))
                 events.append(Reported(now, trial, steps[trial], {metric: loss}))
@@ -96,6 +98,7 @@ def test_indexes_kept_up_to_date_equal_those_made_anew(events, early):
     grown = History(events[:early])
     for step in range(1, 6):
         grown.rung(step)
+        grown.rung(step, until=step + 2)
     for event in events[early:]:
         grown.apply(event)
     assert picture(grown) == picture(History(events))

@@ -9,9 +9,11 @@ hundred thousand.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ from tunewell.records import Stretch as Stretch
 from tunewell.records import TrialRecord as TrialRecord
 from tunewell.retention import retained_steps
 from tunewell.rungs import Rung as Rung
+from tunewell.rungs import is_first
 from tunewell.sofar import SoFar
 from tunewell.space import Config, Space
 
@@ -133,7 +136,8 @@ class History:
         self._forks_by_hand: list[TrialRecord] = []
         self._retains = 0  # how many checkpoints of each trial the run keeps for a person
         self._forks: dict[int, list[TrialRecord]] = {}
-        self._rungs: dict[tuple[int, str | None], Rung] = {}
+        self._rungs: dict[tuple[int, str | None, int | None], Rung] = {}
+        self._rungs_by_step: dict[str | None, list[tuple[int, Rung]]] = {}  # of a group, rising
         self.stirred: list[int] = []
         self._without_horizon: list[str] = []
         self._so_far: SoFar | None = None
@@ -255,15 +259,17 @@ class History:
             self._so_far = SoFar(self.trials)
         return self._so_far
 
-    def rung(self, step: int, group: str | None = None) -> Rung:
-        """Return all trials at ``step``, or those of a group.
+    def rung(self, step: int, group: str | None = None, until: int | None = None) -> Rung:
+        """Return all trials at ``step``, or those of a group; with ``until`` also those that came a little later.
 
-        The first call looks at every trial; from then on it is kept up to date.
+        These are the trials whose first loss from ``step`` on was reported before ``until``, the next rung. The first
+        call looks at every trial; from then on it is kept up to date.
         """
-        rung = self._rungs.get((step, group))
+        rung = self._rungs.get((step, group, until))
         if rung is None:
             trials = self.trials if group is None else [self.trials[n] for n in self.groups.get(group, ())]
-            rung = self._rungs[step, group] = Rung(step, trials)
+            rung = self._rungs[step, group, until] = Rung(step, trials, until)
+            insort(self._rungs_by_step.setdefault(group, []), (step, rung), key=itemgetter(0))
         return rung
 
     def needed_checkpoints(self, trial: int) -> set[int]:
@@ -387,7 +393,7 @@ class History:
         self._set_status(record, Status.RUNNING, event.reason)
         self.in_training += bool(event.driver)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
-        for rung in self._rungs_of(record, record.step):
+        for rung in self._rungs_at(record):
             rung.leave(record.number)
 
     def _plan(self, event: Planned) -> None:
@@ -404,7 +410,7 @@ class History:
         if event.step > self.cadence.furthest and self._about.goals[0].metric in event.metrics:
             self.cadence.add(record, event)
         self._look(record, event.metrics)
-        rungs = self._rungs_of(record, event.step)
+        rungs = self._rungs_at(record)
         for rung in rungs:
             rung.add(record, event)
         if rungs:
@@ -494,7 +500,7 @@ class History:
             del moving[record.number]
             if not moving:
                 del self.moving[record.group]
-        for rung in self._rungs_of(record, record.step):
+        for rung in self._rungs_at(record):
             rung.rest(record)
 
     def _retain(self, record: TrialRecord) -> None:
@@ -507,10 +513,20 @@ class History:
         if horizon is not None:
             self._without_horizon.clear()
 
-    def _rungs_of(self, record: TrialRecord, step: int) -> list[Rung]:
-        """Return the rungs at a step that a trial belongs to and that somebody has asked for."""
-        rungs = self._rungs
-        return [rungs[key] for key in ((step, None), (step, record.group)) if key in rungs] if rungs else []
+    def _rungs_at(self, record: TrialRecord) -> list[Rung]:
+        """Return the rungs that somebody has asked for and at which the trial's newest report is its first loss."""
+        if not self._rungs or not record.reports:
+            return []
+        step, found = record.reports[-1].step, list[Rung]()
+        for group in (None, record.group):
+            rungs = self._rungs_by_step.get(group, [])
+            for place in range(bisect_right(rungs, step, key=itemgetter(0)) - 1, -1, -1):
+                begin, rung = rungs[place]
+                if not is_first(record, begin):
+                    break
+                if step < rung.until:
+                    found.append(rung)
+        return found
 
     def _look(self, record: TrialRecord, metrics: Mapping[str, float]) -> None:
         goal, rules = self._about.goals[0], self._about.constraints
@@ -525,9 +541,9 @@ class History:
 
     def _forget_after(self, record: TrialRecord, step: int) -> None:
         while record.reports and record.reports[-1].step > step:
-            report = record.reports.pop()
-            for rung in self._rungs_of(record, report.step):
+            for rung in self._rungs_at(record):
                 rung.remove(record.number)
+            report = record.reports.pop()
             if self._so_far is not None:
                 self._so_far.remove(record.number)
             self.steps_done += record.step - report.step

@@ -5,8 +5,9 @@ goal ranks by its loss, and NaN counts as infinitely bad, so a diverged trial ra
 non-dominated front, within a front the lonelier first (Deb et al. 2002; as in Schmucker et al. 2021, arXiv:2106.12639,
 "Multi-objective asynchronous successive halving"). Ties go to the older trial.
 
-A trial is at a rung when it reported the first goal's metric at that very step: who trains past it without, as where a
-network is validated every few epochs, is not compared there. Other metrics count with their newest values up to there.
+A trial is at a rung when it reported the first goal's metric at that very step, or between it and the next rung for the
+first time, as where a step is a batch and a loss comes after each epoch: who trains past a rung without is not compared
+there. Other metrics count with their newest values up to there.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ _Place = tuple[float, float, int]  # breach, loss, number
 
 
 class Rung:
-    """All trials, or those of one group, at one step: how they rank there, who rests there, how many went on."""
+    """All trials, or those of one group, at one step: how they rank there, who rests there, how many went on.
 
-    def __init__(self, step: int, trials: Iterable[TrialRecord]) -> None:
-        self.step = step
+    A report belongs to the rung if it is the trial's first with a loss from ``step`` to before ``until``.
+    """
+
+    def __init__(self, step: int, trials: Iterable[TrialRecord], until: int | None = None) -> None:
+        self.step, self.until = step, step + 1 if until is None else until
+        self._steps: dict[int, int] = {}  # at which each trial came
         self._losses: dict[int, Losses] = {}
         self._several = False  # goals
         self._breaches: dict[int, float] = {}
@@ -41,10 +46,12 @@ class Rung:
             reports = trial.reports  # in the order of steps
             if not reports or reports[-1].step < step:
                 continue
-            place = bisect_left(reports, step, key=lambda report: report.step)
-            if reports[place].step == step:
-                self.add(trial, reports[place])
-                if trial.step == step and trial.status is not Status.RUNNING:
+            metric = trial.goals[0].metric
+            later = reports[bisect_left(reports, step, key=lambda report: report.step) :]
+            found = next((report for report in later if report.step >= self.until or metric in report.metrics), None)
+            if found is not None and found.step < self.until:
+                self.add(trial, found)
+                if trial.step == found.step and trial.status is not Status.RUNNING:
                     self.rest(trial)
 
     def __len__(self) -> int:
@@ -52,6 +59,10 @@ class Rung:
 
     def __contains__(self, trial: int) -> bool:
         return trial in self._losses
+
+    def came_at(self, trial: int) -> int | None:
+        """The step at which a trial came to this rung, None when it did not."""
+        return self._steps.get(trial)
 
     @property
     def moved_on(self) -> int:
@@ -91,11 +102,13 @@ class Rung:
         return None
 
     def add(self, trial: TrialRecord, report: Reported) -> None:
-        """Take in a new result; a report without the first goal's metric is none."""
+        """Take in a new result; none are a report without the first goal's metric, and one of a fork from beyond."""
         number, goals = trial.number, trial.goals
-        if goals[0].metric not in report.metrics:
+        begun = trial.fork.step if trial.fork is not None and trial.fork.step < trial.reports[0].step else 0
+        if goals[0].metric not in report.metrics or begun >= self.step:
             return
         self._losses[number] = losses_after(trial, report)
+        self._steps[number] = report.step
         self._several = len(self._losses[number]) > 1
         self._breaches[number] = breach(trial, report) if trial.constraints else 0.0
         if self._several:
@@ -111,7 +124,7 @@ class Rung:
             self._stale = True
         else:
             del self._ranked[bisect_left(self._ranked, self._place(trial))]
-        del self._losses[trial], self._breaches[trial]
+        del self._losses[trial], self._breaches[trial], self._steps[trial]
         self._resting.discard(trial)
 
     def leave(self, trial: int) -> None:
@@ -125,7 +138,8 @@ class Rung:
         One that will be taken up again, because it was lost or cut off with its run, does not rest. Nor does one that
         had gone on from here and failed before its next report: it has moved on, though it did not get far.
         """
-        if trial.number in self._losses and not trial.interrupted and not _fell_after(trial, self.step):
+        number = trial.number
+        if number in self._losses and not trial.interrupted and not _fell_after(trial, self._steps[number]):
             self._resting.add(trial.number)
             if trial.status is Status.PAUSED:
                 self._waiting[trial.number] = None
@@ -136,7 +150,9 @@ class Rung:
         return self._breaches[trial], self._losses[trial][0], trial
 
     def _waits(self, trial: TrialRecord) -> bool:
-        return trial.status is Status.PAUSED and trial.paused_by == "scheduler" and trial.step == self.step
+        return (
+            trial.status is Status.PAUSED and trial.paused_by == "scheduler" and trial.step == self._steps[trial.number]
+        )
 
     def _sort(self) -> None:
         if not self._stale:
@@ -162,6 +178,17 @@ def _fell_after(trial: TrialRecord, step: int) -> bool:
 def rankable(value: float | None, goal: Goal) -> float:
     """Return a loss that can be put in order: infinite where the value is missing or NaN."""
     return math.inf if value is None or math.isnan(value) else goal.loss(value)
+
+
+def is_first(trial: TrialRecord, step: int) -> bool:
+    """Whether no report from ``step`` on, but for the newest, has a loss."""
+    metric, reports = trial.goals[0].metric, trial.reports
+    for place in range(len(reports) - 2, -1, -1):
+        if reports[place].step < step:
+            return True
+        if metric in reports[place].metrics:
+            return False
+    return True
 
 
 def losses_after(trial: TrialRecord, report: Reported) -> Losses:

@@ -406,5 +406,5 @@ def test_a_region_that_diverges_is_left():
 
     study, _ = run_at_once_each(tw.Space(x=tw.Float(0.0, 1.0), y=tw.Float(0.0, 1.0)), walled, 50)
     later = [trial.status for trial in study.trials[25:]]
-    assert later.count(Status.DIVERGED) < 8
+    assert later.count(Status.DIVERGED) <= len(later) / 2
     assert study.best.value < 1e-4

@@ -63,6 +63,67 @@ def test_trials_are_cut_short_where_losses_are_reported_and_by_them(name, first,
     assert np.mean(done) < np.mean([trial.params["x"] for trial in cut])
 
 
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_where_a_step_is_a_batch_each_trial_comes_to_a_rung_with_its_next_epoch(name):
+    """How many batches an epoch has is the configuration's; nobody reports where the others do."""
+    space = tw.Space(x=tw.Float(0.0, 1.0), batches=tw.Choice([3, 4, 5, 7], ordered=True))
+
+    def train(trial):
+        for step in trial.steps():
+            if step % trial.params["batches"] == 0:
+                trial.report(loss=trial.params["x"] + 1.0 / step)
+            trial.save(lambda folder: None)
+
+    study = tw.Study(space, sampler="random", scheduler=SCHEDULERS[name], seed=1)
+    study.run(train, steps=1200, max_steps=60, executor=tw.executors.Inline(), progress=False)
+    cut = [t for t in study.trials if t.status is Status.STOPPED or (t.status is Status.PAUSED and not t.interrupted)]
+    assert len(cut) > len(study.trials) / 3
+    assert all(trial.step % trial.params["batches"] == 0 for trial in cut)
+    done = [trial.params["x"] for trial in study.trials if trial.status is Status.COMPLETED]
+    assert np.mean(done) < np.mean([trial.params["x"] for trial in cut])
+
+
+def test_top_k_without_checkpoints_trains_as_many_as_it_says():
+    def train(trial):
+        for step in trial.steps():
+            trial.report(loss=trial.params["x"] + 1.0 / step)
+
+    for seed in range(5):
+        scheduler = tw.schedulers.TopK(first=1, keep=3)
+        study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), sampler="random", scheduler=scheduler, seed=seed)
+        study.run(train, trials=20, max_steps=10, executor=tw.executors.Inline(), progress=False)
+        assert 3 <= sum(trial.status is Status.COMPLETED for trial in study.trials) <= 4
+
+
+def test_top_k_does_not_say_that_the_best_are_trained_when_they_are_not():
+    def breaks(trial):
+        for step in trial.steps():
+            trial.report(loss=trial.params["x"] if step < 3 else np.nan)
+            trial.save(lambda folder: None)
+
+    scheduler = tw.schedulers.TopK(first=1, keep=2, trials=6)
+    study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), sampler="random", scheduler=scheduler, seed=0)
+    run = {"steps": 100, "max_steps": 10, "executor": tw.executors.Inline(), "progress": False}
+    reason = study.run(breaks, **run)
+    assert reason == "0 of the best 2 of 6 trials are trained to the end"
+
+
+@pytest.mark.parametrize("returned", [True, False])
+def test_a_second_goal_that_is_measured_at_the_end_does_not_keep_anybody_from_it(returned):
+    def train(trial):
+        for step in trial.steps():
+            last = {"latency": trial.params["y"]} if step == 9 and not returned else {}
+            trial.report(loss=trial.params["x"] + 1.0 / step, **last)
+            trial.save(lambda folder: None)
+        return {"loss": trial.params["x"], "latency": trial.params["y"]} if returned else None
+
+    space = tw.Space(x=tw.Float(0.0, 1.0), y=tw.Float(0.0, 1.0))
+    study = tw.Study(space, ["loss", "latency"], scheduler="auto", seed=1)
+    study.run(train, steps=90, max_steps=9, executor=tw.executors.Inline(), progress=False)
+    assert sum(trial.status is Status.COMPLETED for trial in study.trials) >= 8
+    assert study.pareto
+
+
 def test_a_bracket_whose_rungs_fall_together_passes_on_what_the_last_of_them_would():
     scheduler = tw.schedulers.SuccessiveHalving(max_steps=27)  # rungs at 1, 3 and 9
     study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), sampler="random", scheduler=scheduler, seed=0)
@@ -81,7 +142,7 @@ def test_a_bracket_whose_rungs_fall_together_passes_on_what_the_last_of_them_wou
 
 
 def test_a_trial_that_passes_a_rung_without_a_loss_keeps_nobody_waiting():
-    scheduler = tw.schedulers.SuccessiveHalving(max_steps=3)
+    scheduler = tw.schedulers.SuccessiveHalving(max_steps=9, configurations=3)
     history = History([created()])
     for number in range(3):
         history.apply(TrialStarted(0.0, number, {}, 0, driver="d", group="bracket 1"))
@@ -93,7 +154,9 @@ def test_a_trial_that_passes_a_rung_without_a_loss_keeps_nobody_waiting():
         history.apply(Paused(1.0, number, 1, "rests"))
     rng = np.random.default_rng(0)
     assert isinstance(scheduler.next_action(history.space, history, rng), Start)  # trial 0 may still be the best
-    history.apply(Reported(2.0, 0, 2, {"loss": 9.0}))
+    history.apply(Reported(2.0, 0, 2, {"other": 9.0}))
+    assert isinstance(scheduler.next_action(history.space, history, rng), Start)  # and so it may before the next rung
+    history.apply(Reported(2.0, 0, 4, {"loss": 9.0}))
     assert scheduler.next_action(history.space, history, rng).trial == 1
 
 

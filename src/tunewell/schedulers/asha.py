@@ -26,6 +26,7 @@ Deviations from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class Asha:
 
         Where losses are not reported after every step, each lies at the next report: see :mod:`tunewell.cadence`.
         """
-        return self._planned(self.min_steps, up_to)
+        return self._planned(self.min_steps, up_to)[:-1]
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Promote from the highest rung that has room; start a new trial when none has."""
@@ -80,8 +81,8 @@ class Asha:
         """Return the best waiting trial of the highest rung with room, among the trials of ``group`` or all."""
         if not self.promote:
             return None
-        for step in reversed(self._rungs(history, history.furthest_step)):
-            rung = history.rung(step, group)
+        for step, until in reversed(self._rungs(history, history.furthest_step)):
+            rung = history.rung(step, group, until)
             if self._room(rung) <= 0:
                 continue
             trial = rung.best_waiting(history.trials)
@@ -91,15 +92,17 @@ class Asha:
 
     def verdict(self, history: History, report: Reported, group: str | None = None) -> Verdict:
         """Return what becomes of a trial after its newest report, among the trials of ``group`` or all."""
-        if self._rungs(history, report.step)[-1:] != [report.step]:
+        rungs = self._rungs(history, report.step)
+        if not rungs:
             return Continue()
-        rung = history.rung(report.step, group)
-        if report.trial not in rung:  # no loss was reported here
+        step, until = rungs[-1]
+        rung = history.rung(step, group, until)
+        if rung.came_at(report.trial) != report.step:  # no loss was reported here
             return Continue()
         trial = history.trials[report.trial]
         # The trial itself counts among those that have moved on until it is told to rest.
         has_room = self._room(rung) + 1 >= 1
-        place = f"rung {report.step}{_of(group)}: {self._place(rung, trial.number)}"
+        place = f"rung {step}{_of(group)}: {self._place(rung, trial.number)}"
         if not self.promote:
             if rung.rank(trial.number) <= max(1, len(rung) // self.reduction):
                 return Continue(f"{place}, so it trains on")
@@ -114,19 +117,20 @@ class Asha:
             return Continue(f"{place}, so it trains on")
         return Pause(f"{place}, so it waits")
 
-    def _rungs(self, history: History, up_to: int) -> list[int]:
-        """Return the rungs up to a step as they lie in a study."""
-        planned = self._planned(history.cadence.at(self.min_steps), up_to)
-        end = up_to + 1 if self.max_steps is None else min(up_to + 1, self.max_steps)
-        return history.cadence.rungs([*planned, end])[:-1]
+    def _rungs(self, history: History, up_to: int) -> list[tuple[int, int]]:
+        """Return the rungs up to a step as they lie in a study, each with the step at which the next one begins."""
+        at, end = history.cadence.at, self.max_steps
+        planned = self._planned(at(self.min_steps), up_to * self.reduction)
+        steps = dict.fromkeys(at(step) if end is None else min(at(step), end) for step in planned)
+        return [pair for pair in pairwise(steps) if pair[0] <= up_to]
 
     def _planned(self, first: int, up_to: int) -> list[int]:
-        end = up_to if self.max_steps is None else min(up_to, self.max_steps - 1)
+        """Return the steps of planned rungs up to a step and the one thereafter, or the end of a training."""
         found, step = [], first * self.reduction**self.early_stopping_rate
-        while step <= end:
+        while step <= up_to and (self.max_steps is None or step < self.max_steps):
             found.append(step)
             step *= self.reduction
-        return found
+        return [*found, step if self.max_steps is None else min(step, self.max_steps)]
 
     def _room(self, rung: Rung) -> int:
         """Return how many more the rung may promote now."""

@@ -41,13 +41,14 @@ is stopped is lost.) One that is saved, though not at this rung, is stopped only
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import log_ndtr
 
 from tunewell.events import Reported, Status
-from tunewell.history import History
+from tunewell.history import History, Rung
 from tunewell.numerics.brackets import geometric_steps
 from tunewell.options import whole
 from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume, Start, Stop, Verdict
@@ -137,9 +138,9 @@ class FreezeThaw:
     def decide(self, history: History, report: Reported) -> Verdict:
         """Freeze a training at a rung unless it is the one that would be chosen."""
         steps, full = self.max_steps or history.horizon, _full(history)
-        if steps is None or report.step >= steps or report.step not in self._rungs(history, steps):
+        if steps is None or report.step >= steps or history.goals[0].metric not in report.metrics:
             return Continue()
-        if history.goals[0].metric not in report.metrics:
+        if self._rung(history, steps, report.trial) is None:
             return Continue()
         if history.trials[report.trial].losses is None:
             return Continue("not every goal has been measured yet")
@@ -232,8 +233,8 @@ class FreezeThaw:
         if chance < _HOPELESS:
             return Stop(f"{words}, and without a checkpoint it cannot wait")
         seldom = history.trials[trial].saved > 0  # it saves, though not here: it may rest at a later rung
-        rung = history.rung(history.trials[trial].step)
-        ahead = rung.rank(trial) <= max(1, len(rung) // _BEST)
+        rung = self._rung(history, steps, trial)
+        ahead = rung is not None and rung.rank(trial) <= max(1, len(rung) // _BEST)
         if not seldom and not ahead and not _full(history) and not self._to_finish(history, steps, trial):
             _, price = most_promising(history.space, history, view, _Draw.of(history, self.explore, view).rng)
             if price > log_prices(history, view, [trial])[0]:
@@ -252,6 +253,15 @@ class FreezeThaw:
         """Return the rungs as they lie in a study."""
         first = min(history.cadence.at(self.min_steps), steps)
         return history.cadence.rungs(geometric_steps(first, steps, self.reduction))
+
+    def _rung(self, history: History, steps: int, trial: int) -> Rung | None:
+        """Return the rung that a trial has come to with its newest report, None where it has not."""
+        rungs, step = self._rungs(history, steps), history.trials[trial].step
+        place = bisect_right(rungs, step) - 1
+        if place < 0 or place + 1 == len(rungs):
+            return None
+        rung = history.rung(rungs[place], until=rungs[place + 1])
+        return rung if rung.came_at(trial) == step else None
 
     def _begin(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         if not chooses(history):

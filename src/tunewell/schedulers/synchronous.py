@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from weakref import WeakKeyDictionary
 
 from tunewell.events import Reported, Status
@@ -96,7 +97,7 @@ class Brackets:
         """Rest at a rung of one's bracket until all are there, unless it is certain that one goes on."""
         group = history.trials[report.trial].group
         bracket = self.plan(history, group)
-        if bracket is None or report.step not in bracket.stages:
+        if bracket is None:
             return Continue()
         return verdict(history, _as_it_stands(history, bracket), report)
 
@@ -120,8 +121,8 @@ def promotion(history: History, bracket: Bracket) -> Resume | None:
 def verdict(history: History, bracket: Bracket, report: Reported) -> Verdict:
     """Return what becomes of a trial that is at a rung of its bracket."""
     trial = history.trials[report.trial]
-    level = next(level for level in _levels(history, bracket) if level.rung.step == report.step)
-    if report.trial not in level.rung:  # no loss was reported here
+    level = next((each for each in _levels(history, bracket) if each.rung.came_at(report.trial) == report.step), None)
+    if level is None:  # no rung, or no loss was reported here
         return Continue()
     rank, place = level.rung.rank(trial.number), level.describe(bracket.group, trial.number)
     room = level.room + 1  # the trial itself counts among those that have moved on until it is told to rest
@@ -166,11 +167,13 @@ def _levels(history: History, bracket: Bracket) -> Iterator[_Level]:
     moving = history.moving.get(bracket.group, {})
 
     def coming(rung: Rung) -> list[int]:
-        return [number for number in moving if number not in rung and history.trials[number].step < rung.step]
+        return [number for number in moving if number not in rung and history.trials[number].step < rung.until]
 
     below: _Level | None = None
-    for step, (size, go_on) in bracket.stages.items():
-        rung = history.rung(step, bracket.group)
+    stages = bracket.stages
+    for step, until in pairwise([*stages, bracket.steps[-1]]):
+        size, go_on = stages[step]
+        rung = history.rung(step, bracket.group, until)
         if below is None:
             missing = max(0, size - len(history.groups.get(bracket.group, ())))
             missing += len(coming(rung))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tunewell import options
-from tunewell.events import Reported, RunStarted
+from tunewell.events import Reported, RunStarted, Status
 from tunewell.history import History, Rung
 from tunewell.protocols import Action, Continue, Done, Pause, Resume, Start, Stop, Verdict, Wait
 from tunewell.space import Space
@@ -27,8 +27,9 @@ class TopK:
 
     A trial that is certain of its place, whatever those that are missing report, goes on before all are there; a worker
     with nothing of that kind to do waits. A trial that ends before ``first`` steps ranks last. A run that goes on with
-    a larger total ranks the new trials among the old. A trial without a checkpoint cannot wait: it trains on if it is
-    in the best share, ``keep`` of the total, of those that are there, and is stopped otherwise.
+    a larger total ranks the new trials among the old. A trial without a checkpoint cannot wait: it trains on if its
+    place among those that are there is as good as the places that are left among those that are missing, and is stopped
+    otherwise; so the last ones take what is left.
 
     Under a total of steps there are as many trials, n, as leave enough for the best: n · first + K · (T - first) steps,
     T those of a full training. Under a total of seconds, steps take what they took the first eight trials, all workers
@@ -74,24 +75,29 @@ class TopK:
             return Wait(f"{missing} of {total} trials are on their way to step {rung.step}, where {self.keep} go on")
         if history.moving:
             return Wait(f"the best {self.keep} of {total} trials are in training")
+        horizon = history.horizon
+        end = 0 if horizon is None else history.cadence.before(horizon)
+        ranked = [history.trials[number] for number in rung.ranked()]
+        trained = sum(trial.status is Status.COMPLETED and trial.step >= end for trial in ranked)
+        if trained < min(self.keep, total):
+            return Done(f"{trained} of the best {self.keep} of {total} trials are trained to the end")
         return Done(f"the best {self.keep} of {total} trials are trained")
 
     def decide(self, history: History, report: Reported) -> Verdict:
         """Rest at the first step, unless it is certain that one is among the best."""
-        if report.step != self._first(history):
-            return Continue()
         trial, total = history.trials[report.trial], self._total(history)
         if total is None:
             return Continue("how long a training is, is not known yet, so it trains on")
         rung, missing = self._rung(history), self._missing(history, total)
-        if report.trial not in rung:
-            return Continue("no loss was reported here, so it trains on")
+        if rung.came_at(report.trial) != report.step:
+            return Continue()
         rank, place = rung.rank(trial.number), self._place(rung, trial.number, missing)
         if rank <= self.keep - missing:
             return Continue(f"{place}, so it trains on")
         if trial.saved == report.step:
             return Pause(f"{place}, so it waits")
-        if missing and rank <= len(rung) * self.keep // total:
+        room = self.keep - (rung.moved_on - 1)  # the trial itself counts among those that have moved on
+        if rank * (missing + 1) <= room * (len(rung) + 1):
             return Continue(f"{place}, so it trains on")
         return Stop(f"{place}, and without a checkpoint it cannot wait")
 
@@ -113,7 +119,7 @@ class TopK:
 
     def _fit_steps(self, run: RunStarted, history: History) -> int | None:
         """Return how many trials the run's steps allow, None without a limit."""
-        first, horizon = self._first(history), history.horizon
+        horizon = history.horizon
         if run.steps is None or horizon is None:
             return None
         if run.steps < self.keep * horizon:
@@ -121,6 +127,8 @@ class TopK:
                 f"top_k expected at least {self.keep * horizon} steps, {self.keep} full trainings of {horizon}, got "
                 f"{run.steps}: run more steps, or a smaller TopK(keep=...)"
             )
+        rung = self._rung(history)  # where each came a little later, so that each took so much more
+        first = math.ceil(np.mean([rung.came_at(number) or 0 for number in rung.ranked()] or [rung.step]))
         return (run.steps - self.keep * (horizon - first)) // first if horizon > first else self.keep
 
     def _fit_seconds(self, run: RunStarted, history: History) -> int | None:
@@ -136,20 +144,23 @@ class TopK:
         """Return the median seconds that a step took the first trials to be compared, 0 while there are none."""
         rung = self._rung(history)
         timed = [trial for trial in history.trials[: 8 * _TIMED] if trial.number in rung][:_TIMED]
-        ends = [next(report.time for report in trial.reports if report.step == rung.step) for trial in timed]
-        spent = [(end - trial.stretches[0].begin) / rung.step for trial, end in zip(timed, ends, strict=True)]
+        at = [rung.came_at(trial.number) or rung.step for trial in timed]
+        ends = [next(r.time for r in trial.reports if r.step == step) for trial, step in zip(timed, at, strict=True)]
+        begins = [trial.stretches[0].begin for trial in timed]
+        spent = [(end - begin) / step for begin, end, step in zip(begins, ends, at, strict=True)]
         return float(np.median(spent)) if spent else 0.0
 
     def _first(self, history: History) -> int:
         return history.cadence.at(self.first)
 
     def _rung(self, history: History) -> Rung:
-        return history.rung(self._first(history))
+        first, horizon = self._first(history), history.horizon
+        return history.rung(first, until=None if horizon is None else max(horizon, first + 1))
 
     def _missing(self, history: History, total: int) -> int:
         rung = self._rung(history)
         moving = (history.trials[number] for numbers in history.moving.values() for number in numbers)
-        coming = sum(trial.number not in rung and trial.step < rung.step for trial in moving)
+        coming = sum(trial.number not in rung and trial.step < rung.until for trial in moving)
         return max(0, total - history.spent_trials) + coming
 
     def _place(self, rung: Rung, trial: int, missing: int) -> str:

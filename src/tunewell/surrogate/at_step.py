@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tunewell.events import Status
-from tunewell.history import History, TrialRecord
+from tunewell.history import History
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate.observations import Observations, violations_at
@@ -36,9 +36,8 @@ def observe_at(space: Space, history: History, step: int, steps: Sequence[int]) 
     found = points(space, history, steps)
     known = ~np.isnan(found.units).all(axis=1)  # others belong to an earlier space
     known &= np.array([record.fork is None for record in history.trials], dtype=np.bool_)
-    here = np.flatnonzero((found.steps == step) & known[found.trials])
-    times = np.array([_time(history.trials[number], step) for number in found.trials[here]])
-    here = here[np.argsort(times, kind="stable")]
+    here = np.flatnonzero((found.rungs == bisect_right(steps, step) - 1) & known[found.trials])
+    here = here[np.argsort(found.when[here], kind="stable")]
     there = set(found.trials[here].tolist())
     rest = [record for record in history.trials if record.number not in there and known[record.number]]
     diverged = [record.number for record in rest if record.status is Status.DIVERGED]
@@ -48,7 +47,7 @@ def observe_at(space: Space, history: History, step: int, steps: Sequence[int]) 
     return Observations(
         units=found.units[numbers],
         losses=losses,
-        violations=_violations(history, numbers, step),
+        violations=_violations(history, numbers, [*found.steps[here].tolist(), *[step] * len(diverged)]),
         weak=np.zeros(len(numbers), dtype=np.bool_),
         native=np.array(
             [n >= history.space_since or space.allows(history.trials[n].params) for n in numbers], dtype=np.bool_
@@ -58,11 +57,7 @@ def observe_at(space: Space, history: History, step: int, steps: Sequence[int]) 
     )
 
 
-def _time(record: TrialRecord, step: int) -> float:
-    return record.reports[bisect_right(record.reports, step, key=lambda report: report.step) - 1].time
-
-
-def _violations(history: History, numbers: Sequence[int], step: int) -> Floats:
-    rules = history.constraints
-    rows = [violations_at(history.trials[number], rules, step) for number in numbers] if rules else []
+def _violations(history: History, numbers: Sequence[int], steps: Sequence[int]) -> Floats:
+    rules, records = history.constraints, [history.trials[number] for number in numbers]
+    rows = [violations_at(r, rules, step) for r, step in zip(records, steps, strict=True)] if rules else []
     return np.array(rows, dtype=np.float64).reshape(len(numbers), len(rules))

@@ -1,11 +1,14 @@
 """Learning curves of a history as arrays: a point for each trial at each rung it passed, and one where it stands.
 
+At a rung a trial has its first loss from there on, be it a few steps later.
+
 As in :mod:`.observations` a fork says nothing about training with its own values from the beginning, and a trial whose
 values today's space does not hold cannot be placed: neither has points.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -32,6 +35,7 @@ class Points:
         steps: after how many steps, shape ``(n,)``.
         losses: to be minimised, shape ``(n, g)``; infinite where a metric is NaN or infinite.
         when: at what time it was reported, shape ``(n,)``.
+        rungs: which rung a point belongs to, counted from 0, and beyond the last for none, shape ``(n,)``.
         lasting: which points are at rungs; the others move on with their trial, shape ``(n,)``.
     """
 
@@ -42,6 +46,7 @@ class Points:
     steps: NDArray[np.int64]
     losses: Floats
     when: Floats
+    rungs: NDArray[np.int64]
     lasting: NDArray[np.bool_]
 
 
@@ -62,7 +67,6 @@ class _Table:
 
     def __init__(self, space: Space, goals: tuple[Goal, ...], rungs: tuple[int, ...]) -> None:
         self.space, self.goals, self.rungs = space, goals, rungs
-        self._columns = {step: column for column, step in enumerate(rungs)}
         self._known = 0
         self._stirred = 0
         self._newest: list[
@@ -97,6 +101,7 @@ class _Table:
             self._steps[trials, columns],
             self._losses[trials, columns],
             self._when[trials, columns],
+            columns,
             columns < len(self.rungs),
         )
 
@@ -133,12 +138,14 @@ class _Table:
         whole = ended and record.step >= last and not record.adjustments
         if whole and newest is not None and record.losses is not None:
             complete.append((self.rungs[-1], newest.time, record.losses))  # returned, or reported a little earlier
-        for point in complete:
-            column = self._columns.get(point[0])
-            if column is not None:
+        end, before = len(self.rungs) - 1, -1
+        for point in complete:  # the first from a rung on belongs to it, but for the end, which has to be reached
+            column = bisect_right(self.rungs, point[0]) - 1
+            if column > before and (column < end or point[0] == self.rungs[end]):
                 self._write(number, column, *point)
-        if complete and complete[-1][0] not in self._columns:
-            self._write(number, len(self.rungs), *complete[-1])
+                before = column
+            elif point is complete[-1]:
+                self._write(number, len(self.rungs), *point)
 
     def _write(self, number: int, column: int, step: int, time: float, losses: Sequence[float]) -> None:
         self._steps[number, column], self._when[number, column] = step, time

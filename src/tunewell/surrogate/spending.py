@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -84,13 +85,13 @@ def spending(history: History) -> Spending:
 
 def first_telling(history: History, rungs: Sequence[int]) -> Telling:
     """Return the first rung at which losses rank like those at the last; the first of all while little is known."""
-    end = history.rung(history.cadence.before(rungs[-1]))
+    end = history.rung(history.cadence.before(rungs[-1]), until=rungs[-1] + 1)
     finished = [number for number in end.ranked() if np.isfinite(end.loss(number))]
     if len(finished) < _COMPARED:
         return Telling(rungs[0])
     late = normal_scores(len(finished))
-    for step in rungs[:-1]:
-        rung = history.rung(step)
+    for step, until in pairwise(rungs):
+        rung = history.rung(step, until=until)
         known = np.array([number in rung for number in finished])
         if known.sum() < _COMPARED:
             continue

@@ -109,7 +109,7 @@ def _at_rungs(seen: Points, rungs: Sequence[int]) -> Floats:
     """Return the losses of N trials at K rungs, shape ``(N, K, g)``, NaN where there are none."""
     at = np.flatnonzero(seen.lasting)
     losses = np.full((len(seen.placed), len(rungs), seen.losses.shape[1]), np.nan)
-    losses[seen.trials[at], np.searchsorted(rungs, seen.steps[at])] = seen.losses[at]
+    losses[seen.trials[at], seen.rungs[at]] = seen.losses[at]
     return losses
 
 
