@@ -32,12 +32,11 @@ from tunewell.numerics.cmaes import Normal, Places, Strategy
 from tunewell.numerics.feasibility import breach
 from tunewell.samplers.results import Result, encoded, first_result
 from tunewell.samplers.sobol import Sobol
+from tunewell.samplers.untried import fresh
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
-from tunewell.surrogate.observations import values_of
 
 _MOST_BINS = 1024  # with more, an integer is treated as a real number
-_DRAWS = 10  # until one is new; after that an old one will do
 _TOL_X = 1e-10  # a law narrower than this, in the unit cube, has converged
 _TOL_FUN = 1e-12  # relative range of the losses of the last generations
 _WORST_CONDITION = 1e14
@@ -74,20 +73,20 @@ class CMAES:
             options.whole("CMAES", "design", self.design, 0)
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
-        """Return a draw from the law after the last full generation."""
+        """Return a draw from the law after the last full generation.
+
+        Raises:
+            Exhausted: every configuration of the space has been tried.
+        """
         plan = _plan(space)
         if not plan.size:
-            return space.decode_one([0.5] * len(space))
+            return fresh(space, history, rng, lambda: space.decode_one([0.5] * len(space)))
         design = self._design(plan)
         if history.suggested < design:
-            return Sobol().suggest(space, history, rng)
-        memo = _memo(self, space, history)
-        run = memo.advance(self, history, plan, design)
-        for _ in range(_DRAWS):  # walls and bins make it likely that some point comes up again
-            config = space.decode_one(plan.draw(run, rng).tolist())
-            if values_of(space, config) not in memo.tried:
-                break
-        return config
+            return fresh(space, history, rng, lambda: Sobol().suggest(space, history, rng))
+        run = _memo(self, space, history).advance(self, history, plan, design)
+        # walls and bins make it likely that some point comes up again
+        return fresh(space, history, rng, lambda: space.decode_one(plan.draw(run, rng).tolist()))
 
     # the defaults that hang on the space
 
@@ -299,7 +298,6 @@ class _Memo:
     counted: int = 0  # trials, started or more
     own: set[int] = field(default_factory=set)  # the trials that the sampler suggested
     first_drawn: float = math.inf  # the first trial that came from a law
-    tried: set[tuple[object, ...]] = field(default_factory=set)
     seen: set[int] = field(default_factory=set)
     doubtful: list[int] = field(default_factory=list)  # at rest, but without a result so far
     units: list[Floats] = field(default_factory=list)  # results in the order of rest
@@ -324,7 +322,6 @@ class _Memo:
 
     def _read(self, history: History, design: int) -> None:
         for record in history.trials[self.counted :]:
-            self.tried.add(values_of(self.space, record.params))
             if record.origin == "sampler":
                 if len(self.own) == design:
                     self.first_drawn = record.number

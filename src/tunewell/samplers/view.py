@@ -235,7 +235,7 @@ def odds(
     rows: Indices,
     evaluations: int = processes.EVALUATIONS,
 ) -> list[Term]:
-    """Return the logs of probabilities: to tell something new, to work, and to keep each constraint.
+    """Return the logs of probabilities: to tell something new, to work, and to report and keep each constraint.
 
     Args: see :func:`conditions`.
     """
@@ -246,6 +246,12 @@ def odds(
     failures = processes.of_failures(cube, seen, evaluations=evaluations)
     if failures is not None:
         terms.append(Measured(cube, failures, acquisition.times(_price(history), acquisition.log_works)))
+    if not (history.counts[Status.PAUSED] or history.counts[Status.STOPPED]):  # else it may be said at the end
+        for column in seen.violations.T:
+            unsaid = np.isnan(column[np.isfinite(seen.losses).all(axis=1)])
+            if unsaid.any() and not unsaid.all():
+                process = processes.of_the_unsaid(cube, seen, column, evaluations)
+                terms.append(Measured(cube, process, acquisition.log_works))
     return [*terms, *constraints(cube, seen, rows, evaluations)]
 
 

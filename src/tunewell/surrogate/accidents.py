@@ -31,9 +31,9 @@ def without_accidents(cube: Cube, seen: Observations) -> Observations:
         return seen
     judged = diverged[-_JUDGED:]
     around = np.arange(len(seen.losses))[-_AROUND:]
-    units = _points(cube, np.concatenate([seen.units[around], seen.failed[-_AROUND:]]))
+    others = np.concatenate([seen.units[around], seen.failed[-_AROUND:]])
+    units, own = np.split(_points(cube, np.concatenate([others, seen.units[judged]])), [len(others)])
     works = np.append(np.isfinite(seen.losses[around]).all(axis=1), np.zeros(len(units) - len(around), dtype=np.bool_))
-    own = _points(cube, seen.units[judged])
     squared = (own**2).sum(axis=1)[:, None] + (units**2).sum(axis=1) - 2.0 * own @ units.T
     themselves = judged[:, None] == np.append(around, np.full(len(units) - len(around), -1))
     squared[themselves] = np.inf
