@@ -86,6 +86,13 @@ def test_several_goals_and_reports_that_lack_one():
     assert set(points(SPACE, history, RUNGS).trials.tolist()) == {0}
 
 
+def test_a_completed_training_has_one_point_at_its_end():
+    history = study()
+    number = run_at_once(history, {"x": 0.1, "y": 0.2}, [9.0, 8.0, 7.0, 6.0])
+    history.apply(Ended(9.0, number, Status.COMPLETED))
+    assert rows(points(SPACE, history, [1, 2, 4])) == [(0, 1, 9.0), (0, 2, 8.0), (0, 4, 6.0)]
+
+
 def test_the_end_of_a_training_is_what_it_returned_or_reported_last():
     history = study()
     for number, steps in enumerate([(9, 18, 27), (9,)]):

@@ -137,11 +137,12 @@ class _Table:
         complete = [(r.step, r.time, losses) for r, losses in record.losses_along() if r.step <= record.own_step]
         whole = ended and record.step >= last and not record.adjustments
         if whole and newest is not None and record.losses is not None:
-            complete.append((self.rungs[-1], newest.time, record.losses))  # returned, or reported a little earlier
-        end, before = len(self.rungs) - 1, -1
+            end = (self.rungs[-1], newest.time, record.losses)  # returned, or reported a little earlier
+            complete = [*(point for point in complete if point[0] < self.rungs[-1]), end]
+        last_rung, before = len(self.rungs) - 1, -1
         for point in complete:  # the first from a rung on belongs to it, but for the end, which has to be reached
             column = bisect_right(self.rungs, point[0]) - 1
-            if column > before and (column < end or point[0] == self.rungs[end]):
+            if column > before and (column < last_rung or point[0] == self.rungs[-1]):
                 self._write(number, column, *point)
                 before = column
             elif point is complete[-1]:
