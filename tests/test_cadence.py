@@ -55,6 +55,14 @@ def test_the_last_loss_up_to_a_step(steps, step, found):
     assert told(steps).cadence.before(step) == found
 
 
+@pytest.mark.parametrize(
+    ("first", "min_steps", "most", "least"),
+    [(1, 1, 81, 1), (10, 1, 81, 10), (10, 20, 81, 20), (34, 1, 100, 33), (100, 1, 100, 100)],
+)
+def test_brackets_begin_at_the_first_loss_and_have_a_rung_if_there_is_room(first, min_steps, most, least):
+    assert told((first,)).cadence.least(min_steps, most, 3) == least
+
+
 def test_planned_rungs_keep_their_number():
     assert told((5,)).cadence.moved([1, 3, 9, 27, 28]) == [5, 5, 10, 28, 28]
 

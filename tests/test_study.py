@@ -190,6 +190,23 @@ def test_what_is_in_line_and_does_not_fit_a_changed_space_is_dropped_and_said(st
 # --- what an objective gives -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("begin", [0, 1])
+def test_a_checkpoint_before_its_report_is_refused_outside_of_a_loop(begin):
+    """It would be filed under the step before, and weights would be of another step than the study believes."""
+
+    def train(trial):
+        for step in range(1, 4):
+            if step > begin:
+                trial.save(lambda folder: None)
+            trial.report(loss=1.0, step=1000 * step)
+            if step <= begin:
+                trial.save(lambda folder: None)
+
+    study = tw.Study(SPACE, "loss", scheduler="fifo")
+    with pytest.raises(tw.ObjectiveError, match="expected the report of the step that is saved before it"):
+        study.run(train, trials=3, executor="inline", progress=False)
+
+
 @pytest.mark.parametrize(
     ("returned", "status", "value"),
     [

@@ -18,15 +18,15 @@ class Cadence:
     """The steps of the losses of one trial, and with them those of all others.
 
     The first trial with a loss begins the list; whoever was at its end and reports the next loss makes it longer.
+
+    Attributes:
+        furthest: the last step that is known, 0 before the first loss.
     """
 
     def __init__(self) -> None:
+        self.furthest = 0
         self._steps: list[int] = []
-
-    @property
-    def furthest(self) -> int:
-        """The last step that is known, 0 before the first loss."""
-        return self._steps[-1] if self._steps else 0
+        self._gap = 1  # between the last two
 
     def add(self, trial: TrialRecord, report: Reported) -> None:
         """Take in a loss beyond the furthest one."""
@@ -34,18 +34,24 @@ class Cadence:
         earlier = (known.step for known in reversed(trial.reports[:-1]) if metric in known.metrics)
         if next(earlier, 0) == self.furthest:
             self._steps.append(report.step)
+            self._gap, self.furthest = report.step - self.furthest, report.step
 
     def at(self, step: int) -> int:
         """Return the first step from ``step`` on at which a loss is reported: ``step`` itself while that is not known.
 
         With losses known of steps 1, 101 and 201, the step 3 becomes 101, and the step 220 becomes 301.
         """
-        steps = self._steps
-        if not steps:
-            return step
-        if step <= steps[-1]:
-            return steps[bisect_left(steps, step)]
-        return step + (steps[-1] - step) % self._gap
+        if step > self.furthest:
+            return step + (self.furthest - step) % self._gap
+        return self._steps[bisect_left(self._steps, step)]
+
+    def least(self, min_steps: int, most: int, reduction: int) -> int:
+        """Return the fewest steps from which brackets up to ``most`` steps are made, ``reduction`` times as many each.
+
+        That is where the first loss is reported; but where this is late, and not at the end, one rung is left.
+        """
+        first = self.at(1)
+        return max(min_steps, first if first >= most else min(first, max(1, most // reduction)))
 
     def before(self, step: int) -> int:
         """Return the last step up to ``step`` at which a loss is reported: ``step`` itself while that is not known."""
@@ -56,10 +62,6 @@ class Cadence:
         if place == 0:
             return step
         return self._steps[place - 1] if place < len(self._steps) else later - self._gap
-
-    @property
-    def _gap(self) -> int:
-        return self._steps[-1] - self._steps[-2] if len(self._steps) > 1 else self._steps[-1]
 
     def rungs(self, planned: Sequence[int]) -> list[int]:
         """Return where planned rungs come to lie, rising; the last one is the end of a training and stays."""

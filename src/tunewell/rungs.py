@@ -33,6 +33,7 @@ class Rung:
     def __init__(self, step: int, trials: Iterable[TrialRecord], until: int | None = None) -> None:
         self.step, self.until = step, step + 1 if until is None else until
         self._steps: dict[int, int] = {}  # at which each trial came
+        self._took = 0  # the sum of these
         self._losses: dict[int, Losses] = {}
         self._several = False  # goals
         self._breaches: dict[int, float] = {}
@@ -63,6 +64,11 @@ class Rung:
     def came_at(self, trial: int) -> int | None:
         """The step at which a trial came to this rung, None when it did not."""
         return self._steps.get(trial)
+
+    @property
+    def usual_step(self) -> float:
+        """The mean of the steps at which trials came to this rung; its own while there are none."""
+        return self._took / len(self._steps) if self._steps else float(self.step)
 
     @property
     def moved_on(self) -> int:
@@ -109,6 +115,7 @@ class Rung:
             return
         self._losses[number] = losses_after(trial, report)
         self._steps[number] = report.step
+        self._took += report.step
         self._several = len(self._losses[number]) > 1
         self._breaches[number] = breach(trial, report) if trial.constraints else 0.0
         if self._several:
@@ -124,6 +131,7 @@ class Rung:
             self._stale = True
         else:
             del self._ranked[bisect_left(self._ranked, self._place(trial))]
+        self._took -= self._steps[trial]
         del self._losses[trial], self._breaches[trial], self._steps[trial]
         self._resting.discard(trial)
 

@@ -131,7 +131,8 @@ class Trial:
 
         Inside ``for epoch in trial.steps(...)`` the step is the loop's; elsewhere it is one more than the last
         reported, unless ``step`` says otherwise. Numbers, NumPy scalars and tensors of one element are all welcome;
-        NaN and infinity end the trial as diverged when they stand in the study's own metric.
+        NaN and infinity end the trial as diverged when they stand in the study's own metric. Inside the loop the study
+        says after each step whether to go on; elsewhere it is asked with the next report, one interval later.
 
         Raises:
             ValueError: the step was already reported, or there is nothing to report.
@@ -166,9 +167,19 @@ class Trial:
     def save(self, write: Callable[[Path], object]) -> None:
         """Save the state after this step: ``write(directory)`` fills an empty folder, which then appears in one go.
 
+        Outside of a loop over :meth:`steps` a step is one that was reported, so its report comes first.
+
         The folder is written aside, flushed to disk and renamed, so a checkpoint is there whole or not at all. Older
         ones that nothing needs any more are removed by the study.
+
+        Raises:
+            ValueError: outside of a loop, what is saved has not been reported yet.
         """
+        if not self._in_steps and self._saved == self._step:
+            raise ValueError(
+                f"trial.save() expected the report of the step that is saved before it, got none since step "
+                f"{self._step}: call trial.report(...), then trial.save(...), or loop over trial.steps()"
+            )
         directory = self._job.directory
         final = directory / f"step-{self._step}"
         aside = directory / f".step-{self._step}-{os.getpid()}"

@@ -83,6 +83,18 @@ def test_where_a_step_is_a_batch_each_trial_comes_to_a_rung_with_its_next_epoch(
     assert np.mean(done) < np.mean([trial.params["x"] for trial in cut])
 
 
+@pytest.mark.parametrize("name", ["successive halving", "hyperband", "bohb", "prior band", "asha", "auto"])
+def test_a_first_loss_that_comes_late_leaves_a_rung(name):
+    def train(trial):
+        for step in trial.steps():
+            if step in (11, 20, 30):  # beyond a third
+                trial.report(loss=trial.params["x"] + 1.0 / step)
+            trial.save(lambda folder: None)
+
+    trials = run(SCHEDULERS[name], train)
+    assert sum(trial.step == 11 for trial in trials) >= 3
+
+
 def test_top_k_without_checkpoints_trains_as_many_as_it_says():
     def train(trial):
         for step in trial.steps():

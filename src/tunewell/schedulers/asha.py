@@ -25,8 +25,8 @@ Deviations from the paper:
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -67,7 +67,12 @@ class Asha:
 
         Where losses are not reported after every step, each lies at the next report: see :mod:`tunewell.cadence`.
         """
-        return self._planned(self.min_steps, up_to)[:-1]
+        end = up_to if self.max_steps is None else min(up_to, self.max_steps - 1)
+        found, step = [], self.min_steps * self.reduction**self.early_stopping_rate
+        while step <= end:
+            found.append(step)
+            step *= self.reduction
+        return found
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Promote from the highest rung that has room; start a new trial when none has."""
@@ -119,18 +124,17 @@ class Asha:
 
     def _rungs(self, history: History, up_to: int) -> list[tuple[int, int]]:
         """Return the rungs up to a step as they lie in a study, each with the step at which the next one begins."""
-        at, end = history.cadence.at, self.max_steps
-        planned = self._planned(at(self.min_steps), up_to * self.reduction)
-        steps = dict.fromkeys(at(step) if end is None else min(at(step), end) for step in planned)
-        return [pair for pair in pairwise(steps) if pair[0] <= up_to]
-
-    def _planned(self, first: int, up_to: int) -> list[int]:
-        """Return the steps of planned rungs up to a step and the one thereafter, or the end of a training."""
-        found, step = [], first * self.reduction**self.early_stopping_rate
-        while step <= up_to and (self.max_steps is None or step < self.max_steps):
-            found.append(step)
-            step *= self.reduction
-        return [*found, step if self.max_steps is None else min(step, self.max_steps)]
+        at, found = history.cadence.at, list[tuple[int, int]]()
+        planned = at(self.min_steps) * self.reduction**self.early_stopping_rate
+        end = sys.maxsize if self.max_steps is None else self.max_steps
+        step = min(at(planned), end)
+        while step <= up_to and step < end:
+            planned *= self.reduction
+            following = min(at(planned), end)
+            if following > step:
+                found.append((step, following))
+            step = following
+        return found
 
     def _room(self, rung: Rung) -> int:
         """Return how many more the rung may promote now."""

@@ -83,7 +83,7 @@ class Hyperband:
 
     def _levels(self, history: History, most: int) -> int:
         """Return s_max; nobody is compared before a loss is reported."""
-        return levels(most, self.reduction, max(self.min_steps, history.cadence.at(1)))
+        return levels(most, self.reduction, history.cadence.least(self.min_steps, most, self.reduction))
 
     def _most(self, history: History, group: str) -> int | None:
         return self.max_steps or history.horizons.get(group) or history.horizon

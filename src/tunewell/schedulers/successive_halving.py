@@ -53,7 +53,7 @@ class SuccessiveHalving:
         most = self.max_steps or history.horizons.get(group) or history.horizon
         if most is None or _NAME.fullmatch(group) is None:
             return None
-        s = levels(most, self.reduction, max(self.min_steps, history.cadence.at(1)))
+        s = levels(most, self.reduction, history.cadence.least(self.min_steps, most, self.reduction))
         steps = history.cadence.moved(rung_steps(most, self.reduction, s))
         return Bracket(group, self.configurations or self.reduction**s, self.reduction, tuple(steps))
 

@@ -127,8 +127,7 @@ class TopK:
                 f"top_k expected at least {self.keep * horizon} steps, {self.keep} full trainings of {horizon}, got "
                 f"{run.steps}: run more steps, or a smaller TopK(keep=...)"
             )
-        rung = self._rung(history)  # where each came a little later, so that each took so much more
-        first = math.ceil(np.mean([rung.came_at(number) or 0 for number in rung.ranked()] or [rung.step]))
+        first = math.ceil(self._rung(history).usual_step)
         return (run.steps - self.keep * (horizon - first)) // first if horizon > first else self.keep
 
     def _fit_seconds(self, run: RunStarted, history: History) -> int | None:
