@@ -61,13 +61,14 @@ class Budget:
         if self.seconds is not None and seconds >= self.seconds:
             return f"{self.seconds:g} seconds are spent"
         if self.steps is not None and self.trials is None and self.seconds is None and _stepless(history):
-            return "the objective counts no steps (trial.steps), so a total of steps is never done: give run trials="
+            return "trials report no steps (trial.report in trial.steps), so a total of steps is never done: give run trials="
         return ""
 
 
 def _stepless(history: History) -> bool:
-    """Whether several trials have completed and none has taken a step."""
-    return not history.steps_done and history.counts[Status.COMPLETED] >= _TELLING
+    """Whether the newest trials have completed without a step that was reported."""
+    newest = [history.trials[number] for number in history.settled[-_TELLING:]]
+    return len(newest) == _TELLING and all(t.status is Status.COMPLETED and not t.step for t in newest)
 
 
 def same_limits(last: RunStarted | None, run: RunStarted) -> bool:
