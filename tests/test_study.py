@@ -348,7 +348,7 @@ def test_numbers_of_all_kinds_are_welcome():
 def test_a_total_of_steps_ends_where_the_objective_counts_none():
     study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), metric="loss")
     ended = study.run(lambda trial: trial.params["x"], steps=5, executor="inline", progress=False)
-    assert ended == "trials report no steps (trial.report in trial.steps), so a total of steps is never done: give run trials="
+    assert ended == "trials report no steps (trial.report), so a total of steps is never done: give run trials="
     assert len(study.trials) == 3
 
 

@@ -61,7 +61,7 @@ class Budget:
         if self.seconds is not None and seconds >= self.seconds:
             return f"{self.seconds:g} seconds are spent"
         if self.steps is not None and self.trials is None and self.seconds is None and _stepless(history):
-            return "trials report no steps (trial.report in trial.steps), so a total of steps is never done: give run trials="
+            return "trials report no steps (trial.report), so a total of steps is never done: give run trials="
         return ""
 
 
