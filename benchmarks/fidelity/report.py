@@ -230,7 +230,7 @@ def _opening(budget: float) -> list[str]:
         "teach, the same kinds of networks among them, and *unnamed*, like stopping, nothing. What is learnt and the "
         "scheduler's defaults were chosen on these tasks, with other seeds. Some rows are older. On nearest rows, "
         "freeze-thaw explored in a tenth of the decisions instead of a quarter, and took what is usual for surer; "
-        "*unnamed* and stopping finished with a quarter of the compute instead of up to seven tenths, whether or not "
+        "*unnamed* finished with a quarter of the compute instead of up to seven tenths, whether or not "
         "what looked best had a fair chance. Rows of seeds 2 and 3 of real trainings are newer: they know when their "
         "total ends, which changes the last of twenty trainings, and what is usual of a learning rate is a well to "
         "them, along whose bottom configurations are neighbours; to the others it was a parabola, with products. "
