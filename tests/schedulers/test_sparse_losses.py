@@ -55,7 +55,7 @@ SCHEDULERS = {
 @pytest.mark.parametrize("first", [EVERY, 1], ids=["5, 10, …", "1, 6, …"])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_trials_are_cut_short_where_losses_are_reported_and_by_them(name, first, others):
-    trials = run(SCHEDULERS[name], objective(first, others))
+    trials = run(SCHEDULERS[name], objective(first, others), steps=300)
     cut = [t for t in trials if t.status is Status.STOPPED or (t.status is Status.PAUSED and not t.interrupted)]
     assert len(cut) > len(trials) / 3
     assert {trial.step % EVERY for trial in cut} == {first % EVERY}
