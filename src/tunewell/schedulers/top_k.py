@@ -75,10 +75,9 @@ class TopK:
             return Wait(f"{missing} of {total} trials are on their way to step {rung.step}, where {self.keep} go on")
         if history.moving:
             return Wait(f"the best {self.keep} of {total} trials are in training")
-        horizon = history.horizon
-        end = 0 if horizon is None else history.cadence.before(horizon)
+        half = (history.horizon or 0) / 2  # what ended before belongs to a shorter run
         ranked = [history.trials[number] for number in rung.ranked()]
-        trained = sum(trial.status is Status.COMPLETED and trial.step >= end for trial in ranked)
+        trained = sum(trial.status is Status.COMPLETED and trial.step > half for trial in ranked)
         if trained < min(self.keep, total):
             return Done(f"{trained} of the best {self.keep} of {total} trials are trained to the end")
         return Done(f"the best {self.keep} of {total} trials are trained")

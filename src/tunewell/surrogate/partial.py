@@ -69,9 +69,7 @@ class _Table:
         self.space, self.goals, self.rungs = space, goals, rungs
         self._known = 0
         self._stirred = 0
-        self._newest: list[
-            tuple[Reported | None, bool]
-        ] = []  # report that a row was made from, whether it was the last
+        self._newest: list[tuple[Reported | None, bool]] = []  # report of a row, and whether the trial had completed
         self._workers: set[int] = set()  # those that some trial began at
         self._prompt: list[bool] = []  # whether a trial began at a worker where another one had begun
         self._units = np.empty((0, len(space)))
