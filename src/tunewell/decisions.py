@@ -66,9 +66,8 @@ class Budget:
 
 
 def _stepless(history: History) -> bool:
-    """Whether the newest trials have completed without a step that was reported."""
-    newest = [history.trials[number] for number in history.settled[-_TELLING:]]
-    return len(newest) == _TELLING and all(t.status is Status.COMPLETED and not t.step for t in newest)
+    """Whether several trials have completed and none has reported a step."""
+    return not history.steps_done and history.counts[Status.COMPLETED] >= _TELLING
 
 
 def same_limits(last: RunStarted | None, run: RunStarted) -> bool:
