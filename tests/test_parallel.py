@@ -80,6 +80,38 @@ def test_a_killed_worker_is_taken_up_again_with_the_same_seed(tmp_path):
     assert {report.metrics["seed"] for report in study.trials[1].reports} == {study.trials[1].seed}
 
 
+DIES_BETWEEN_SAVE_AND_TELLING = """
+import os, sys
+import tunewell as tw
+from tunewell.protocols import Continue, Pause
+from tunewell.schedulers.fifo import Fifo
+
+class Swayed(Fifo):
+    def decide(self, history, report):
+        return Pause("enough") if os.path.exists("died") else Continue()
+
+def train(trial):
+    for step in trial.steps(3):
+        trial.report(loss=1 / step)
+        trial.save(lambda directory: (directory / "weights").write_text(str(step)))
+        if step == int(sys.argv[1]) and not os.path.exists("died"):
+            open("died", "w").close()
+            os._exit(9)
+
+study = tw.Study(tw.Space(x=tw.Float(0, 1)), name="swayed", storage="sqlite:///s.db", scheduler=Swayed(), seed=0)
+study.run(train, trials=1, executor="inline", progress=False)
+print([path.name for path in sorted(study.trials[0].directory.iterdir()) if "step" in path.name], study.trials[0].saved)
+"""
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_checkpoint_that_nobody_told_of_is_removed_when_its_trial_is_taken_up(tmp_path, step):
+    (tmp_path / "swayed.py").write_text(DIES_BETWEEN_SAVE_AND_TELLING)
+    command = [sys.executable, "swayed.py", str(step)]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 9
+    assert subprocess.check_output(command, cwd=tmp_path, text=True) == "['step-1'] 1\n"
+
+
 def test_a_trial_that_always_kills_its_worker_is_given_up():
     def dies(trial):
         if trial.number == 0:

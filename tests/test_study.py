@@ -1052,7 +1052,7 @@ def test_a_trial_that_takes_too_long_is_timed_out():
         def saved_step(self, trial):
             return 0
 
-        def remove_unneeded(self, history, trial): ...
+        def remove_unneeded(self, history, trial, *, untold=False): ...
         def poll(self, observe, seconds):
             time.sleep(0.01)
 

@@ -106,7 +106,7 @@ class Playback:
         """Return the step of the newest checkpoint: by name all of them are there."""
         return trial.saved
 
-    def remove_unneeded(self, history: tw.History, trial: int) -> None:
+    def remove_unneeded(self, history: tw.History, trial: int, *, untold: bool = False) -> None:
         """Nothing to remove."""
 
     def close(self) -> None:

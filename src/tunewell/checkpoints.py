@@ -7,18 +7,21 @@ import shutil
 from tunewell.history import History, TrialRecord
 
 
-def remove_unneeded(history: History, number: int) -> None:
+def remove_unneeded(history: History, number: int, *, untold: bool = False) -> None:
     """Remove the checkpoints of a trial that nothing needs, and what a killed process left half written.
+
+    Later ones than the trial's newest stay, for another driver may be about to tell of them, unless ``untold``: the
+    caller has just taken the trial over, and who saved them died before telling.
 
     Call it only when ``history`` is in the journal: until then, the older checkpoint is the one a restart finds.
     """
     trial = history.trials[number]
-    if not trial.saved or not trial.directory.is_dir():
+    if not (trial.saved or untold) or not trial.directory.is_dir():
         return
     needed = {f"step-{step}" for step in history.needed_checkpoints(number)}
-    running = number in history.running
+    running = number in history.running and not untold
     for path in trial.directory.iterdir():
-        about_to_be_told = _step(path.name) > trial.saved  # perhaps by another driver
+        about_to_be_told = _step(path.name) > trial.saved and not untold  # perhaps by another driver
         superseded = path.name.startswith("step-") and path.name not in needed and not about_to_be_told
         torn = path.name.startswith(".step-") and not running
         if superseded or torn:

@@ -180,6 +180,8 @@ class Driver:
         while decided := self.ledger.commit(lambda history: self._next_events(history, worker, busy)):
             self._heard(decided)
             trial = self.ledger.history.trials[_begun(decided)]
+            if any(isinstance(event, TrialResumed) for event in decided):
+                self.executor.remove_unneeded(self.ledger.history, trial.number, untold=True)
             if not self._cut_off_before_a_verdict(trial) or isinstance(
                 self._verdict(trial.number, trial.reports[-1]), Continue
             ):

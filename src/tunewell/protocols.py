@@ -220,8 +220,11 @@ class Executor(Protocol):
         """Return the step of the checkpoint that a trial can go on from, 0 where there is none to be found."""
         ...
 
-    def remove_unneeded(self, history: History, trial: int) -> None:
-        """Remove the checkpoints of a trial that nothing needs; called when ``history`` is in the journal."""
+    def remove_unneeded(self, history: History, trial: int, *, untold: bool = False) -> None:
+        """Remove the checkpoints of a trial that nothing needs; called when ``history`` is in the journal.
+
+        ``untold``: the trial was just taken over, so those later than its newest belong to a process that died.
+        """
         ...
 
     def poll(self, observe: Observe, seconds: float) -> None:

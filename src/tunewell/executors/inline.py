@@ -59,9 +59,9 @@ class Inline:
         """Return the step of the checkpoint on disk, 0 where there is none."""
         return checkpoints.step_on_disk(trial)
 
-    def remove_unneeded(self, history: History, trial: int) -> None:
+    def remove_unneeded(self, history: History, trial: int, *, untold: bool = False) -> None:
         """Remove the checkpoints of a trial that nothing needs."""
-        checkpoints.remove_unneeded(history, trial)
+        checkpoints.remove_unneeded(history, trial, untold=untold)
 
     def poll(self, observe: Observe, seconds: float) -> None:
         """Run the waiting job to its end; without one, wait."""

@@ -167,7 +167,7 @@ class Simulated:
         """Return the step of the newest checkpoint: here none is ever lost."""
         return trial.saved
 
-    def remove_unneeded(self, history: History, trial: int) -> None:
+    def remove_unneeded(self, history: History, trial: int, *, untold: bool = False) -> None:
         """Do nothing: there are no files."""
 
     def poll(self, observe: Observe, seconds: float) -> None:
