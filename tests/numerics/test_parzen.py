@@ -122,14 +122,24 @@ def test_kernels_far_narrower_than_their_distance_stay_finite():
 
 def test_bandwidths_are_the_distance_to_the_farther_neighbour():
     centers = np.array([[0.2, 0.9], [0.25, NAN], [0.7, 0.1]])
-    found = neighbour_bandwidths((REAL, REAL), centers, narrowest=0.01, leaving=0.3)
+    found = neighbour_bandwidths((REAL, REAL), centers, narrowest=0.01)
     np.testing.assert_allclose(found[:, 0], [0.2, 0.45, 0.45])
     np.testing.assert_allclose(found[[0, 2], 1], [0.8, 0.8])
 
 
+def test_a_label_is_smoothed_by_laplaces_rule():
+    """Five trials of one of three labels: (5 + 1) / (5 + 3) for it, 1 / 8 for each other; NaN are no trials."""
+    same = np.array([[0.5, 0.5]] * 5 + [[NAN, 0.5]] * 3)
+    found = neighbour_bandwidths((LABELS, LABELS), same, 0.01)
+    np.testing.assert_allclose(found, [[2 / 8, 2 / 11]] * 8)
+    mixed = Parzen((LABELS,), same[:5, :1], found[:5, :1], np.ones(5))
+    np.testing.assert_allclose(np.exp(mixed.log_density(np.array([[1 / 6], [1 / 2], [5 / 6]]))), [1 / 8, 6 / 8, 1 / 8])
+    alone = Axis(edges=np.array([0.0, 1.0]), ordered=False)
+    assert neighbour_bandwidths((alone,), same[:, 1:], 0.01)[0, 0] > 0.0
+
+
 def test_bandwidths_have_a_floor_that_sinks_with_the_number_of_kernels():
     close = np.array([[0.5], [0.5], [0.5]])
-    assert neighbour_bandwidths((REAL,), close, 0.01, 0.3)[1, 0] == pytest.approx(1 / 16)
+    assert neighbour_bandwidths((REAL,), close, 0.01)[1, 0] == pytest.approx(1 / 16)
     many = np.full((30, 1), 0.5)
-    assert neighbour_bandwidths((REAL,), many, 0.01, 0.3)[15, 0] == pytest.approx(0.01)
-    assert neighbour_bandwidths((LABELS,), many, 0.01, 0.3)[15, 0] == 0.3
+    assert neighbour_bandwidths((REAL,), many, 0.01)[15, 0] == pytest.approx(0.01)

@@ -174,11 +174,11 @@ def test_the_good_of_a_group_are_the_good_of_all_and_the_best_of_its_own():
 def mixture(axis, at, trials, weights, prior):
     """Return a density by the formulas: kernels at some trials' coordinates, and the uniform prior."""
     trials, weights = np.array(trials), np.array(weights)
-    b = neighbour_bandwidths((axis,), trials[:, None], 0.03, 0.3)[:, 0]
+    b = neighbour_bandwidths((axis,), trials[:, None], 0.03)[:, 0]
     if axis.ordered:
         kernels, uniform = truncnorm.pdf(at, -trials / b, (1.0 - trials) / b, loc=trials, scale=b), 1.0
     else:
-        kernels, uniform = np.where(np.abs(trials - at) < 0.1, 0.7, 0.3), 0.5  # two labels
+        kernels, uniform = np.where(np.abs(trials - at) < 0.1, 1.0 - b, b), 0.5  # two labels
     return (weights @ kernels + prior * uniform) / (weights.sum() + prior)
 
 

@@ -170,17 +170,23 @@ def _leaving(b: Floats, count: int) -> Floats:
     return np.minimum(b, (count - 1) / count)
 
 
-def neighbour_bandwidths(axes: tuple[Axis, ...], centers: Floats, narrowest: float, leaving: float) -> Floats:
+def neighbour_bandwidths(axes: tuple[Axis, ...], centers: Floats, narrowest: float) -> Floats:
     """Return the bandwidths of Bergstra et al. (2011): the distance to the farther neighbour on each axis.
 
     The walls count as neighbours. Clipped from below by ``max(narrowest, (1 + n)**-2)`` (Watanabe's magic clip with
-    exponent 2) and from above by 1.
+    exponent 2) and from above by 1. Labels have no neighbours; there a kernel is what Laplace's rule of succession
+    leaves of n trials of one and the same label,
+
+        b = (count - 1) / (n + count).                                                              (5)
+
+    So a label that no kernel has is the likelier the fewer kernels there are: of two mixtures, the smaller says more
+    for it. With one bandwidth for all, the larger says as much, and a label nobody tried never looks better than the
+    best one known.
 
     Args:
         axes: the ``d`` axes.
         centers: shape ``(n, d)``; NaN are no neighbours.
         narrowest: the smallest bandwidth on real and ordered axes.
-        leaving: the bandwidth of labels, see (4).
 
     Returns:
         Shape ``(n, d)``, for :class:`Parzen`.
@@ -194,5 +200,8 @@ def neighbour_bandwidths(axes: tuple[Axis, ...], centers: Floats, narrowest: flo
     bandwidths = np.empty_like(centers)
     np.put_along_axis(bandwidths, order, np.maximum(gaps[1:], gaps[:-1]), axis=0)
     bandwidths = np.clip(bandwidths, max(narrowest, (1.0 + n) ** -2.0), 1.0)
-    bandwidths[:, [not axis.ordered for axis in axes]] = leaving
+    for j, axis in enumerate(axes):
+        if axis.edges is not None and not axis.ordered:
+            count = len(axis.edges) - 1
+            bandwidths[:, j] = max(1, count - 1) / (np.count_nonzero(~np.isnan(centers[:, j])) + count)  # (5)
     return bandwidths

@@ -31,7 +31,9 @@ Trials that diverged, ran out of memory or time, or failed belong to g, and so d
 suggestions of a batch apart. The first trials are a quasi-random design, or draws from the priors where any are stated.
 Several goals: trials are ordered and weighted by their place (see :mod:`tunewell.samplers.split`); a light form of what
 Ozaki et al., "Multiobjective tree-structured Parzen estimator" (2022), do with hypervolumes. At most 128 good trials
-and 512 others, evenly spaced, become kernels. The prior weighs as much as two trials, not one. Constraints: trials that
+and 512 others, evenly spaced, become kernels. The prior weighs as much as two trials, not one.
+The kernel of a label is the wider the fewer trials a density has, so that labels nobody has tried have their turn.
+Constraints: trials that
 keep them come before those that do not, and are weighted by their place; so l moves towards what is allowed first.
 Watanabe and Hutter, "c-TPE" (IJCAI 2023), model each constraint by densities of its own. Beliefs: each whole or partial
 configuration that a person named is a kernel in the l it says something about, with the weight of the prior at first.
@@ -63,7 +65,6 @@ from tunewell.surrogate.observations import Observations, believed, observe, tri
 _MOST_BINS = 1024  # an integer with more is a real axis
 _MOST_GOOD = 128  # kernels in l
 _MOST_OTHERS = 512  # kernels in g
-_LEAVING = 0.3  # the bandwidth of labels
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class TPE:
 
         All weights are in trials. The priors have ``faith``, the uniform law what they have lost.
         """
-        bandwidths = neighbour_bandwidths(axes, centers, self.narrowest, _LEAVING)
+        bandwidths = neighbour_bandwidths(axes, centers, self.narrowest)
         rest = np.array([faith, self.prior - faith])
         middles = np.array([np.nan, 0.5])[rest > 0.0, None] + np.zeros(len(axes))
         widths = np.array([np.nan, np.inf])[rest > 0.0, None] + np.zeros(len(axes))
