@@ -8,6 +8,7 @@ import tunewell as tw
 from tunewell import heartbeat
 from tunewell.events import Ended, TrialStarted
 from tunewell.heartbeat import SILENT_SECONDS, Listener, beating
+from tunewell.identity import is_gone, new_identity
 from tunewell.journals.memory import MemoryJournal
 from tunewell.protocols import JournalError
 
@@ -18,6 +19,16 @@ def test_a_driver_is_silent_once_its_count_stands_still():
     assert listener.silent({"a", "b"}, {"a": 2}, SILENT_SECONDS) == set()
     assert listener.silent({"a", "b"}, {"a": 2}, SILENT_SECONDS + 1) == {"b"}
     assert listener.silent({"a", "b"}, {"a": 2, "b": 1}, 2 * SILENT_SECONDS + 1) == {"a"}
+
+
+def test_a_process_of_another_container_is_not_looked_for_among_ours(monkeypatch):
+    """Both have one host name and one boot; there is no process of that number here."""
+    host, boot, _, birth, count = new_identity().rsplit("/", 4)
+    dead = "/".join([host, boot, str(2**22 + 1), birth, count])
+    assert is_gone(dead)
+    name, colon, namespace = host.rpartition(":")
+    if colon:
+        assert not is_gone(dead.replace(host, f"{name}:{int(namespace) + 1}", 1))
 
 
 def test_a_heart_beats_until_the_end_and_survives_a_journal_that_refuses(monkeypatch):

@@ -11,6 +11,7 @@ from tunewell.events import (
     Ended,
     Fork,
     Goal,
+    Noted,
     Paused,
     Reported,
     Status,
@@ -181,6 +182,59 @@ def test_active_seconds_leave_out_the_time_without_training():
     history.apply(Ended(1006.0, 2, Status.LOST, fault="run"))
     history.apply(TrialResumed(5000.0, 2, 0))
     assert history.active_seconds == 15.0 + 6.0
+
+
+def test_nobody_trains_between_the_death_of_a_driver_and_the_next():
+    """Eight hours lie between the two; what a person does meanwhile is no sign of training."""
+    history = History([created()])
+    history.apply(TrialStarted(10.0, 0, {}, 0, driver="a"))
+    history.apply(TrialStarted(10.0, 1, {}, 0))  # asked for, and never told
+    history.apply(Reported(40.0, 0, 1, {"loss": 1.0}))
+    history.apply(Noted(28_800.0, "in the morning"))
+    assert history.active_seconds == 30.0
+    assert history.seconds_at(28_801.0, "b") == 30.0
+    history.apply(Ended(40.0, 0, Status.LOST, fault="run"))
+    history.apply(TrialResumed(28_810.0, 0, 0, driver="b"))
+    assert history.seconds_at(28_815.0, "b") == 35.0
+    history.apply(Ended(28_830.0, 0, Status.COMPLETED, metrics={"loss": 1.0}))
+    assert history.active_seconds == history.seconds_at(40_000.0, "b") == 50.0
+
+
+def test_the_difference_of_two_clocks_is_not_trained():
+    history = History([created()])
+    for trial, driver in enumerate(("a", "b")):
+        history.apply(TrialStarted(90.0 * trial, trial, {}, 0, driver=driver))
+    for second in range(1, 61):
+        for trial in (0, 1):
+            history.apply(Reported(90.0 * trial + second, trial, second, {"loss": 1.0}))
+    assert 60.0 <= history.active_seconds <= 62.0
+
+
+def test_a_trial_that_ends_while_it_rests_did_not_train_meanwhile():
+    history = History([created()])
+    history.apply(TrialStarted(0.0, 0, {}, 0))
+    history.apply(Reported(10.0, 0, 1, {"loss": 1.0}))
+    history.apply(CheckpointSaved(10.0, 0, 1))
+    history.apply(Paused(10.0, 0, 1, "a rung"))
+    history.apply(Ended(500.0, 0, Status.STOPPED, "another takes its place"))
+    assert history.trials[0].seconds == 10.0
+
+
+def test_a_trial_whose_checkpoint_is_gone_waits_at_no_rung():
+    """The best of a rung goes on, loses its checkpoint, and comes back with a worse loss."""
+    history = History([created()])
+    rung = history.rung(1)
+    for trial, loss in enumerate((0.1, 0.5)):
+        run_at_once(history, {}, [loss])
+        history.apply(Paused(2.0, trial, 1, "a rung"))
+        assert rung.best_waiting(history.trials) == 0
+    history.apply(TrialResumed(5.0, 0, 0, "its checkpoint is not to be found"))
+    assert rung.best_waiting(history.trials) == 1
+    history.apply(Reported(6.0, 0, 1, {"loss": 0.9}))
+    history.apply(CheckpointSaved(6.0, 0, 1))
+    history.apply(Paused(6.0, 0, 1, "a rung"))
+    assert rung.best_waiting(history.trials) == 1
+    assert rung.ranked() == [1, 0]
 
 
 def test_time_counts_once_where_reports_of_two_trials_cross():

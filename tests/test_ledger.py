@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewell.events import Ended, Reported, Status, TrialStarted
+from tunewell.events import Ended, Reported, Status, TrialResumed, TrialStarted
 from tunewell.history import History
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import Ledger
@@ -118,6 +118,50 @@ def test_facts_about_a_trial_that_another_ended_are_dropped():
     same(first.history, journal)
     assert first.history.trials[0].status == "cancelled"
     assert first.history.trials[0].reports == []
+
+
+def test_facts_of_a_driver_that_woke_up_too_late_are_dropped():
+    """It was silent so long that another took its trial over."""
+    for alone in (True, False):
+        journal = MemoryJournal()
+        journal.append([created()], after=0)
+        first, second = ledgers(journal, 2)
+        first.commit(start("a"))
+        if not alone:
+            first._appends_alone = 0
+        second.catch_up()
+        second.commit(lambda history: [Ended(0.0, 0, Status.LOST, fault="run"), TrialResumed(1.0, 0, 0, driver="b")])
+        second.record([Reported(2.0, 0, 1, {"loss": 0.5})])
+        second.flush()
+        first.record([Reported(2.0, 0, 1, {"loss": 9.0}), Reported(3.0, 0, 2, {"loss": 9.0})])
+        first.flush()
+        second.catch_up()
+        same(first.history, journal)
+        assert second.history.trials[0].curve("loss") == [(1, 0.5)]
+
+
+def test_facts_are_written_once_where_the_answer_is_lost():
+    class Deaf(MemoryJournal):
+        deaf = False
+
+        def append(self, events, after):
+            length = super().append(events, after)
+            if self.deaf:
+                self.deaf = False
+                raise JournalError("the server closed the connection")
+            return length
+
+    journal = Deaf()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.commit(start("a"))
+    book._appends_alone = 0  # others are about
+    journal.deaf = True
+    book.record([Reported(2.0, 0, 1, {"loss": 0.5})])
+    journal.deaf = True
+    book.record([Ended(3.0, 0, Status.COMPLETED)])
+    assert [type(event).__name__ for event in journal.read()] == ["StudyCreated", "TrialStarted", "Reported", "Ended"]
+    same(book.history, journal)
 
 
 def test_a_journal_that_refuses_for_a_while_loses_nothing(monkeypatch):

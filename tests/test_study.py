@@ -519,6 +519,35 @@ def test_one_interrupt_lets_the_step_finish_and_saves(storage, number):
     again.close()
 
 
+def test_an_interrupt_while_a_trial_is_taken_up_ends_the_run(storage):
+    resumed = []
+
+    def objective(trial):
+        for step in trial.steps(4):
+            if step == 2 and not resumed:
+                os.kill(os.getpid(), signal.SIGINT)
+            trial.report(loss=1 / step)
+            trial.save(lambda directory: None)
+
+    def progress(history, events):
+        for event in events:
+            if isinstance(event, TrialResumed):
+                resumed.append(event)
+                assert len(resumed) < 5, "taken up and cut off, again and again"
+                os.kill(os.getpid(), signal.SIGINT)
+
+    study = study_of(storage)
+    with pytest.raises(KeyboardInterrupt):
+        go(study, objective, trials=1)
+    assert study.trials[0].status == "paused"
+    with pytest.raises(KeyboardInterrupt):
+        study.run(objective, trials=1, executor="inline", progress=progress)
+    assert len(resumed) == 1
+    go(study, objective, trials=1)
+    assert study.trials[0].status == "completed"
+    study.close()
+
+
 def test_interrupted_without_a_checkpoint_a_trial_begins_again(storage):
     calls = []
 
@@ -656,6 +685,20 @@ def test_an_asked_trial_reports_and_is_told_elsewhere(storage):
     assert other.trials[0].value == pytest.approx(1 / 3)
     for one in (study, other):
         one.close()
+
+
+@pytest.mark.parametrize("name", [None, 3, ("val", "f1")])
+def test_a_metric_whose_name_is_no_text_fails_its_trial_only(storage, name):
+    def objective(trial):
+        if trial.number == 1:
+            trial.report({"loss": 1.0, name: 0.5})
+        return 1.0
+
+    study = study_of(storage)
+    go(study, objective, trials=3)
+    assert [t.status.value for t in study.trials] == ["completed", "failed", "completed", "completed"]
+    assert "names of metrics as text" in study.trials[1].reason
+    study.close()
 
 
 def test_telling_nan_is_divergence_and_bad_values_are_refused():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import islice
 
 from tunewell.events import Reported
 from tunewell.records import TrialRecord
@@ -31,7 +32,8 @@ class Cadence:
     def add(self, trial: TrialRecord, report: Reported) -> None:
         """Take in a loss beyond the furthest one."""
         metric = trial.goals[0].metric
-        earlier = (known.step for known in reversed(trial.reports[:-1]) if metric in known.metrics)
+        before = islice(reversed(trial.reports), 1, None)
+        earlier = (known.step for known in before if metric in known.metrics)
         if next(earlier, 0) == self.furthest:
             self._steps.append(report.step)
             self._gap, self.furthest = report.step - self.furthest, report.step

@@ -187,6 +187,8 @@ class Driver:
             ):
                 self._launch(trial, worker)
                 return None
+            if self._over(self.ledger.history.in_training):
+                return ""  # it would be taken up again and again
         history = self.ledger.history
         more_may_come = any(history.trials[number].driver for number in history.running)
         return "" if more_may_come else "; ".join(filter(None, (self._done, held_in_words(history))))
@@ -311,6 +313,9 @@ class Driver:
                 verdict = Stop("ended by another driver")
                 return []
             record = history.trials[trial]
+            if record.driver != self.identity:
+                verdict = Stop("another driver trains it")
+                return []
             _, scheduler = self.deciders(history)
             verdict = Continue() if report is None or record.by_hand else scheduler.decide(history, report)
             over = self._over(history.in_training - 1)  # this one has trained its step
@@ -405,10 +410,8 @@ class Driver:
     # --- time, other drivers, leaving ---------------------------------------------------------------------------------
 
     def _study_seconds(self) -> float:
-        """The seconds of the study so far: what the list says, and the time since its last event while we train."""
-        history = self.ledger.history
-        since = max(0.0, self.executor.clock() - history.last_time) if history.running else 0.0
-        return history.active_seconds + since
+        """The seconds of the study so far: what the list says, and the time since our last sign while we train."""
+        return self.ledger.history.seconds_at(self.executor.clock(), self.identity)
 
     def _patience(self, reason: str) -> float:
         if self.executor.busy_trials():

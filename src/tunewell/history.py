@@ -84,7 +84,7 @@ class History:
         cadence: the steps at which losses are reported.
         in_training: how many of the running trials a driver trains; the others were asked for and will be told.
         steps_done: steps trained and reported, over all trials.
-        active_seconds: the time during which at least one trial was running.
+        active_seconds: the time during which at least one trial was running, as far as there was a sign of it.
         requests: what a person wished of trials, in order; a request goes by its place in this list.
         pending: those that wait to be carried out, by number; a fork from the newest checkpoint is one from what was
             the newest when it was asked for.
@@ -125,6 +125,9 @@ class History:
         self.steps_done = 0
         self.furthest_step = 0  # the largest step any trial has reported
         self.active_seconds = 0.0
+        self._counted = 0.0  # the time up to which these are counted
+        self._signs: dict[str | int, float] = {}  # the newest of whoever trains something: see _sign
+        self._training: dict[str | int, int] = {}  # how many trials each of them trains
         self.settled: list[int] = []
         self.rested: list[int] = []  # every trial that came to rest or ended, in the order in which it happened
         self.suggested = 0  # trials whose configuration the sampler chose
@@ -299,11 +302,7 @@ class History:
         time = event.time
         if event.__class__ is Requested:
             pass
-        elif time > self.last_time:
-            if self.running:
-                self.active_seconds += time - self.last_time
-            self.last_time = time
-        elif time < self.last_time - _SET_BACK:
+        elif time > self.last_time or time < self.last_time - _SET_BACK:
             self.last_time = time
         self._apply[event.__class__](event)
         self._length += 1
@@ -367,6 +366,8 @@ class History:
         self.running[event.trial] = None
         self.in_training += bool(event.driver)
         self.counts[Status.RUNNING] += 1
+        self._sign(record, event.time)
+        self._begins(record)
         if event.origin == "sampler":
             self.suggested += 1
         elif event.origin == "default":
@@ -393,6 +394,8 @@ class History:
         self._set_status(record, Status.RUNNING, event.reason)
         self.in_training += bool(event.driver)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
+        self._sign(record, event.time)
+        self._begins(record)
         for rung in self._rungs_at(record):
             rung.leave(record.number)
 
@@ -403,6 +406,7 @@ class History:
     def _reported(self, event: Reported) -> None:
         record = self.trials[event.trial]
         reports = record.reports
+        self._sign(record, event.time)
         self.steps_done += event.step - (reports[-1].step if reports else record.step)
         if event.step > self.furthest_step:
             self.furthest_step = event.step
@@ -420,6 +424,7 @@ class History:
 
     def _saved(self, event: CheckpointSaved) -> None:
         record = self.trials[event.trial]
+        self._sign(record, event.time)
         record.saved = event.step
         record.fresh_losses = 0
         if record.keep:
@@ -438,10 +443,8 @@ class History:
 
     def _paused(self, event: Paused) -> None:
         record = self.trials[event.trial]
-        rested = record.status is not Status.RUNNING
         record.paused_by = event.by
-        self._set_status(record, Status.PAUSED, event.reason)
-        self._rest(record, (record.stretches[-1].end if rested else None) or event.time)
+        self._come_to_rest(record, Status.PAUSED, event)
         if event.by == "person":
             self.unfinished[event.trial] = None
         elif event.by == "hold":
@@ -460,8 +463,7 @@ class History:
         if event.status is Status.COMPLETED:
             self._completed = max(self._completed, record.step)
             self._set_horizons()
-        self._set_status(record, event.status, event.reason)
-        self._rest(record, event.time)
+        self._come_to_rest(record, event.status, event)
         if event.status is Status.LOST:
             if record.lost_for_good:
                 self._lost_for_good += 1
@@ -487,6 +489,44 @@ class History:
         elif record.number in self.running:
             del self.running[record.number]
             self.in_training -= bool(record.driver)
+
+    def _begins(self, record: TrialRecord) -> None:
+        trainer = record.driver or record.number
+        self._training[trainer] = self._training.get(trainer, 0) + 1
+
+    def _sign(self, record: TrialRecord, time: float) -> None:
+        """Count the time since the last sign of whoever trains a trial, as far as it is not counted yet.
+
+        A driver's sign counts for all it trains. Without one nobody knows: a driver may have died hours ago. An asked
+        trial is trained by whoever will tell it.
+        """
+        trainer = record.driver or record.number
+        before = self._signs.get(trainer)
+        self._signs[trainer] = time
+        if before is None:
+            return
+        if time < before - _SET_BACK:
+            self._counted = min(self._counted, time)
+        elif time > self._counted:
+            self.active_seconds += max(0.0, time - max(before, self._counted))
+            self._counted = time
+
+    def seconds_at(self, now: float, driver: str) -> float:
+        """Return the active seconds, with those since the last sign of a driver that asks while it trains."""
+        since = self._signs.get(driver)
+        return self.active_seconds + (0.0 if since is None else max(0.0, now - max(since, self._counted)))
+
+    def _come_to_rest(self, record: TrialRecord, status: Status, event: Paused | Ended) -> None:
+        time, trainer = event.time, record.driver or record.number
+        if record.status is Status.RUNNING:
+            self._sign(record, time)
+            self._training[trainer] -= 1
+            if not self._training[trainer]:
+                del self._training[trainer], self._signs[trainer]
+        else:  # it rested before: that was no training
+            time = record.stretches[-1].end or time
+        self._set_status(record, status, event.reason)
+        self._rest(record, time)
 
     def _rest(self, record: TrialRecord, time: float) -> None:
         stretch = record.stretches[-1]

@@ -1,7 +1,8 @@
 """Who looks after a trial, and whether that process still lives.
 
 A driver's identity names its host, the boot of that host, its process and the moment the process began, so that a
-process number used again by another program is not mistaken for it.
+process number used again by another program is not mistaken for it. The host comes with what it numbers processes in:
+two containers may have one host name, and process 7 of one is not process 7 of the other.
 """
 
 from __future__ import annotations
@@ -17,21 +18,30 @@ _COUNT = itertools.count(1)
 def new_identity() -> str:
     """Return an identity for one more driver of this process."""
     pid = os.getpid()
-    return "/".join([platform.node(), _boot(), str(pid), _birth(pid), str(next(_COUNT))])
+    return "/".join([_host(), _boot(), str(pid), _birth(pid), str(next(_COUNT))])
 
 
 def is_gone(identity: str) -> bool:
     """Return whether the driver is surely gone: its host was booted anew, or its process is no more.
 
-    Of a driver on another host nothing is sure; :mod:`tunewell.heartbeat` listens for its beats.
+    Of a driver on another host, or in another container, nothing is sure; :mod:`tunewell.heartbeat` listens for its
+    beats.
     """
     try:
         host, boot, pid, birth, _ = identity.rsplit("/", 4)
     except ValueError:
         return False
-    if host != platform.node():
+    if host != _host():
         return False
     return boot != _boot() or not _lives(int(pid)) or _birth(int(pid)) != birth
+
+
+def _host() -> str:
+    """Return the name of this host, with the number of the namespace of its processes where there are such."""
+    try:
+        return f"{platform.node()}:{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return platform.node()
 
 
 def _boot() -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,8 +82,7 @@ class Ledger:
         """Take in what other drivers have written; return whether there was anything."""
         self.flush()
         before = len(self.history)
-        for event in self._patiently(lambda: list(self.journal.read(before))):
-            self.history.apply(event)
+        self._read_on()
         if len(self.history) > before:
             self._appends_alone = 0
         return len(self.history) > before
@@ -112,8 +112,9 @@ class Ledger:
             self.catch_up()
             return
         facts, self._facts = self._facts, []
+        drivers = self._drivers(facts)
         self.history = self._patiently(self._read_all)
-        self._write(facts)
+        self._write(facts, drivers)
 
     def _read_all(self) -> History:
         # The collector would walk the growing heap again and again, and a fold makes no cycles: half the time without.
@@ -125,14 +126,33 @@ class Ledger:
             if collecting:
                 gc.enable()
 
-    def _write(self, facts: Sequence[Event]) -> None:
-        """Write facts wherever the journal has room for them, and apply everything up to there."""
-        facts = [event for event in facts if still_true(event, self.history)]
-        if facts:
-            self._patiently(lambda: self.journal.append(facts, after=None))
+    def _write(self, facts: Sequence[Event], drivers: Sequence[str | None] | None = None) -> None:
+        """Write facts at the end of the journal, and apply everything up to there.
+
+        ``drivers`` looked after the trials when the facts were found; whose trial is another's by now is not heard.
+        """
+        drivers = self._drivers(facts) if drivers is None else drivers
+        while True:
+            news = [e for e, driver in zip(facts, drivers, strict=True) if still_true(e, self.history, driver)]
+            try:
+                if news:
+                    self._patiently(partial(self.journal.append, news, after=len(self.history)))
+            except Conflict:  # others wrote, or we did and never heard the answer
+                self._read_on()
+            else:
+                break
+        self._read_on()
+        self._appends_alone += 1
+
+    def _read_on(self) -> None:
         for event in self._patiently(lambda: list(self.journal.read(len(self.history)))):
             self.history.apply(event)
-        self._appends_alone += 1
+
+    def _drivers(self, facts: Sequence[Event]) -> list[str | None]:
+        """Return who looks after the trial of each fact, as far as this history knows."""
+        trials = self.history.trials
+        numbers = [getattr(event, "trial", len(trials)) for event in facts]
+        return [trials[number].driver if number < len(trials) else None for number in numbers]
 
     def _patiently(self, act: Callable[[], T]) -> T:
         """Try again while the journal refuses: what has finished is kept in memory until it can be written."""
@@ -148,11 +168,11 @@ class Ledger:
                 delay = min(2 * delay, 30.0)
 
 
-def still_true(event: Event, history: History) -> bool:
-    """Whether a fact about a trial is news: the trial still runs, and the step has not been told before."""
+def still_true(event: Event, history: History, driver: str | None) -> bool:
+    """Whether a fact about a trial is news: the trial still runs there, and the step has not been told before."""
     if not isinstance(event, Planned | Reported | CheckpointSaved | Paused | Ended):
         return True
-    if event.trial not in history.running:
+    if event.trial not in history.running or history.trials[event.trial].driver != driver:
         return False
     trial = history.trials[event.trial]
     if isinstance(event, Reported):

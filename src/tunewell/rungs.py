@@ -101,8 +101,9 @@ class Rung:
             waiting = [number for number in self._waiting if self._waits(trials[number])]
             return min(waiting, key=self.rank, default=None)
         while self._first:
-            number = self._first[0][2]
-            if self._waits(trials[number]):
+            place = self._first[0]
+            number = place[2]
+            if number in self._losses and place == self._place(number) and self._waits(trials[number]):
                 return number
             heappop(self._first)
         return None
@@ -133,7 +134,7 @@ class Rung:
             del self._ranked[bisect_left(self._ranked, self._place(trial))]
         self._took -= self._steps[trial]
         del self._losses[trial], self._breaches[trial], self._steps[trial]
-        self._resting.discard(trial)
+        self.leave(trial)
 
     def leave(self, trial: int) -> None:
         """Note that a trial that rested here goes on."""

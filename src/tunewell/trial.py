@@ -267,6 +267,8 @@ def numbers(metrics: Mapping[str, Any], who: str) -> dict[str, float]:
     """Return ``metrics`` as plain floats; raise TypeError, naming ``who`` was called, for what is not a number."""
     measured: dict[str, float] = {}
     for name, value in metrics.items():
+        if not isinstance(name, str):
+            raise TypeError(f"{who} expected names of metrics as text, got {name!r}")
         if value.__class__ is float:  # the usual case, and the hot path
             measured[name] = value
             continue

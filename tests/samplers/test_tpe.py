@@ -67,7 +67,9 @@ def test_labels_that_nobody_tried_have_their_turn(count):
     for seed in range(12):
         cost = np.random.default_rng([5, seed]).permutation(count) / count
         space = tw.Space(label=tw.Choice([str(each) for each in range(count)]), x=tw.Float(0.0, 1.0))
-        history = play(TPE(), space, lambda config: cost[int(config["label"])] + (config["x"] - 0.3) ** 2, 100, seed)
+        history = play(
+            TPE(), space, lambda config, cost=cost: cost[int(config["label"])] + (config["x"] - 0.3) ** 2, 100, seed
+        )
         found.append(history.best.loss)
     assert np.median(found) < 1e-3  # drawn at random: 5e-3 and 3e-2
 
