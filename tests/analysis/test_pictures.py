@@ -5,11 +5,34 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
+import pytest
+
+from tunewell.analysis.axes import number_axis, step_axis
 from tunewell.analysis.pictures import Curve, picture
 
 
 def drawn(*curves):
     return picture(curves, x="step", y="loss", width=400, height=200)
+
+
+@pytest.mark.parametrize("last", [*range(40), 100, 250, 12_345])
+def test_ticks_of_steps_are_whole_numbers_and_stand_where_they_say(last):
+    axis = step_axis(last)
+    said = [float(text.replace(",", "")) for _, text in axis.ticks]
+    np.testing.assert_allclose(axis.places_of(said), [place for place, _ in axis.ticks])
+    assert len(said) <= 8
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 10.0), (88.0, 98.0), (0.0, 1.0), (0.1, 0.35), (0.0, 25.0), (-10.0, 2.0)]
+)
+def test_ticks_of_numbers_stand_where_they_say(low, high):
+    for count in range(2, 9):
+        axis = number_axis("accuracy", low, high, count=count)
+        said = [float(text.replace(",", "").replace("−", "-")) for _, text in axis.ticks]
+        np.testing.assert_allclose(axis.places_of(said), [place for place, _ in axis.ticks])
+        assert said
 
 
 def test_names_stand_at_the_ends_of_curves_and_apart():

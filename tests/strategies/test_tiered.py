@@ -37,6 +37,33 @@ NETWORK = tw.Space(
 )
 
 
+@pytest.mark.parametrize("trials", [8, 20])
+def test_a_default_rate_that_diverges_is_lowered_until_something_works(trials):
+    """All above 1e-3 diverges, and the default is 0.1: down by decades, before anything else is tuned."""
+    space = tw.Space(
+        lr=tw.Float(1e-5, 1.0, scale="log", default=0.1),
+        units=tw.Int(8, 256, scale="log", default=64),
+        dropout=tw.Float(0.0, 0.5, default=0.1),
+    )
+
+    def train(trial):
+        rate = trial.params["lr"]
+        return math.nan if rate > 1.1e-3 else abs(math.log10(rate) + 3.5) + trial.params["dropout"]
+
+    study = tw.Study(space, sampler="tiered", seed=0)
+    study.run(train, trials=trials, executor="inline", progress=False)
+    assert [t.status.value for t in study.trials[:3]] == ["diverged", "diverged", "completed"]
+    assert {t.params["units"] for t in study.trials[:3]} == {64}
+    assert study.best.loss < 1.0
+
+
+def test_a_study_in_which_everything_diverges_does_not_stay_at_the_rate_for_ever():
+    space = tw.Space(lr=tw.Float(1e-5, 1.0, scale="log", default=0.1), units=tw.Int(8, 256, scale="log"))
+    study = tw.Study(space, sampler="tiered", seed=0)
+    study.run(lambda trial: math.nan, trials=30, executor="inline", progress=False)
+    assert len({t.params["units"] for t in study.trials}) > 3
+
+
 def valley(config):
     """The best rate is 0.05 at a batch of 256, and proportional to the batch."""
     rate = math.log10(config["learning_rate"] / (0.05 * config["batch_size"] / 256))

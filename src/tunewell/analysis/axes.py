@@ -51,11 +51,18 @@ class Axis:
 
 
 def number_axis(
-    label: str, low: float, high: float, scale: str = "linear", *, pad: float = 0.0, count: int = 5
+    label: str,
+    low: float,
+    high: float,
+    scale: str = "linear",
+    *,
+    pad: float = 0.0,
+    count: int = 5,
+    whole: bool = False,
 ) -> Axis:
     """Return an axis from ``low`` to ``high`` on one of the four scales, widened by the share ``pad`` at both ends.
 
-    Equal ends give an axis with its one value in the middle.
+    Equal ends give an axis with its one value in the middle. ``whole``: ticks are at whole numbers only.
     """
     law = SCALES[scale]
     start, end = (law.warp(np.array([low, high], dtype=np.float64)) * _QUARTER).tolist()
@@ -69,7 +76,7 @@ def number_axis(
         places[~((places > -1e-9) & (places < 1.0 + 1e-9))] = np.nan
         return np.clip(places, 0.0, 1.0)
 
-    found = [(low, short(low))] if low == high else list(_TICKS[scale](low, high, count))
+    found = [(low, short(low))] if low == high else list((_whole_ticks if whole else _TICKS[scale])(low, high, count))
     at = places_of([value for value, _ in found])
     ticks = tuple((float(place), text) for place, (_, text) in zip(at, found, strict=True) if not math.isnan(place))
     return Axis(label, _WORDS[scale], ticks, places_of)
@@ -129,8 +136,9 @@ def metric_axis(label: str, values: Floats, *, worst_is_high: bool, count: int =
 
 
 def step_axis(last: int, *, first: int = 0, label: str = "step", count: int = 6) -> Axis:
-    """Return an axis of whole numbers."""
-    return number_axis(label, float(first), float(max(last, first)), pad=0.015, count=min(count, max(1, last - first)))
+    """Return an axis of whole numbers, with no tick between two of them."""
+    count = min(count, max(1, last - first))
+    return number_axis(label, float(first), float(max(last, first)), pad=0.015, count=count, whole=True)
 
 
 def jitter(numbers: Sequence[int]) -> Floats:
@@ -138,17 +146,17 @@ def jitter(numbers: Sequence[int]) -> Floats:
     return (np.array(numbers, dtype=np.float64) * 0.6180339887498949) % 1.0 - 0.5
 
 
-def nice_steps(low: float, high: float, count: int) -> list[float]:
-    """Return round numbers in [low, high], about ``count`` of them."""
+def nice_steps(low: float, high: float, count: int, *, whole: bool = False) -> list[float]:
+    """Return round numbers in [low, high], about ``count`` of them; ``whole``: between whole ones, whole ones."""
     if not high > low:
         return [low]
     raw = (high - low) / max(1, count)
     power = 10.0 ** math.floor(math.log10(raw))
-    step = power * next(m for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * power >= raw * 0.999)
-    if step >= 1.0 or low != int(low) or high != int(high) or high - low > count:
-        first = math.ceil(low / step - 1e-9)
-        return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
-    return [float(k) for k in range(int(low), int(high) + 1)]
+    sizes = (1.0, 2.0, 5.0, 10.0) if whole else (1.0, 2.0, 2.5, 5.0, 10.0)
+    step = power * next(m for m in sizes if m * power >= raw * 0.999)
+    step = max(step, 1.0) if whole else step
+    first = math.ceil(low / step - 1e-9)
+    return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def duration_steps(seconds: float, count: int) -> list[float]:
@@ -156,7 +164,7 @@ def duration_steps(seconds: float, count: int) -> list[float]:
     sizes = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400]
     step = next((size for size in sizes if seconds / size <= count), 0)
     if seconds < count or not step:
-        return nice_steps(0.0, seconds, count)
+        return nice_steps(0.0, seconds, count, whole=True)
     return [float(k * step) for k in range(int(seconds // step) + 1)]
 
 
@@ -167,13 +175,19 @@ def _linear_ticks(low: float, high: float, count: int) -> list[tuple[float, str]
     if not math.isfinite(high - low):
         return [(low, short(low)), (high, short(high))]
     values = nice_steps(low, high, count)
-    step = values[1] - values[0] if len(values) > 1 else 1.0
+    if len(values) == 1:
+        return [(values[0], short(values[0]))]
+    step = values[1] - values[0] if values else 1.0
     decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
-    if decimals and abs(step * 10**decimals - round(step * 10**decimals)) > 1e-6:
+    if abs(step * 10**decimals - round(step * 10**decimals)) > 1e-6:
         decimals += 1
     if decimals > 4 or max(abs(low), abs(high)) >= 1e7:
         return [(v, tidy_exponent(f"{v:.3g}")) for v in values]
     return [(v, f"{v if abs(v) > 1e-12 else 0.0:,.{decimals}f}".replace("-", "−")) for v in values]
+
+
+def _whole_ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
+    return [(v, f"{v:,.0f}".replace("-", "−")) for v in nice_steps(low, high, count, whole=True)]
 
 
 def _log_values(low: float, high: float, count: int) -> list[float]:

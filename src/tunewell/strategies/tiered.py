@@ -31,6 +31,7 @@ from dataclasses import InitVar, dataclass
 
 import numpy as np
 
+from tunewell.events import Status
 from tunewell.history import History
 from tunewell.knowledge import check_where
 from tunewell.protocols import Exhausted, Suggestion
@@ -64,6 +65,7 @@ _BOLD = 2  # trials of all other parameters, where one tier is all that is tuned
 _REOPENED = 3  # every so many trials of a later tier vary what interacts with it
 _MOVED = 0.05  # of a scale: less is no other value
 _STEPS = (1.0, -1.0, 0.5, -0.5, 2.0, -2.0)  # decades from the default, before the first fit
+_DOWN = (-1.0, -0.5, -0.25, 1.0, 0.5, 2.0)  # from the least that diverged, while everything has
 _WIDEST = 0.3  # of a scale: a first step
 _FINEST = 0.03  # of a scale: what is nearer to a trial is its neighbour
 _DRAWS = 50  # until one is new
@@ -250,7 +252,10 @@ def _spread(
     decade = decade_of(parameter)
     if len(opened) == 1 and decade is not None:
         center, column = parameter.to_unit(base[opened[0]]), int(part.columns[0])
-        for unit, steps in zip(units, _STEPS, strict=True):
+        diverged = _diverged(space, history)
+        if diverged:  # what is smaller is safer
+            center = min([center, *(parameter.to_unit(each[opened[0]]) for each in diverged if opened[0] in each)])
+        for unit, steps in zip(units, _DOWN if diverged else _STEPS, strict=True):
             step = float(np.sign(steps)) * min(_WIDEST, abs(steps) * decade)
             unit[column] = center + step if 0.0 <= center + step <= 1.0 else (center + (step > 0.0)) / 2.0
     else:
@@ -259,6 +264,14 @@ def _spread(
     configs = (space.decode_one(unit.tolist()) for each in (units, drawn) for unit in each)
     config = next(_kept(space, history, configs, base, opened), None)
     return None if config is None else Suggestion(config, f"{place}: to begin with")
+
+
+def _diverged(space: Space, history: History) -> list[Config]:
+    """Return the configurations of the trials so far if all diverged, else none."""
+    ended = [record for record in history.trials if record.status is not Status.RUNNING]
+    if any(record.status is not Status.DIVERGED for record in ended):
+        return []
+    return [config for record in ended if (config := _held(space, record.params)) is not None]
 
 
 def _kept(

@@ -34,6 +34,7 @@ ALL = "tiered, all"  # as the reasons of trials say that belong to no tier; see 
 _SAID = re.compile(rf"tiered, tier (\d+) of|{ALL}")
 _WORTH = 0.05
 _UNCOUNTED = frozenset({Status.FAILED, Status.LOST})
+_HOPELESS = 8  # trials of a tier of which all diverged, as all before: the cause is elsewhere
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,10 @@ class _Search:
         return now.taken + (len(self._own) - len(resting) + 0.5) * usual >= now.allotted
 
     def _found(self, tier: Tier) -> bool:
-        """Tell whether the last results of the current tier, the first with several goals, brought nothing more."""
+        """Tell whether the last results of the current tier, the first with several goals, brought nothing more.
+
+        While everything diverges, nothing has been found: the next tier would only diverge as well.
+        """
         if len(self._history.goals) > 1:
             return False
         own = {record.number for record in self._own}
@@ -306,6 +310,9 @@ class _Search:
             for step in steps & losses.keys():
                 if math.isfinite(losses[step]):
                     seen.setdefault(step, []).append(losses[step])
+        hopeless = all(record.status is Status.DIVERGED for record in trials if record.status not in _UNCOUNTED)
+        if hopeless and results < _HOPELESS:
+            return False
         return results >= tier.fewest and in_vain >= len(tier.parameters) + (not self.few) - 1e-9
 
 
