@@ -247,6 +247,10 @@ class JournalError(Exception):
     """The journal cannot be written or read at the moment (disk full, locked, unreachable); trying again may help."""
 
 
+class StudyDeleted(RuntimeError):
+    """Somebody deleted the study while this process wrote to it; trying again does not help."""
+
+
 class Journal(Protocol):
     """What survives: an append-only list of events. Events are counted from 1."""
 

@@ -46,7 +46,7 @@ def _history_or_none(database: Any, name: str) -> History | None:
     """Return the history of a study, None if it cannot be read: it can be deleted all the same."""
     try:
         return History(database.journal(name, create=False).read())
-    except ValueError:
+    except Exception:  # noqa: BLE001 (whatever is wrong with its events)
         return None
 
 

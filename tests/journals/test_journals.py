@@ -14,7 +14,7 @@ from tunewell.events import Ended, Noted, Reported, SpaceChanged, Status, TrialS
 from tunewell.journals import codec
 from tunewell.journals.memory import MemoryJournal
 from tunewell.journals.sql import SqlStorage
-from tunewell.protocols import JournalError
+from tunewell.protocols import JournalError, StudyDeleted
 from tunewell.testing.histories import mixed_space
 from tunewell.testing.journals import ONE_OF_EACH, JournalContract
 
@@ -267,6 +267,28 @@ def test_reading_needs_no_right_to_write(tmp_path):
         if mount.returncode == 0:
             subprocess.run(["umount", str(folder)], check=True)
         folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("place", ["sqlite", "postgresql"])
+def test_who_writes_to_a_deleted_study_is_told_and_harms_no_other(place, tmp_path, request):
+    """A run that was forgotten goes on while its study is deleted and another one is created."""
+    url = str(tmp_path / "s.db") if place == "sqlite" else request.getfixturevalue("postgresql_url")
+    old, new = SqlStorage(url), SqlStorage(url)
+    forgotten = old.journal("old")
+    forgotten.append(ONE_OF_EACH[:3], after=0)
+    new.delete("old")
+    with pytest.raises(StudyDeleted, match="was deleted while"):
+        forgotten.append(ONE_OF_EACH[3:5], after=3)
+    other = new.journal("new")
+    other.append(ONE_OF_EACH[:1], after=0)
+    for after in (3, None):
+        with pytest.raises(StudyDeleted):
+            forgotten.append(ONE_OF_EACH[3:5], after=after)
+    assert list(other.read()) == ONE_OF_EACH[:1]
+    with pytest.raises(StudyDeleted):
+        other.append(ONE_OF_EACH[:2], after=2)  # there is one only
+    for storage in (old, new):
+        storage.close()
 
 
 def test_a_server_that_hangs_up_is_called_again(postgresql_url):

@@ -31,8 +31,11 @@ class Direct:
         self._names: Sequence[str] | None = compiled.positiontup if compiled.positional else None
         self._dbapi: Any = dialect.loaded_dbapi
 
-    def run(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run the statement once for each of ``rows`` and commit.
+    def run(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]], others: Direct) -> bool:
+        """Run the statement for the first of ``rows``, and ``others`` for the others if it wrote a row; commit.
+
+        Returns:
+            Whether it did.
 
         Raises:
             IntegrityError: a key is taken.
@@ -40,8 +43,12 @@ class Direct:
         """
         raw: Any = connection.connection.dbapi_connection
         with self._transaction(raw) as cursor:
-            cursor.executemany(self._text, [self._arranged(row) for row in rows])
+            cursor.execute(self._text, self._arranged(rows[0]))
+            written = bool(cursor.rowcount == 1)
+            if written and len(rows) > 1:
+                cursor.executemany(others._text, [others._arranged(row) for row in rows[1:]])
             raw.commit()
+        return written
 
     def fetch(self, connection: sa.Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run the statement and return all its rows.

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tunewell.events import Event
 from tunewell.journals.codec import decode_all, encode
 from tunewell.journals.database import Direct, connect, has_table, let_go, pragma, sqlite_path, understood
-from tunewell.protocols import Conflict, JournalError
+from tunewell.protocols import Conflict, JournalError, StudyDeleted
 
 SYNC_SECONDS = 0.1
 READ_ROWS = 20_000
@@ -37,6 +37,7 @@ _STUDIES = sa.Table(
     _METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sqlite_autoincrement=True,  # the number of a deleted study is not given to another
 )
 _EVENTS = sa.Table(
     "events",
@@ -54,9 +55,16 @@ _DRIVERS = sa.Table(
     sa.Column("driver", sa.String(255), primary_key=True),
     sa.Column("beats", sa.Integer, nullable=False),
 )
+_LENGTH = sa.select(sa.func.coalesce(sa.func.max(_EVENTS.c.position), sa.literal_column("0"))).where(
+    _EVENTS.c.study == sa.bindparam("study", type_=sa.Integer)
+)
 _INSERT = _EVENTS.insert()
-_LENGTH = sa.select(sa.func.coalesce(sa.func.max(_EVENTS.c.position), 0)).where(
-    _EVENTS.c.study == sa.bindparam("study")
+_INSERT_FIRST = _EVENTS.insert().from_select(  # if there is the study, and the event before this one
+    _EVENTS.c.keys(),
+    sa.select(*(sa.bindparam(column.name, type_=column.type) for column in _EVENTS.c)).where(
+        sa.exists().where(_STUDIES.c.id == sa.bindparam("study", type_=sa.Integer)),
+        _LENGTH.scalar_subquery() == sa.bindparam("before", type_=sa.Integer),
+    ),
 )
 _READ = (
     sa.select(_EVENTS.c.kind, _EVENTS.c.body)
@@ -225,6 +233,7 @@ class SqlJournal:
 
         Raises:
             Conflict: another driver has appended since ``after``.
+            StudyDeleted: the study is not there any more.
             JournalError: the database refuses for now (disk full, locked, gone).
         """
         encoded = [encode(event) for event in events]
@@ -272,12 +281,19 @@ class SqlJournal:
         return found
 
     def _insert(self, encoded: Sequence[tuple[str, str]], start: int) -> None:
-        rows = [
+        if not encoded:
+            return
+        rows: list[dict[str, int | str]] = [
             {"study": self._study, "position": position, "kind": kind, "body": body}
             for position, (kind, body) in enumerate(encoded, start + 1)
         ]
+        rows[0]["before"] = start
         with self.storage.connected() as connection, self.storage.durably(connection):
-            self.storage.direct(_INSERT).run(connection, rows)
+            written = self.storage.direct(_INSERT_FIRST).run(connection, rows, self.storage.direct(_INSERT))
+        if not written and self._length() <= start:
+            raise StudyDeleted("the study was deleted while this process worked on it: what it does is not kept")
+        if not written:
+            raise IntegrityError(str(_INSERT_FIRST), None, Exception("others have appended"))
 
     def _length(self) -> int:
         with self.storage.connected() as connection:
