@@ -80,6 +80,19 @@ def test_a_killed_worker_is_taken_up_again_with_the_same_seed(tmp_path):
     assert {report.metrics["seed"] for report in study.trials[1].reports} == {study.trials[1].seed}
 
 
+def test_a_trial_that_does_not_end_when_told_to_holds_nobody_up_for_ever():
+    def hangs(trial):
+        for step in trial.steps(9):
+            trial.report(loss=1 / step)
+        time.sleep(60)
+
+    study = tw.Study(SPACE, scheduler="fifo", sampler="random", seed=0)
+    began = time.monotonic()
+    study.run(hangs, steps=3, trial_seconds=1, workers=1, progress=False)
+    assert time.monotonic() - began < 30
+    assert [(t.status.value, t.step) for t in study.trials] == [("stopped", 3)]
+
+
 DIES_BETWEEN_SAVE_AND_TELLING = """
 import os, sys
 import tunewell as tw

@@ -687,6 +687,43 @@ def test_an_asked_trial_reports_and_is_told_elsewhere(storage):
         one.close()
 
 
+def test_checkpoints_of_asked_trials_are_removed_when_nothing_needs_them(storage):
+    study = study_of(storage)
+    trial = study.ask()
+    for step in trial.steps(4):
+        trial.report(loss=1 / step)
+        trial.save(lambda directory: (directory / "weights").write_text("w"))
+    study.tell(trial)
+    assert [path.name for path in study.trials[0].directory.iterdir() if "step" in path.name] == ["step-4"]
+    study.close()
+
+
+def test_what_is_put_in_line_after_a_change_of_space_is_of_the_new_one(storage):
+    """A run in another thread has not read of the change yet."""
+    study = study_of(storage)
+    wider = tw.Space(**study.space, extra=tw.Int(1, 3, default=2))
+    seen = []
+
+    def objective(trial):
+        if trial.number == 0:
+            other = threading.Thread(target=steer)
+            other.start()
+            other.join()
+        return 1.0
+
+    def steer():
+        study.change_space(wider)
+        study.enqueue({**study.trials[0].params, "extra": 3})
+        with pytest.raises(ValueError, match="extra"):
+            study.enqueue(dict(study.trials[0].params))
+        seen.append("steered")
+
+    go(study, objective, trials=3)
+    assert seen == ["steered"]
+    assert [trial.params.get("extra") == 3 for trial in study.trials[:2]] == [False, True]
+    study.close()
+
+
 @pytest.mark.parametrize("name", [None, 3, ("val", "f1")])
 def test_a_metric_whose_name_is_no_text_fails_its_trial_only(storage, name):
     def objective(trial):
@@ -1022,6 +1059,27 @@ def test_delete_removes_events_and_files(storage, tmp_path):
         tw.open(storage)
     with pytest.raises(FileNotFoundError, match="found no file"):
         tw.open(f"sqlite:///{tmp_path}/none.db")
+
+
+def test_a_directory_belongs_to_one_study(storage, tmp_path):
+    """Trials of both have the same numbers: one would go on from the other's weights."""
+    folder = tmp_path / "runs"
+    first = study_of(storage, name="a", directory=folder)
+    go(first, saving, trials=2)
+    with pytest.raises(
+        ValueError, match="expected a directory of its own, found checkpoints and logs of the study 'a'"
+    ):
+        study_of(storage, name="b", directory=folder)
+    with pytest.raises(KeyError, match="no study .b."):
+        tw.open(storage, "b")
+    again = study_of(storage, name="a", directory=folder)
+    go(again, saving, trials=3)
+    for study in (first, again):
+        study.close()
+    tw.delete(storage, "a")
+    assert not folder.exists()
+    with study_of(storage, name="b", directory=folder) as study:
+        go(study, saving, trials=1)
 
 
 def test_names_with_odd_characters_have_folders_of_their_own(storage):

@@ -85,6 +85,7 @@ class Driver:
     identity: str = field(default_factory=new_identity)
     interrupted: str = ""
     _jobs: dict[int, float] = field(default_factory=dict)  # our trials, with the time their stretch began
+    _ending: dict[int, float] = field(default_factory=dict)  # trials that were told to end, with the time since when
     _failures: Counter[str] = field(default_factory=Counter)
     _failure: str = ""
     _flushed: float = 0.0
@@ -419,11 +420,18 @@ class Driver:
         return 0.0 if reason else POLL_SECONDS / 4
 
     def _stop_overdue(self) -> None:
+        """Kill what trains too long, and what takes as long to end after it was told to."""
         if self.budget.trial_seconds is None:
             return
         for trial in [trial for trial in self._jobs if self._is_overdue(trial)]:
             self.executor.halt(trial)
             self._ended(self._time_out(trial))
+        now = self.executor.clock()
+        ending = [trial for trial in self.executor.busy_trials() if trial not in self._jobs]
+        self._ending = {trial: self._ending.get(trial, now) for trial in ending}
+        for trial, since in self._ending.items():
+            if now - since > self.budget.trial_seconds:
+                self.executor.halt(trial)
 
     def _is_overdue(self, trial: int) -> bool:
         limit = self.budget.trial_seconds

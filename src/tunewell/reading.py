@@ -14,7 +14,7 @@ from tunewell.analysis.diagnosis import Diagnosis, StudyDiagnosis, diagnose_stud
 from tunewell.analysis.diagnosis.overview import planned
 from tunewell.analysis.standing import why_none_is_best
 from tunewell.decisions import Budget
-from tunewell.events import Constraint, Event, Goal
+from tunewell.events import Constraint, Event, Goal, SpaceChanged
 from tunewell.fingerprinting import fingerprint as take_fingerprint
 from tunewell.fingerprints import Fingerprint
 from tunewell.history import History, TrialRecord
@@ -75,6 +75,12 @@ class Reading:
     def space(self) -> Space:
         """The space that configurations come from now."""
         return self.history.space
+
+    def _space_to_come(self) -> Space:
+        """Return today's space, also where a run has not noticed yet that it was changed."""
+        history = self.refresh()
+        unread = list(self._ledger.journal.read(len(history) - self._ledger.unwritten))
+        return next((event.space for event in reversed(unread) if isinstance(event, SpaceChanged)), history.space)
 
     @property
     def goals(self) -> tuple[Goal, ...]:

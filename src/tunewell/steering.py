@@ -98,7 +98,7 @@ class Steering(Reading):
         """Start a trial from a checkpoint of another, with other values where any are given; that one goes on.
 
         It comes first in line for the next free worker, and does not count towards a total of trials. ``step=None``:
-        the newest checkpoint there is when it starts.
+        the newest checkpoint there is now.
 
         Raises:
             ValueError: there is no such trial, or a step, parameter or value that it cannot have.

@@ -13,6 +13,8 @@ from typing import Any
 
 from tunewell.history import History
 
+_MARK = ".tunewell-study"  # holds the name of the study that a folder belongs to
+
 
 def delete(storage: str | Path, name: str) -> None:
     """Remove a stored study with its checkpoints and logs; other files in their folder stay.
@@ -30,6 +32,8 @@ def delete(storage: str | Path, name: str) -> None:
         folder = directory_of(_history_or_none(database, name), database.path, name)
         database.delete(name)
         shutil.rmtree(folder / "trials", ignore_errors=True)
+        if _owner(folder) == name:
+            (folder / _MARK).unlink()
         with suppress(OSError):  # not empty, or not there
             folder.rmdir()
     finally:
@@ -40,6 +44,32 @@ def directory_of(history: History | None, database: Path | None, name: str) -> P
     """Return the folder of a stored study's checkpoints and logs: as stored, or else where it is by default."""
     stored = history.settings.get("directory") if history is not None else None
     return Path(stored) if stored else files_of(database, name)
+
+
+def claim(folder: Path, name: str) -> None:
+    """Take a folder for the checkpoints and logs of the study ``name``: trials of two studies have the same numbers.
+
+    Raises:
+        ValueError: it is another study's.
+    """
+    with suppress(OSError):  # whoever cannot write here will hear of it when there is something to write
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / _MARK).open("x", encoding="utf-8") as file:
+            file.write(name)
+    owner = _owner(folder)
+    if owner not in ("", name):
+        raise ValueError(
+            f"a study expected a directory of its own, found checkpoints and logs of the study {owner!r} in {folder}: "
+            f"write directory={str(folder / name)!r}"
+        )
+
+
+def _owner(folder: Path) -> str:
+    """Return the name of the study that a folder belongs to; empty where none has said so."""
+    try:
+        return (folder / _MARK).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _history_or_none(database: Any, name: str) -> History | None:

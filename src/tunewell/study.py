@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewell.aims import check_same, constraints_of, goals_of
+from tunewell.checkpoints import remove_unneeded
 from tunewell.deciders import Deciders, plain
 from tunewell.decisions import Budget, StartsOnly, choose
 from tunewell.driver import Driver
@@ -55,7 +56,7 @@ from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
 from tunewell.space import Space
 from tunewell.steering import Steering, nearest_values
-from tunewell.storages import directory_of, no_such_study, only_name
+from tunewell.storages import claim, directory_of, no_such_study, only_name
 from tunewell.trial import Trial, returned_metrics
 
 Mode = Literal["min", "max"]
@@ -107,8 +108,8 @@ class Study(Steering):
 
         Raises:
             TypeError: ``space`` is not a :class:`~tunewell.Space`.
-            ValueError: an unknown sampler, scheduler, diagnosis or mode, a constraint that says none; or the stored
-                study has another space, goals, constraints or seed.
+            ValueError: an unknown sampler, scheduler, diagnosis or mode, a constraint that says none; the stored
+                study has another space, goals, constraints or seed; or the directory is another study's.
         """
         if not isinstance(space, Space):
             raise TypeError(f"a study expected a Space, got {type(space).__name__}: write tw.Space(lr=tw.Float(...))")
@@ -129,6 +130,8 @@ class Study(Steering):
             "default_first": default_first,
             "diagnosis": diagnosis or "stop",
         }
+        if directory is not None:
+            claim(Path(directory).absolute(), name)
         self._connect(name, storage, directory, create=True)
         if directory is not None or (self._storage is not None and self._storage.path is None):
             settings["directory"] = str(self.directory)  # or whoever opens the study would look elsewhere
@@ -237,6 +240,7 @@ class Study(Steering):
         if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 0:
             raise ValueError(f"run expected keep_checkpoints to be a whole number from 0 on, got {keep_checkpoints!r}")
         found = _fingerprint(data, model, fingerprint)
+        claim(self.directory, self.name)
         from tunewell.console import watching
 
         place = _executor(executor)
@@ -325,6 +329,7 @@ class Study(Steering):
                 return [_honest(end, record, goals)]
 
             self._ledger.commit(decide)
+            remove_unneeded(self.history, number)
             return self.history.trials[number]
 
     def enqueue(self, params: Mapping[str, Any]) -> None:
@@ -333,7 +338,7 @@ class Study(Steering):
         Raises:
             ValueError: it is not a configuration of the space.
         """
-        self._add(Enqueued(time.time(), self.refresh().space.check(params)))
+        self._add(Enqueued(time.time(), self._space_to_come().check(params)))
 
     def believe(self, values: Mapping[str, Any], confidence: Confidence = "medium") -> None:
         """Say where good values lie, for some parameters or all; samplers that learn look there first.
@@ -351,7 +356,7 @@ class Study(Steering):
             ValueError: it is empty, has unknown names or values that a parameter cannot have, or the confidence is
                 another.
         """
-        believed, outside = nearest_values(self.refresh().space, values)
+        believed, outside = nearest_values(self._space_to_come(), values)
         if not believed:
             raise ValueError("believe expected the value of at least one parameter, got none")
         Prior(None, confidence)  # says what is wrong with a confidence
@@ -395,6 +400,7 @@ class Study(Steering):
         with self._lock:
             self._ledger.record(events)
             self._ledger.flush()
+            remove_unneeded(self.history, number)
             reports = [event for event in events if isinstance(event, Reported)]
             _, scheduler = self._deciders(self.history)
             return scheduler.decide(self.history, reports[-1]) if reports else Continue()
