@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import islice
 
-from tunewell.events import Reported
 from tunewell.records import TrialRecord
 
 
@@ -29,14 +27,12 @@ class Cadence:
         self._steps: list[int] = []
         self._gap = 1  # between the last two
 
-    def add(self, trial: TrialRecord, report: Reported) -> None:
-        """Take in a loss beyond the furthest one."""
-        metric = trial.goals[0].metric
-        before = islice(reversed(trial.reports), 1, None)
-        earlier = (known.step for known in before if metric in known.metrics)
-        if next(earlier, 0) == self.furthest:
-            self._steps.append(report.step)
-            self._gap, self.furthest = report.step - self.furthest, report.step
+    def add(self, trial: TrialRecord) -> None:
+        """Take in a trial's newest loss, which is beyond the furthest one."""
+        *_, before, newest = (0, *trial.loss_steps[-2:])
+        if before == self.furthest:
+            self._steps.append(newest)
+            self._gap, self.furthest = newest - self.furthest, newest
 
     def at(self, step: int) -> int:
         """Return the first step from ``step`` on at which a loss is reported: ``step`` itself while that is not known.

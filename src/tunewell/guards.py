@@ -21,8 +21,10 @@ goals the guard looks at the first. What the numbers are worth is measured by ``
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median
 
 from tunewell.events import Adjusted, Goal, Reported, Requested, Status
@@ -72,7 +74,7 @@ def objection(history: History, trial: int) -> str:
     """Return why the newest guarded change of a trial is to be taken back, or an empty string."""
     change, record = history.guarded[trial], history.trials[trial]
     goal = history.goals[0]
-    after = [loss for step, loss in _curve(record.reports, goal) if step > change.step]
+    after = _after(record.reports, change.step, goal)
     if record.status is Status.DIVERGED:
         return f"{_said(change)} made it diverge" if len(after) <= _AFTER else ""
     if len(after) > _AFTER or record.status is not Status.RUNNING:
@@ -150,6 +152,13 @@ def _lived(history: History, record: TrialRecord, until: int) -> list[tuple[int,
 
 def _curve(reports: Sequence[Reported], goal: Goal) -> list[tuple[int, float]]:
     return [(r.step, goal.loss(r.metrics[goal.metric])) for r in reports if goal.metric in r.metrics]
+
+
+def _after(reports: Sequence[Reported], step: int, goal: Goal) -> list[float]:
+    """Return the losses reported after a step, of more than ``_AFTER`` the first ones."""
+    first = bisect_right(reports, step, key=lambda report: report.step)
+    later = (reports[place].metrics.get(goal.metric) for place in range(first, len(reports)))
+    return [goal.loss(value) for value in islice((value for value in later if value is not None), _AFTER + 1)]
 
 
 def _said(change: Adjusted) -> str:

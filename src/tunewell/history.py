@@ -411,8 +411,10 @@ class History:
         if event.step > self.furthest_step:
             self.furthest_step = event.step
         reports.append(event)
-        if event.step > self.cadence.furthest and self._about.goals[0].metric in event.metrics:
-            self.cadence.add(record, event)
+        if self._about.goals[0].metric in event.metrics:
+            record.loss_steps.append(event.step)
+            if event.step > self.cadence.furthest:
+                self.cadence.add(record)
         self._look(record, event.metrics)
         rungs = self._rungs_at(record)
         for rung in rungs:
@@ -584,6 +586,8 @@ class History:
             for rung in self._rungs_at(record):
                 rung.remove(record.number)
             report = record.reports.pop()
+            if record.loss_steps and record.loss_steps[-1] == report.step:
+                record.loss_steps.pop()
             if self._so_far is not None:
                 self._so_far.remove(record.number)
             self.steps_done += record.step - report.step

@@ -53,6 +53,7 @@ class TrialRecord:
         reason: why it stands where it stands, in words: why it was paused, resumed, stopped or ended, or else started.
         error: the traceback, when the objective raised.
         reports: each with ``step``, ``metrics`` and ``time``, in the order of steps.
+        loss_steps: the steps of those that have the first goal's metric.
         metrics: what the objective returned.
         saved: the step of its newest checkpoint, 0 when there is none.
         resumed_from: the step it last went on from, -1 when it never did.
@@ -73,6 +74,7 @@ class TrialRecord:
         "group",
         "keep",
         "kept",
+        "loss_steps",
         "metrics",
         "number",
         "origin",
@@ -111,6 +113,7 @@ class TrialRecord:
         self.error = ""
         self.paused_by = ""
         self.reports: list[Reported] = []
+        self.loss_steps: list[int] = []
         self.metrics: Mapping[str, float] = {}
         self.saved = event.fork.step if event.fork else 0
         self.stretches: list[Stretch] = [Stretch(event.driver, event.worker, event.time)]

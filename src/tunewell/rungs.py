@@ -191,13 +191,9 @@ def rankable(value: float | None, goal: Goal) -> float:
 
 def is_first(trial: TrialRecord, step: int) -> bool:
     """Whether no report from ``step`` on, but for the newest, has a loss."""
-    metric, reports = trial.goals[0].metric, trial.reports
-    for place in range(len(reports) - 2, -1, -1):
-        if reports[place].step < step:
-            return True
-        if metric in reports[place].metrics:
-            return False
-    return True
+    steps, newest = trial.loss_steps, trial.reports[-1].step
+    before = len(steps) - 1 - bool(steps and steps[-1] == newest)
+    return before < 0 or steps[before] < step
 
 
 def losses_after(trial: TrialRecord, report: Reported) -> Losses:
