@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import random
 import subprocess
 import sys
 import threading
@@ -337,3 +340,31 @@ def seed_of(created: StudyCreated) -> int:
     from tunewell.samplers.random import Random
 
     return choose(History([created]), Random(), Pausing()).seed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_population_that_a_person_steers_beyond_its_total(seed: int) -> None:
+    """Members are replaced in pairs of events, and forked while nothing new may start."""
+    hands = random.Random(seed)
+    space = tw.Space(lr=tw.Float(1e-4, 1.0, scale="log"), decay=tw.Float(0.0, 1.0))
+    study = tw.Study(space, seed=seed, scheduler="mf_pbt", sampler="random")
+
+    def losses(params: Any, step: int) -> tuple[float, float]:
+        return (math.log10(params["lr"]) + 2.0) ** 2 / step + params["decay"] / step, 10.0
+
+    def steer(history: History, events: Sequence[Event]) -> None:
+        if events and history.trials and hands.random() < 0.1:
+            trial = hands.randrange(len(history.trials))
+            wishes = (
+                lambda: study.fork(trial, lr=0.01),
+                lambda: study.pause(trial),
+                lambda: study.stop(trial),
+                lambda: study.enqueue(space.default(lr=0.03)),
+            )
+            with contextlib.suppress(ValueError):
+                hands.choice(wishes)()
+
+    study.run(trials=20, max_steps=9, executor=tw.executors.Simulated(losses, 3), progress=steer)
+    result = replay(study.events)
+    assert result.ok, result.mismatch
+    assert any(isinstance(event, TrialStarted) and event.fork for event in study.events)

@@ -108,10 +108,11 @@ def replay(events: Iterable[Event], sampler: Sampler | None = None, scheduler: S
     read = suggestions = verdicts = answers = 0
     mismatch = None
     due: deque[Event] = deque()  # what has to follow the last answer
+    pair: list[Chosen] = []  # the fork that was decided together with the end of the trial it replaces
     for event in events:
         read += 1
         by_hand = bool(due) or _is_by_hand(event, history)
-        check = _follows(event, due) if by_hand else _check_of(event, history)
+        check = _follows(event, due) if by_hand else _check_of(event, history, pair)
         if check is not None:
             if by_hand:
                 answers += 1
@@ -157,11 +158,11 @@ Difference = tuple[str, str]
 Check = Callable[[History, Sampler, Scheduler], Difference | None]
 
 
-def _check_of(event: Event, history: History) -> Check | None:
+def _check_of(event: Event, history: History, pair: list[Chosen]) -> Check | None:
     """Return how to check an event, or None when no sampler or scheduler decided it."""
     match event:
         case TrialStarted():
-            return lambda history, sampler, scheduler: _start(event, history, sampler, scheduler)
+            return lambda history, sampler, scheduler: _start(event, history, sampler, scheduler, pair)
         case TrialResumed() if event.trial not in history.unfinished:
             return lambda history, sampler, scheduler: _resume(event, history, sampler, scheduler)
         case Paused(by="scheduler") | Ended(status=Status.STOPPED):
@@ -169,7 +170,7 @@ def _check_of(event: Event, history: History) -> Check | None:
             if trial is None or not trial.driver:  # its caller ended it by a tell
                 return None
             if isinstance(event, Ended) and trial.status is Status.PAUSED:
-                return lambda history, sampler, scheduler: _replacement(event, history, sampler, scheduler)
+                return lambda history, sampler, scheduler: _replacement(event, history, sampler, scheduler, pair)
             return lambda history, sampler, scheduler: _verdict(event, trial, history, scheduler)
         case Ended(status=Status.DIVERGED) if _by_diagnosis(event, _known(history, event.trial)):
             return lambda history, sampler, scheduler: _hopeless(event, history, scheduler)
@@ -261,19 +262,27 @@ def _belief(event: Believed, history: History) -> Difference | None:
     return f"a belief of the study in {dict(event.config)}", expected
 
 
-def _start(event: TrialStarted, history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:
-    """A trial starts only if trials may start, so what the driver's budget said is known."""
-    chosen = choose(history, sampler, scheduler if event.driver else StartsOnly(scheduler))
-    expected = _started(chosen, len(history.trials))
-    same = (
+def _start(
+    event: TrialStarted, history: History, sampler: Sampler, scheduler: Scheduler, pair: list[Chosen]
+) -> Difference | None:
+    """A trial starts only if trials may start, so what the driver's budget said is known; of a fork it is not."""
+    asked = scheduler if event.driver else StartsOnly(scheduler)
+    chosen = pair.pop() if pair else choose(history, sampler, asked)
+    if _is_start_of(event, chosen, history):
+        return None
+    if event.fork is not None and _is_start_of(event, choose(history, sampler, asked, may_start=False), history):
+        return None
+    recorded = _start_in_words(event.trial, event.origin, event.fork, event.seed, event.config, event.group)
+    return recorded, _started(chosen, len(history.trials))
+
+
+def _is_start_of(event: TrialStarted, chosen: Chosen, history: History) -> bool:
+    return (
         isinstance(chosen.action, Start | Fork)
         and (event.trial, event.seed, event.origin) == (len(history.trials), chosen.seed, chosen.origin)
         and (event.fork, event.group) == (_fork(chosen), chosen.action.group)
         and _same(event.config, chosen.config)
     )
-    if same:
-        return None
-    return _start_in_words(event.trial, event.origin, event.fork, event.seed, event.config, event.group), expected
 
 
 def _resume(event: TrialResumed, history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:
@@ -288,12 +297,16 @@ def _resume(event: TrialResumed, history: History, sampler: Sampler, scheduler: 
     return recorded, saved[0] if saved else _started(choices[0], len(history.trials))
 
 
-def _replacement(event: Ended, history: History, sampler: Sampler, scheduler: Scheduler) -> Difference | None:
-    """A paused trial is stopped only when a fork takes its place."""
-    chosen = choose(history, sampler, scheduler)
-    if isinstance(chosen.action, Fork) and chosen.action.replaces == event.trial:
-        return None
-    return f"trial {event.trial} stopped, for a fork to take its place", _started(chosen, len(history.trials))
+def _replacement(
+    event: Ended, history: History, sampler: Sampler, scheduler: Scheduler, pair: list[Chosen]
+) -> Difference | None:
+    """A paused trial is stopped only when a fork takes its place, which is decided with it and comes next."""
+    choices = [choose(history, sampler, scheduler, may_start) for may_start in (True, False)]
+    for chosen in choices:
+        if isinstance(chosen.action, Fork) and chosen.action.replaces == event.trial:
+            pair.append(chosen)
+            return None
+    return f"trial {event.trial} stopped, for a fork to take its place", _started(choices[0], len(history.trials))
 
 
 def _verdict(event: Paused | Ended, trial: TrialRecord, history: History, scheduler: Scheduler) -> Difference | None:
