@@ -27,6 +27,7 @@ from tunewell.analysis.diagnosis.shapes import change, middle, residuals, runnin
 from tunewell.analysis.diagnosis.thinning import fewer, thinned
 from tunewell.events import Goal
 from tunewell.parameters import Choice, Float, Int
+from tunewell.watching.advice import advise
 
 STEPS = np.arange(1.0, 25.0)
 OVERFITTED = {"train_loss": 2.3 * np.exp(-STEPS / 3), "val_loss": 2.2 * np.exp(-STEPS / 3) + 0.06 * STEPS + 0.4}
@@ -221,6 +222,33 @@ def test_an_unstable_training_is_clipped_unless_it_is_already_and_slowed() -> No
     assert (clip.role, clip.amount, lower.role) == ("gradient_clipping", 1.0, "learning_rate")
     assert advised(Label.UNSTABLE, {}, None, {"lr": 0.1, "max_grad_norm": 5.0}) == (clip, lower)
     assert advised(Label.UNSTABLE, {}, None, {"lr": 0.1, "max_grad_norm": 0.5}) == (lower,)
+
+
+def test_a_network_that_underfits_under_a_heavy_dropout_gets_less_of_it_first() -> None:
+    roles = [action.role for action in advised(Label.UNDERFITTING, {}, None, {"dropout": 0.95})]
+    assert roles == ["dropout", "hidden_units", "weight_decay"]
+    assert advised(Label.UNDERFITTING, {}, None, {"dropout": 0.2})[0].role == "hidden_units"
+
+
+def test_nobody_is_told_to_stop_where_the_training_ends() -> None:
+    """The validation is far behind, and falls to the end."""
+    steps = np.arange(1.0, 41.0)
+    found = tw.diagnose(2.3 * np.exp(-steps / 5), 1.35 + 0.95 * np.exp(-steps / 7))[0]
+    assert found.label == "overfitting"
+    assert {action.kind for action in found.actions} == {"at_least", "multiply"}
+    assert "best at step" not in found.message
+
+
+def test_a_trial_that_ended_in_no_number_diverged_whoever_asks() -> None:
+    study = tw.Study(tw.Space(lr=tw.Float(0.1, 1.0)), seed=0)
+    study.tell(study.ask(), math.nan)
+    trial = study.ask()
+    for step in range(1, 9):
+        trial.report(loss=2.0 / step)
+    study.tell(trial, math.nan)
+    assert [study.diagnose(number)[0].label for number in (0, 1)] == ["diverging"] * 2
+    assert diagnose_study(study.history).counts == {Label.DIVERGING: 2}
+    assert advise(study.history, 0).diagnosis.label == "diverging"
 
 
 def test_gradients_are_clipped_at_no_less_than_their_usual_norm() -> None:

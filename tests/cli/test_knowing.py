@@ -117,11 +117,11 @@ BAD = tw.Space(
 
 def test_a_run_shows_the_worst_before_its_first_trial_and_not_again(capsys: pytest.CaptureFixture[str]) -> None:
     study = tw.Study(BAD, "val_loss", seed=0)
-    study.run(lambda trial: trial.params["lr"], trials=1, executor="inline")
+    study.run(lambda trial: trial.params["lr"], trials=2, executor="inline")
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines[1:4]] == ["budget-too-small", "wrong-scale", "wrong-scale"]
     assert lines[4] == "study.lint() shows all, and what to do"
-    study.run(lambda trial: trial.params["lr"], trials=2, executor="inline")
+    study.run(lambda trial: trial.params["lr"], trials=3, executor="inline")
     assert "wrong-scale" not in capsys.readouterr().out
 
 

@@ -365,6 +365,13 @@ def test_a_short_warm_up_is_usual_where_trainings_are_short(domain: str) -> None
     )
 
 
+def test_one_trial_is_a_baseline_and_no_search() -> None:
+    space = tw.Space.of(["learning_rate", "momentum", "batch_size", "dropout"])
+    study = tw.Study(space, "val_loss", seed=0)
+    study.run(lambda trial: trial.params["dropout"], trials=1, executor="inline", progress=False)
+    assert study.lint() == ()
+
+
 def test_the_newest_run_says_the_budget() -> None:
     space = tw.Space.of(["learning_rate", "momentum", "batch_size", "dropout"])
     study = tw.Study(space, "val_loss", seed=0)

@@ -229,10 +229,20 @@ def test_everything_is_tuned_again_from_the_old_best(study: tw.Study) -> None:
     found = advice.space(study.space)
     assert advice.verdict == "all"
     assert set(found) == set(SPACE)
-    assert found.default() == study.best.params
+    usual = {n: tw.knowledge.explain(n, optimizer="sgd").default.value for n in ("learning_rate", "weight_decay")}
+    assert found.default() == {**study.best.params, **usual}
     for name, parameter in found.items():
         assert parameter.count == SPACE[name].count
     assert advice.trials == 5 * len(SPACE)
+
+
+def test_the_rate_of_another_optimizer_is_neither_the_default_nor_tried(study: tw.Study) -> None:
+    advice = study.retune(now(optimizer="sgd"))
+    again = tw.Study(advice.space(study.space), seed=1)
+    advice.apply(again)
+    again.run(objective, trials=5, executor="inline", progress=False)
+    assert study.best.params["learning_rate"] not in {trial.params["learning_rate"] for trial in again.trials}
+    assert again.trials[0].params["learning_rate"] == tw.knowledge.explain("lr", optimizer="sgd").default.value
 
 
 def test_a_rate_that_has_to_leave_its_range_takes_the_range_along(study: tw.Study) -> None:

@@ -240,7 +240,7 @@ def test_what_a_script_says_is_read(tmp_path: Path) -> None:
     assert found.train_function is not None
     assert found.train_function.name == "train_network"
     assert {s.written: s.value for s in found.settings if s.how == "argument"} == {
-        "lr": 0.02, "weight_decay": 1e-4, "batch_size": 48, "epochs": None,
+        "lr": 0.02, "weight_decay": 1e-4, "batch_size": 48, "epochs": 3,
     }  # fmt: skip
 
 
@@ -298,6 +298,50 @@ def test_a_script_keeps_what_it_computes(init: Init, tmp_path: Path) -> None:
     script(tmp_path, "def train(lr=0.1, batch_size=len([1]), dropout=0.2):\n    return 1.0\n")
     assert init("training.py", "-y", "--trials", "5").exit_code == 0
     assert fixed_of((tmp_path / "study.py").read_text()) == {"dropout": 0.2}
+
+
+CONSTANTS = """
+import argparse
+
+DEFAULT_LR = 0.3
+WIDTH = 48
+
+
+def train(lr=DEFAULT_LR, hidden_units=WIDTH, dropout=1 / 5):
+    val_accuracy = 1.0 - abs(lr - 0.3) - dropout
+    return val_accuracy
+"""
+LISTS = """
+import argparse
+
+DEFAULT_LR = 0.3
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=DEFAULT_LR)
+parser.add_argument("--hidden-units", type=int, nargs="+", default=[300, 100])
+parser.add_argument("--dropout", type=float, default=1 / 5)
+"""
+
+
+def test_constants_are_read_and_lists_are_no_numbers(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, LISTS)
+    told = init("training.py", "-y", "--trials", "50")
+    space = space_of((tmp_path / "study.py").read_text())
+    assert {name: parameter.default for name, parameter in space.items()}["lr"] == 0.3  # type: ignore[attr-defined]
+    assert set(space) == {"lr", "dropout"}
+    assert "; dropout cannot be read there and begins at what is usual" in told.stdout
+
+
+def test_what_a_function_returns_is_the_metric_if_its_name_says_which_way(init: Init, tmp_path: Path) -> None:
+    script(tmp_path, CONSTANTS)
+    told = init("training.py", "-y", "--trials", "50")
+    text = (tmp_path / "study.py").read_text()
+    assert 'METRIC, MODE = "val_accuracy", "max"' in text
+    assert "which has to return the metric (val_accuracy, more is better); dropout cannot be read" in told.stdout
+    space = space_of(text)
+    assert (space["lr"].default, space["hidden_units"].default) == (0.3, 48)  # type: ignore[attr-defined]
+    script(tmp_path, CONSTANTS.replace("val_accuracy", "result"))
+    told = init("training.py", "-y", "--trials", "50", "--force")
+    assert "the metric (val_loss, less is better)" in told.stdout
 
 
 NEEDS = """

@@ -13,6 +13,7 @@ from tunewell.analysis.standing import feasible
 from tunewell.analysis.words import NOTHING, clean, clipped, counted, escape, literal, short, shown
 from tunewell.events import Goal, Status
 from tunewell.history import TrialRecord
+from tunewell.surrogate.tiering import FIRST
 
 ALL_ROWS = 2000
 BEST_ROWS = 1000
@@ -48,8 +49,8 @@ def code_block(source: str, label: str) -> str:
 
 
 def default_trial(digest: Digest) -> TrialRecord | None:
-    """Return the trial of the default configuration, if there is one."""
-    return next((trial for trial in digest.trials if trial.origin == "default"), None)
+    """Return the trial of the default configuration, as stated or as it is usual, if there is one."""
+    return next((trial for trial in digest.trials if trial.origin == "default" or FIRST in trial.why), None)
 
 
 def against_default(digest: Digest, best: TrialRecord) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tunewell.cli.storage import Mistake, told_in_a_sentence
+
+if TYPE_CHECKING:
+    from tunewell.starting.reading import Script
 
 
 def init(
@@ -42,7 +45,7 @@ def init(
             "framework": (f"Which framework ({', '.join(FRAMEWORKS)})?", framework, likely),
             "minutes": ("How many minutes may the search take?", minutes, 10.0),
             "workers": ("How many trainings at a time on this machine?", workers, likely_workers()),
-            "metric": ("Which metric, measured on examples that training does not see?", metric, "val_loss"),
+            "metric": ("Which metric, measured on examples that training does not see?", metric, _metric_of(found)),
         }
         answers = Answers(**{name: _answer(*question, yes) for name, question in questions.items()}, trials=trials)
         if found is None:
@@ -51,6 +54,14 @@ def init(
             text, told = write_for_script(found, answers, output)
         output.write_text(text, encoding="utf-8")
     typer.echo(f"{output} {told}; next: python {shlex.quote(str(output))}")
+
+
+def _metric_of(script: Script | None) -> str:
+    """Return the name under which the training returns its value, where it says whether more or less is better."""
+    from tunewell.lint.studies import usual_mode
+
+    function = script.train_function if script is not None else None
+    return function.metric if function is not None and usual_mode(function.metric) is not None else "val_loss"
 
 
 def _answer(question: str, given: Any, usual: Any, yes: bool) -> Any:

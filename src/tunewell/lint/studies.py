@@ -152,9 +152,9 @@ def learnt_parameter(plan: Plan) -> Iterator[Finding]:
 
 
 def budget_too_small(plan: Plan) -> Iterator[Finding]:
-    """Point out spaces that are too large for the trials."""
+    """Point out spaces that are too large for the trials; one trial is a baseline, no search."""
     wanted = PER_PARAMETER * len(plan.tuned)
-    if plan.trials is None or len(plan.tuned) < 3 or plan.trials >= wanted or plan.is_comparison:
+    if plan.trials in (None, 1) or len(plan.tuned) < 3 or plan.trials >= wanted or plan.is_comparison:
         return
     kept = max(1, plan.trials // PER_PARAMETER)
     tiers = {name: min(k.tier.value for k in known) for name, known in plan.known.items()}

@@ -93,7 +93,9 @@ class Advice:
         history = study.history
         if self.best is None or self.around is None or history.trials or history.queue:
             return
-        config = {**self.around, **{name: self.best[name] for name in self.tuned if name in self.best}}
+        anew = _RATES if any(change.what == "optimizer" for change in self.changes) else ()
+        old = [name for name in self.tuned if name in self.best and knowledge.find(name) not in anew]
+        config = {**self.around, **{name: self.best[name] for name in old}}
         try:
             config = study.space.check(config)
         except ValueError:
@@ -163,6 +165,7 @@ class Advice:
         return dataclasses.replace(parameter, **changed)
 
 
+_RATES = ("learning_rate", "weight_decay")  # whose values mean something else under another optimizer
 _HEADINGS = {
     "keep": "keep what was found",
     "learning_rate": "tune {names} again and keep the rest: {trials} trials",
@@ -252,8 +255,10 @@ def _moved(space: Space, config: Config, changes: tuple[Change, ...], now: Finge
     """Return the configuration with learning rate, batch size and decoupled weight decay where they are expected now.
 
     AdamW averages weights over 1 / (rate x decay) updates, and the best average lasts as many epochs whatever the data
-    (Wang and Aitchison 2024), so rate x decay follows batch size over examples.
+    (Wang and Aitchison 2024), so rate x decay follows batch size over examples. Under another optimizer learning rate
+    and weight decay are its usual ones.
     """
+    anew = now.optimizer if any(change.what == "optimizer" for change in changes) else None
     factors = {change.what: change.factor for change in changes}
     rate = math.prod(change.learning_rate for change in changes)
     decay = factors.get("batch_size", 1.0) / factors.get("examples", 1.0) / rate if now.optimizer == "adamw" else 1.0
@@ -262,9 +267,16 @@ def _moved(space: Space, config: Config, changes: tuple[Change, ...], now: Finge
         known = knowledge.find(name)
         if known == "batch_size" and "batch_size" in factors:
             moved[name] = now.batch_size
-        elif known in ("learning_rate", "weight_decay"):
+        elif known in _RATES and anew in knowledge.OPTIMIZERS and isinstance(value, int | float) and value > 0:
+            moved[name] = _scaled(space[name], value, _usual(known, anew) / value)
+        elif known in _RATES:
             moved[name] = _scaled(space[name], value, rate if known == "learning_rate" else decay)
     return moved
+
+
+def _usual(name: str, optimizer: str | None) -> float:
+    """Return the usual default of a number under an optimizer."""
+    return float(knowledge.explain(name, optimizer=optimizer).default.value)
 
 
 def _scaled(parameter: Parameter, value: Any, factor: float) -> Any:

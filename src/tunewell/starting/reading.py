@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,17 +80,22 @@ class Option:
     needed: bool
     default: ast.expr | None
     choices: tuple[Any, ...] | None
+    several: bool = False  # values at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that may be the training: name, arguments, those without a default, whether it returns a value."""
+    """A function that may be the training: name, arguments, those without a default, whether it returns a value.
+
+    ``metric`` is what the value is called where it is returned, as a variable or as the first key; empty for others.
+    """
 
     name: str
     arguments: tuple[str, ...]
     required: tuple[str, ...]
     returns: bool
     line: int
+    metric: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,7 @@ def read_script(path: Path) -> Script:
         tree = ast.parse(text)
     except SyntaxError as error:
         raise ValueError(f"expected Python in {path}, got a syntax error in line {error.lineno}: {error.msg}") from None
+    _resolve(tree)
     calls = [_optimizer(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     modules = {name.split(".")[0].replace("pytorch_lightning", "lightning") for name in _imports(tree)}
     return Script(
@@ -161,7 +168,7 @@ def _settings(node: ast.AST, owner: str = "") -> Iterator[Setting]:
     """Yield what is said at a node and below it; ``owner`` is the class whose body the node stands in."""
     option = _option(node)
     if option is not None:
-        if option.name.startswith("-"):
+        if option.name.startswith("-") and not option.several:
             found = _setting(option.name.lstrip("-").replace("-", "_"), option.default, "option", option.name, node)
             for setting in found:
                 value = setting.value if option.choices is None or setting.value in option.choices else None
@@ -245,7 +252,35 @@ def _option(node: ast.AST) -> Option | None:
         written = said["choices"].elts if isinstance(said["choices"], ast.List | ast.Tuple | ast.Set) else []
         choices = tuple(_value(item) for item in written)
         choices = () if None in choices else choices
-    return Option(name, needed, said.get("default"), choices)
+    several = "nargs" in said and _value(said["nargs"]) != "?"
+    return Option(name, needed, said.get("default"), choices, several)
+
+
+def _resolve(tree: ast.Module) -> None:
+    """Put the constants of a module where their names are defaults, of options and of functions."""
+    assigned = Counter(
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    )
+    known = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and _value(node.value) is not None
+        for target in node.targets
+        if isinstance(target, ast.Name) and assigned[target.id] == 1
+    }
+
+    def resolved(node: ast.expr | None) -> Any:
+        if not isinstance(node, ast.Name) or node.id not in known:
+            return node
+        return ast.copy_location(ast.Constant(_value(known[node.id])), node)
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _called(node) == "add_argument":
+            for keyword in node.keywords:
+                keyword.value = resolved(keyword.value)
+        elif isinstance(node, ast.FunctionDef):
+            node.args.defaults = [resolved(default) for default in node.args.defaults]
+            node.args.kw_defaults = [resolved(default) for default in node.args.kw_defaults]
 
 
 # --- around them ------------------------------------------------------------------------------------------------------
@@ -276,8 +311,17 @@ def _function(node: ast.FunctionDef) -> Function:
     keywords = [argument.arg for argument in node.args.kwonlyargs]
     required = arguments[: len(arguments) - len(node.args.defaults)]
     required += [name for name, value in zip(keywords, node.args.kw_defaults, strict=True) if value is None]
-    returns = any(isinstance(part, ast.Return) and part.value is not None for part in ast.walk(node))
-    return Function(node.name, (*arguments, *keywords), tuple(required), returns, node.lineno)
+    returned = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value is not None]
+    returned.sort(key=lambda value: value.lineno)
+    metric = _name_of(returned[-1]) if returned else ""
+    return Function(node.name, (*arguments, *keywords), tuple(required), bool(returned), node.lineno, metric)
+
+
+def _name_of(value: ast.expr) -> str:
+    """Return what a returned value is called: a variable, an attribute, the first key of a dict, else nothing."""
+    if isinstance(value, ast.Dict):
+        return next((name for key in value.keys if isinstance(name := _value(key), str)), "")
+    return value.id if isinstance(value, ast.Name) else value.attr if isinstance(value, ast.Attribute) else ""
 
 
 def _only_defines(node: ast.stmt) -> bool:

@@ -66,6 +66,11 @@ def write_for_script(script: Script, answers: Answers, target: Path) -> tuple[st
         optimizer="None" if script.optimizer is None else repr(script.optimizer),
         batch_size=_batch_size(chosen, usable),
     )
+    if way == "function":
+        told += f" ({answers.metric}, {'less' if answers.mode == 'min' else 'more'} is better)"
+    guessed = [item.name for item in chosen.tuned if item.name in own]
+    if guessed:
+        told += f"; {joined(guessed)} cannot be read there and begin{'s' * (len(guessed) == 1)} at what is usual"
     if missing:
         told += f"; it needs {joined(missing)}, which you fill in as ALWAYS"
     if answers.mode_is_assumed:

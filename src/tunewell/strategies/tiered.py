@@ -46,7 +46,7 @@ from tunewell.strategies.plan import TieredPlan
 from tunewell.surrogate import processes
 from tunewell.surrogate.incumbent import incumbent
 from tunewell.surrogate.observations import observe, tried, values_of
-from tunewell.surrogate.tiering import ALL, Standing, is_short, leader, standing, tier_in_words
+from tunewell.surrogate.tiering import ALL, FIRST, Standing, is_short, leader, standing, tier_in_words
 from tunewell.surrogate.tiering_words import entered
 from tunewell.tiers import (
     Tier,
@@ -117,7 +117,7 @@ class Tiered:
         tiers = tiers_of(space, self.tiers, self.shares, self.domain, self.optimizer)
         default = default_of(space, self.domain, optimizer_of(space, self.domain, self.optimizer))
         if not history.trials:
-            return Suggestion(default, "tiered: the default configuration comes first")
+            return Suggestion(default, FIRST)
         at = standing(tiers, history)
         note = _note(tiers, at, history)
         base = _best(space, history) or default

@@ -31,6 +31,7 @@ from tunewell.tiers import Tier, allotted, few, planned
 Unit: TypeAlias = Literal["trials", "steps", "seconds"]
 Ending: TypeAlias = Literal["", "found", "spent"]
 ALL = "tiered, all"  # as the reasons of trials say that belong to no tier; see also tier_in_words
+FIRST = "tiered: the default configuration comes first"
 _SAID = re.compile(rf"tiered, tier (\d+) of|{ALL}")
 _WORTH = 0.05
 _UNCOUNTED = frozenset({Status.FAILED, Status.LOST})

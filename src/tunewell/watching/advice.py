@@ -16,7 +16,7 @@ from typing import Any
 
 from tunewell.analysis.diagnosis import Action, Diagnosis, Label
 from tunewell.analysis.diagnosis.curves import Curves
-from tunewell.analysis.diagnosis.diagnosing import diagnosed
+from tunewell.analysis.diagnosis.diagnosing import diagnosed, diverged
 from tunewell.events import Status
 from tunewell.history import History, TrialRecord
 from tunewell.steering import fitting
@@ -64,7 +64,7 @@ def _diagnosis(history: History, record: TrialRecord, after: int) -> Diagnosis |
     reports = [report for report in lived(history, record.number) if report.step > after]
     known = roles(history, record.number)
     if not known:
-        return None
+        return next(iter(diverged(record)), None)
     if not reports:
         return Diagnosis(Label.TOO_EARLY, 1.0, ("there is no report with these values yet",), ())
     steps = [float(report.step) for report in reports]

@@ -16,7 +16,8 @@ from tunewell.analysis.diagnosis.guessing import guessing
 from tunewell.analysis.diagnosis.judge import LIKE_HEALTH, judge, pattern_of, stage_of, told
 from tunewell.analysis.diagnosis.labels import MEANINGS, Label, advised
 from tunewell.analysis.diagnosis.thinning import share_of, thinned
-from tunewell.analysis.diagnosis.words import best_place, evidence
+from tunewell.analysis.diagnosis.words import best_place, evidence, is_past
+from tunewell.events import Status
 from tunewell.knowledge import find
 from tunewell.lint.finding import Finding
 from tunewell.records import TrialRecord
@@ -173,7 +174,15 @@ def diagnose_trial(
 def of_trial(trial: TrialRecord, metrics: Mapping[str, str] | None, total: int | None) -> list[Diagnosis]:
     """Return what :func:`diagnose_trial` does, of metrics that are checked already."""
     curves = Curves.of_trial(trial, metrics, total=total)
-    return diagnosed(curves, trial.params) if curves.known else []
+    found = diagnosed(curves, trial.params) if curves.known else []
+    return found if any(one.label.ill for one in found) else [*diverged(trial), *found]
+
+
+def diverged(trial: TrialRecord) -> list[Diagnosis]:
+    """Return that a trial diverged if it ended so, whatever its curves say, which may be unknown."""
+    if trial.status is not Status.DIVERGED:
+        return []
+    return [Diagnosis(Label.DIVERGING, 1.0, (trial.reason,), MEANINGS[Label.DIVERGING].actions)]
 
 
 def _labels(curves: Curves, features: Mapping[str, float]) -> list[tuple[Label, float]]:
@@ -223,7 +232,7 @@ def _made(
     label: Label, confidence: float, curves: Curves, features: Mapping[str, float], params: Mapping[str, Any]
 ) -> Diagnosis:
     place = best_place(curves)
-    step = None if place is None else int(curves.steps[place])
+    step = int(curves.steps[place]) if place is not None and is_past(curves, place) else None
     role = MEANINGS[label].role
     named = next((name for name in params if find(name, ambiguous=True) == role), role or None)
     # Features are those of fewer reports; sentences are about the curves as they were reported.

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from tunewell.analysis.diagnosis.actions import Action
-from tunewell.analysis.diagnosis.configuration import number_of
+from tunewell.analysis.diagnosis.configuration import USUAL_DROPOUT, number_of
 from tunewell.analysis.diagnosis.features import either
 
 
@@ -111,6 +111,8 @@ def advised(
     if label is Label.OVERFITTING and best_step is not None:
         stop = Action("stop", "", float(best_step), f"stop at step {best_step}, where the validation was best")
         return (stop, *actions)
+    if label is Label.UNDERFITTING and (number_of("dropout", params) or 0.0) > USUAL_DROPOUT:
+        return (_LESS_DROPOUT, _LARGER, _LESS_DECAY)
     if label is Label.RATE_TOO_HIGH or (label is Label.DIVERGING and not improved > NOTHING):
         return (_lowered(features),)
     if label is Label.RATE_TOO_LOW:

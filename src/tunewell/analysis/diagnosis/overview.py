@@ -98,8 +98,6 @@ def diagnose_study(
         diagnoses = of_trial(trial, metrics, planned(history, trial))
         if diagnoses:
             found[trial.number] = tuple(diagnoses)
-        elif trial.status is Status.DIVERGED:
-            found[trial.number] = (Diagnosis(Label.DIVERGING, 1.0, (trial.reason,), MEANINGS[Label.DIVERGING].actions),)
     return StudyDiagnosis(found, proposed(history, {number: pair[0].label for number, pair in found.items()}))
 
 

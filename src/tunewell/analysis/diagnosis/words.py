@@ -22,11 +22,22 @@ def evidence(label: Label, curves: Curves, features: Mapping[str, float]) -> tup
 
 def best_place(curves: Curves) -> int | None:
     """Return which report had the best validation, None where there is none."""
-    loss, accuracy = curves.val_loss, curves.val_accuracy
-    if loss is not None and np.isfinite(loss).any():
-        return int(np.argmin(np.where(np.isfinite(loss), loss, np.inf)))
-    if accuracy is not None and np.isfinite(accuracy).any():
-        return int(np.argmax(np.where(np.isfinite(accuracy), accuracy, -np.inf)))
+    values = _validation(curves)
+    return None if values is None else int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
+
+
+def is_past(curves: Curves, place: int) -> bool:
+    """Whether the validation has been worse than at ``place`` for two reports or more."""
+    values = _validation(curves)
+    return values is not None and int(np.isfinite(values[place + 1 :]).sum()) >= 2
+
+
+def _validation(curves: Curves) -> Floats | None:
+    """Return what the validation tells, the less the better, None where it tells nothing."""
+    if curves.val_loss is not None and np.isfinite(curves.val_loss).any():
+        return curves.val_loss
+    if curves.val_accuracy is not None and np.isfinite(curves.val_accuracy).any():
+        return np.asarray(-curves.val_accuracy)
     return None
 
 
@@ -116,7 +127,9 @@ def _plateau(curves: Curves, features: Mapping[str, float]) -> Sentences:
 
 def _overfitting(curves: Curves, features: Mapping[str, float]) -> Sentences:
     place = best_place(curves)
-    if curves.val_loss is not None and place is not None:
+    if curves.val_loss is not None and place is not None and not is_past(curves, place):
+        yield from _level("validation", curves.val_loss)
+    elif curves.val_loss is not None and place is not None:
         best, now = float(curves.val_loss[place]), float(curves.val_loss[np.isfinite(curves.val_loss)][-1])
         yield f"the validation loss was best at step {curves.steps[place]:g} with {short(best)} and is {short(now)} now"
     yield from _level("training", curves.train_loss)
