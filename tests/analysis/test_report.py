@@ -190,9 +190,9 @@ def test_the_distance_to_the_default() -> None:
     cut = [e for e in events(30) if not (isinstance(e, Reported) and e.trial == 0 and e.step > 3)]
     page = page_of(cut)
     assert "Both at step 3:" in page.text
-    assert "was not tried" in page_of([_sampled(e) for e in events(5)]).text
-    usual = [replace(e, reason=FIRST) if isinstance(e, TrialStarted) and e.trial == 0 else e for e in events(5)]
-    assert "was not tried" not in page_of([_sampled(e) for e in usual]).text
+    sampled = [_sampled(e) for e in events(5)]
+    usual = [replace(e, reason=FIRST) if isinstance(e, TrialStarted) and e.trial == 0 else e for e in sampled]
+    assert "was not tried" not in page_of(usual).text
     failed = page_of(events(6, end=lambda k: Ended(0, k, Status.FAILED if k == 0 else Status.COMPLETED)))
     assert "The default configuration gave no value to compare with: it failed." in failed.text
 

@@ -11,18 +11,20 @@ from scipy.optimize import differential_evolution
 from scipy.stats import ks_2samp, kstest
 
 import tunewell as tw
-from tunewell.events import Constraint, Ended, Goal, Status, StudyCreated
+from tunewell.events import Constraint, Ended, Goal, Status, StudyCreated, TrialStarted
 from tunewell.history import History
 from tunewell.numerics.variation import mirrored
 from tunewell.protocols import Exhausted
 from tunewell.samplers import results
 from tunewell.samplers.evolution import DE, Evolution, Perturb
+from tunewell.samplers.nsga2 import NSGA2
 from tunewell.surrogate import observations
 from tunewell.testing.histories import created, mixed_space
 from tunewell.testing.samplers import SamplerContract
 
 ALL = [Evolution(population=6, tournament=3), DE(population=6), Perturb()]
 EVOLVING = ALL[:2]
+FOUNDING = [Evolution(), DE(), NSGA2()]
 
 
 def named(samplers):
@@ -236,6 +238,32 @@ def test_a_child_differs_in_one_active_parameter_and_in_what_that_switches_on():
         if different == ["learning_rate"]:
             sizes.append(abs(math.log10(child["learning_rate"] / parent["learning_rate"])) / 4.0)
     assert min(sizes) < 0.01 < 0.1 < max(sizes)
+
+
+def test_of_many_parameters_a_tenth_changes_and_at_least_one():
+    space, sampler = cube(40), ALL[0]
+    history = History([created(space)])
+    parent = space.default()
+    for _ in range(6):
+        tell(history, begin(history, parent, "enqueued"), 1.0)
+    children = [sampler.suggest(space, history, np.random.default_rng(k)) for k in range(300)]
+    changes = [sum(child[name] != parent[name] for name in parent) for child in children]
+    assert min(changes) == 1
+    assert np.mean(changes) == pytest.approx(4.0, abs=0.4)
+
+
+@pytest.mark.parametrize(**named(FOUNDING))
+def test_a_wrong_prior_leaves_a_third_of_the_founders_alone(sampler):
+    space = tw.Space(x=tw.Float(0.0, 1.0, prior=tw.Prior(0.95, "high")), y=tw.Float(0.0, 1.0))
+    history = History([created(space)])
+    found = []
+    for k in range(18):
+        config = sampler.suggest(space, history, np.random.default_rng(k))
+        number = len(history.trials)
+        history.apply(TrialStarted(float(k), number, config, number, origin="sampler"))
+        found.append(config["x"])
+    assert 3 <= sum(x < 0.6 for x in found) <= 6
+    assert sum(x > 0.8 for x in found) >= 12
 
 
 def test_the_size_of_steps_is_as_documented():

@@ -39,6 +39,7 @@ from tunewell.surrogate.cube import cube_of
 from tunewell.surrogate.observations import Observations, observe, values_of
 from tunewell.values import set_frozen
 
+_MOVING = 0.1  # of many active parameters
 _FINEST = 1.0 / 32.0  # the smallest step size, as a share of the largest
 
 
@@ -47,7 +48,8 @@ class Evolution:
     """Regularised evolution.
 
     With P results or more, S of the P newest are drawn with replacement; the best of them is the parent; a child is
-    the parent with one active parameter changed (Algorithm 1, the loop). Before that the trials are a quasi-random
+    the parent with one active parameter changed (Algorithm 1, the loop); of more than ten each with a chance of a tenth,
+    for of sixty, of which few matter, one at a time would change next to nothing. Before that the trials are a quasi-random
     design, or draws from the priors and around the beliefs where any are stated; Real et al. draw at random.
 
     A number moves by a normal step (mirrored at the ends of the range, at least one place) whose size is drawn
@@ -97,14 +99,15 @@ class Evolution:
         return fresh(space, history, rng, child)
 
     def _mutated(self, space: Space, parent: Parent, rng: np.random.Generator) -> Config:
-        """Return a configuration that differs from the parent in one active parameter, and in what that switches on."""
+        """Return a configuration that differs from the parent in some active parameters, and in what they switch on."""
         unit = parent.unit.copy()
         active = np.flatnonzero(~np.isnan(unit) & (cube_of(space).counts > 1))
         if len(active):
-            column = rng.choice(active)
+            moving = active[rng.random(len(active)) < _MOVING] if len(active) > 1.0 / _MOVING else ()
             size = self.spread * _FINEST ** rng.random()
-            parameter = list(space.values())[column]
-            unit[column] = changed(parameter, unit[column], size * rng.standard_normal(), rng)
+            parameters = list(space.values())
+            for column in moving if len(moving) else [rng.choice(active)]:
+                unit[column] = changed(parameters[column], unit[column], size * rng.standard_normal(), rng)
         return grown(space, unit, rng, parent)
 
 

@@ -33,7 +33,9 @@ def parents_of(found: Results, rows: Iterable[int], history: History) -> list[Pa
 
 
 def founder(space: Space, history: History, rng: np.random.Generator) -> Config:
-    """Return a member of the first generation: quasi-random, or drawn from the priors where there are any.
+    """Return a member of the first generation: quasi-random, or two of three drawn from the priors where there are any.
+
+    With nothing but draws from a wrong prior, a population would not know that there is anything else.
 
     Where a person has said what they believe to be good, every other member is drawn around one of their beliefs.
 
@@ -44,7 +46,8 @@ def founder(space: Space, history: History, rng: np.random.Generator) -> Config:
     if len(centers) and history.suggested % 2 == 0:
         return fresh(space, history, rng, lambda: grown(space, _around(space, centers, spreads, rng), rng))
     nothing = np.full(len(space), np.nan)
-    ahead = [] if cube_of(space).has_beliefs else [Sobol().suggest(space, history, rng)]
+    believes = cube_of(space).has_beliefs and history.suggested % 3 != 2
+    ahead = [] if believes else [Sobol().suggest(space, history, rng)]
     return fresh(space, history, rng, lambda: ahead.pop() if ahead else grown(space, nothing, rng))
 
 
