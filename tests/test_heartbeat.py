@@ -7,8 +7,8 @@ import pytest
 import tunewell as tw
 from tunewell import heartbeat
 from tunewell.events import Ended, TrialStarted
-from tunewell.heartbeat import SILENT_SECONDS, Listener, beating
-from tunewell.identity import is_gone, new_identity
+from tunewell.heartbeat import NEAR_SECONDS, SILENT_SECONDS, Listener, beating
+from tunewell.identity import is_gone, is_near, new_identity
 from tunewell.journals.memory import MemoryJournal
 from tunewell.protocols import JournalError
 
@@ -28,7 +28,19 @@ def test_a_process_of_another_container_is_not_looked_for_among_ours(monkeypatch
     assert is_gone(dead)
     name, colon, namespace = host.rpartition(":")
     if colon:
-        assert not is_gone(dead.replace(host, f"{name}:{int(namespace) + 1}", 1))
+        contained = dead.replace(host, f"{name}:{int(namespace) + 1}", 1)
+        assert not is_gone(contained)
+        assert is_near(contained)
+    namesake = dead.replace(boot, "another-boot")
+    assert not is_gone(namesake)
+    assert is_near(namesake)
+    assert not is_near("faraway" + dead)
+
+
+def test_a_driver_of_a_host_of_our_name_is_waited_for_a_minute():
+    listener, near, far = Listener(), new_identity(), "faraway/boot/1/1/1"
+    assert listener.silent({near, far}, {near: 1, far: 1}, 0.0) == set()
+    assert listener.silent({near, far}, {near: 1, far: 1}, NEAR_SECONDS + 1) == {near}
 
 
 def test_a_heart_beats_until_the_end_and_survives_a_journal_that_refuses(monkeypatch):

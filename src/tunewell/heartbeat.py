@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from tunewell.identity import is_near
 from tunewell.protocols import Journal, JournalError
 
 BEAT_SECONDS = 10.0
@@ -40,6 +41,10 @@ def beating(journal: Journal, driver: str) -> Iterator[None]:
         heart.join()
 
 
+NEAR_SECONDS = 60.0
+"""The same for a driver whose host is called as ours: most often it is ours, which was started anew."""
+
+
 class Listener:
     """Listens for the beats of other drivers."""
 
@@ -47,7 +52,7 @@ class Listener:
         self._heard: dict[str, tuple[int | None, float]] = {}  # the count, and when it was first seen so
 
     def silent(self, drivers: set[str], beats: Mapping[str, int], now: float) -> set[str]:
-        """Return the drivers whose count has not changed for ``SILENT_SECONDS``; ``now`` is any steady clock, in s.
+        """Return the drivers whose count has not changed for too long; ``now`` is any steady clock, in s.
 
         A driver that dies before its first beat is silent from when it was first looked for.
         """
@@ -55,4 +60,8 @@ class Listener:
             count = beats.get(driver)
             if driver not in self._heard or self._heard[driver][0] != count:
                 self._heard[driver] = (count, now)
-        return {driver for driver in drivers if now - self._heard[driver][1] > SILENT_SECONDS}
+        return {driver for driver in drivers if now - self._heard[driver][1] > _patience(driver)}
+
+
+def _patience(driver: str) -> float:
+    return min(NEAR_SECONDS, SILENT_SECONDS) if is_near(driver) else SILENT_SECONDS

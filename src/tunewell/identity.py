@@ -22,7 +22,7 @@ def new_identity() -> str:
 
 
 def is_gone(identity: str) -> bool:
-    """Return whether the driver is surely gone: its host was booted anew, or its process is no more.
+    """Return whether the driver is surely gone: its process is no more.
 
     Of a driver on another host, or in another container, nothing is sure; :mod:`tunewell.heartbeat` listens for its
     beats.
@@ -31,9 +31,17 @@ def is_gone(identity: str) -> bool:
         host, boot, pid, birth, _ = identity.rsplit("/", 4)
     except ValueError:
         return False
-    if host != _host():
+    if (host, boot) != (_host(), _boot()):
         return False
-    return boot != _boot() or not _lives(int(pid)) or _birth(int(pid)) != birth
+    return not _lives(int(pid)) or _birth(int(pid)) != birth
+
+
+def is_near(identity: str) -> bool:
+    """Return whether the driver's host is called as ours: likely ours before it, or a container, was started anew.
+
+    It may as well be another machine, or a container, of the same name.
+    """
+    return identity.rsplit("/", 4)[0].partition(":")[0] == platform.node()
 
 
 def _host() -> str:

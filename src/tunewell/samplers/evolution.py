@@ -48,9 +48,10 @@ class Evolution:
     """Regularised evolution.
 
     With P results or more, S of the P newest are drawn with replacement; the best of them is the parent; a child is
-    the parent with one active parameter changed (Algorithm 1, the loop); of more than ten each with a chance of a tenth,
-    for of sixty, of which few matter, one at a time would change next to nothing. Before that the trials are a quasi-random
-    design, or draws from the priors and around the beliefs where any are stated; Real et al. draw at random.
+    the parent with one active parameter changed (Algorithm 1, the loop); of more than ten each with a chance of a
+    tenth, for of sixty, of which few matter, one at a time would change next to nothing. Before that the trials are a
+    quasi-random design, or draws from the priors and around the beliefs where any are stated;
+    Real et al. draw at random.
 
     A number moves by a normal step (mirrored at the ends of the range, at least one place) whose size is drawn
     log-uniformly between ``spread`` and a 32nd of it, since the right one is not known; an unordered choice takes
