@@ -18,10 +18,12 @@ STEPS = 20
 RATE = tw.Space(lr=tw.Float(1e-4, 1e1, scale="log"))
 
 
-def training(curve: Callable[[int], float], metric: str = "train_loss") -> Callable[[tw.Trial], None]:
+def training(
+    curve: Callable[[int], float], metric: str = "train_loss", validation: Callable[[int], float] = lambda step: 1.0
+) -> Callable[[tw.Trial], None]:
     def train(trial: tw.Trial) -> None:
         for step in trial.steps(STEPS):
-            trial.report({"val_loss": 1.0 / step, metric: curve(step)})
+            trial.report({"val_loss": validation(step), metric: curve(step)})
 
     return train
 
@@ -40,6 +42,18 @@ def test_a_training_that_explodes_ends_early_as_diverged_and_says_why() -> None:
     assert trial.step < STEPS
     assert trial.reason.startswith("train_loss has been above 8 for 5 reports")
     assert replay(study.events).ok
+
+
+@pytest.mark.parametrize("metric", ["loss", "train_loss", "kl_loss", "value_loss"])
+def test_a_loss_may_rise_as_it_likes_while_the_studys_own_metric_is_better_than_at_first(metric: str) -> None:
+    """The loss of temporal differences rises with the returns, and the divergence of an encoder from its prior, too."""
+    study = run(training(lambda step: 0.1 * 1.5**step, metric, lambda step: 1.0 / step))
+    assert study.trials[0].status == "completed"
+
+
+@pytest.mark.parametrize("metric", ["kl_loss", "g_loss", "aux_loss", "commit_loss"])
+def test_a_part_of_a_loss_is_no_training_loss(metric: str) -> None:
+    assert run(training(lambda step: 2.0**step, metric)).trials[0].status == "completed"
 
 
 def test_diagnosis_off_lets_it_train() -> None:

@@ -22,7 +22,7 @@ def ill(storage: Path) -> None:
         for base in (3.0, 0.9):
             trial = study.ask()
             for step in trial.steps(12):
-                trial.report(objective=base**step, val_loss=1.0 / step)
+                trial.report(objective=base**step, val_loss=1.0 / step if base < 1.0 else 1.0 + step)
             study.tell(trial, 1.0 / 12)
 
 

@@ -181,7 +181,7 @@ def test_refusals_and_pending_requests_are_told_and_strangers_are_not() -> None:
 
 def test_nobody_trains_a_study_whose_driver_is_gone() -> None:
     mine = replace(EVENTS[2], driver=new_identity())  # type: ignore[type-var]
-    gone = replace(EVENTS[2], driver=new_identity().replace("/", "/gone-", 1))  # type: ignore[type-var]
+    gone = replace(EVENTS[2], driver="/".join([*new_identity().split("/")[:3], "0", "1"]))  # type: ignore[type-var]
     assert trained(History([*EVENTS[:2], mine]))
     assert not trained(History([*EVENTS[:2], gone]))
     assert not trained(History([*EVENTS, Ended(50.0, 0, Status.COMPLETED)]))

@@ -7,7 +7,8 @@ those of the beginning. ``follow`` brings both up to what is in force.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunewell.knowledge import find
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _SCALED = {"learning_rate": "lr", "weight_decay": "weight_decay"}
 _WITH_LR = ("initial_lr", "max_lr", "min_lr")  # what schedules keep in the groups
+_OF_SCHEDULES = ("base_lrs", "max_lrs", "min_lrs")  # and in themselves
 
 
 def follow(optimizer: Optimizer, trial: Trial, *schedules: Any) -> tuple[str, ...]:
@@ -31,50 +33,102 @@ def follow(optimizer: Optimizer, trial: Trial, *schedules: Any) -> tuple[str, ..
             tw.torch.follow(optimizer, trial, schedule)
 
     Parameters are known by their usual names (``"lr"``, ``"optimizer.weight_decay"``); others are left to the caller.
-    Ratios between groups stay, for learning rate and weight decay: the group that has the trial's value is the one that
-    the parameter names, or else the first. Where a schedule has set a learning rate as its start, that is what changes,
-    and the rate of the moment in proportion.
+    Learning rate and weight decay of all groups change by the factor by which the trial's value does, so ratios between
+    groups stay, and so does what a schedule has made of a rate by now. An optimizer that was made with the new value is
+    left alone, and so is one that has neither the old value nor the new where a trial has several rates.
 
     Args:
         optimizer: of PyTorch, or one whose groups look the same.
         trial: whose ``changed`` is followed.
-        schedules: learning-rate schedulers of PyTorch that drive this optimizer; they go on from the new rate.
+        schedules: learning-rate schedulers of PyTorch that drive this optimizer; they go on from the new rate. Of a
+            ``SequentialLR`` or ``ChainedScheduler`` those inside do.
 
     Returns:
         The names of the trial's parameters that were set.
     """
+    done = vars(optimizer).setdefault("_followed", {})
     followed = []
+    value: Any
     for name, value in trial.changed.items():
-        known, before = find(name) or name, trial.replaced.get(name)
-        if known in _SCALED:
-            done: object = _scale(optimizer, _SCALED[known], before, value)
-            if known == "learning_rate":
-                _scale_schedules(schedules, before, value)
+        known = find(name) or name
+        if known not in _SCALED:
+            followed += [name] if [g for g in optimizer.param_groups if _set(g, known, value)] else []
+        elif done.get(name) is trial.changed:  # at this very step
+            followed.append(name)
         else:
-            done = [group for group in optimizer.param_groups if _set(group, known, value)]
-        followed += [name] if done else []
+            several = any(find(other) == known for other in trial.params if other != name)
+            change = _Change(trial.replaced.get(name), float(value), several)
+            if _scale(optimizer, _SCALED[known], change, schedules if known == "learning_rate" else ()):
+                followed.append(name)
+                done[name] = trial.changed
     return tuple(followed)
 
 
-def _scale(optimizer: Optimizer, key: str, before: Any, value: Any) -> bool:
-    """Set a number of all groups; return whether they have it."""
+@dataclass(frozen=True)
+class _Change:
+    """A number's old value, None where it is not known, its new one, and whether it has to be told from others."""
+
+    before: Any
+    value: float
+    several: bool
+
+    def factor(self, numbers: Sequence[float]) -> float | None:
+        """Return what numbers are multiplied by: 1 if they have the new value, None if they are those of another.
+
+        NaN: they, or the old value, are 0 or unknown, and there is nothing to multiply.
+        """
+        before = float(self.before) if isinstance(self.before, int | float) else math.nan
+        had, has = (any(math.isclose(n, each, rel_tol=1e-6) for n in numbers) for each in (before, self.value))
+        if not had and has:
+            return 1.0
+        if not had and self.several:
+            return None
+        if before and math.isfinite(before) and any(numbers):
+            return self.value / before
+        return math.nan
+
+
+def rescaled(numbers: Sequence[float], change: _Change, factor: float) -> list[float]:
+    """Return numbers times a factor; where that is NaN their ratios stay, and all become the value if all are 0."""
+    if not math.isnan(factor):
+        return [factor * n for n in numbers]
+    reference = next((n for n in numbers if n), 0.0)
+    if not reference:
+        return [change.value] * len(numbers)
+    return [change.value * n / reference for n in numbers]
+
+
+def _scale(optimizer: Optimizer, key: str, change: _Change, schedules: Sequence[Any]) -> bool:
+    """Set a number of all groups, and of the schedules; return whether they have it, and it is theirs."""
     groups = [group for group in optimizer.param_groups if key in group]
-    starts = [float(group["initial_lr"] if key == "lr" and "initial_lr" in group else group[key]) for group in groups]
-    for group, old, new in zip(groups, starts, rescaled(starts, before, float(value)), strict=True):
-        factor = new / old if old else 1.0
-        _put(group, key, float(group[key]) * factor if old else new)
-        for other in _WITH_LR if key == "lr" else ():
-            if other in group:
-                group[other] = float(group[other]) * factor if old else new
-    return bool(groups)
+    keys = [key, *(_WITH_LR if key == "lr" else ())]
+    held = [(group, each) for group in groups for each in keys if each in group]
+    numbers = [float(group[each]) for group, each in held]
+    planned = [(schedule, each) for schedule in _single(schedules) for each in _OF_SCHEDULES if hasattr(schedule, each)]
+    factor = change.factor(numbers + [float(n) for schedule, each in planned for n in getattr(schedule, each)])
+    if not groups or factor is None:
+        return False
+    shares = vars(optimizer).setdefault("_shares", {})
+    if change.value == 0.0 and any(numbers):
+        shares[key] = [number / max(numbers) for number in numbers]  # or who had none before would have some after
+    if math.isnan(factor) and not any(numbers) and len(shares.get(key, ())) == len(numbers):
+        new = [change.value * share for share in shares[key]]
+    else:
+        new = rescaled(numbers, change, factor)
+    for (group, each), number in zip(held, new, strict=True):
+        _put(group, each, number)
+    for schedule, each in planned:
+        rates = [float(n) for n in getattr(schedule, each)]
+        if any(rates) or each != "min_lrs":
+            setattr(schedule, each, rescaled(rates, change, factor))
+    return True
 
 
-def _scale_schedules(schedules: Sequence[Any], before: Any, value: Any) -> None:
+def _single(schedules: Sequence[Any]) -> Iterator[Any]:
+    """Yield schedules, of those that consist of others these."""
     for schedule in schedules:
-        for key in ("base_lrs", "max_lrs"):
-            starts = getattr(schedule, key, None)
-            if starts:
-                setattr(schedule, key, rescaled([float(start) for start in starts], before, float(value)))
+        yield schedule
+        yield from _single(getattr(schedule, "_schedulers", ()))
 
 
 def _set(group: dict[str, Any], known: str, value: Any) -> bool:
@@ -90,19 +144,6 @@ def _set(group: dict[str, Any], known: str, value: Any) -> bool:
     else:
         return False
     return True
-
-
-def rescaled(numbers: Sequence[float], before: Any, value: float) -> list[float]:
-    """Return numbers with their ratios, such that the one that was ``before`` becomes ``value``.
-
-    The largest stands for the parameter if it is ``before`` or already ``value``; or else the first that is; or else
-    the first. Numbers that are all 0 have no ratios, and all become ``value``.
-    """
-    known = [float(each) for each in (before, value) if isinstance(each, int | float)]
-    matching = [n for each in known for n in numbers if math.isclose(n, each, rel_tol=1e-6)]
-    largest = max(numbers, default=0.0)
-    reference = largest if largest in matching else next(iter(matching), numbers[0] if numbers else 0.0)
-    return [value * n / reference for n in numbers] if reference else [value] * len(numbers)
 
 
 def _put(group: dict[str, Any], key: str, value: float) -> None:

@@ -73,7 +73,8 @@ class FoundRate:
     def apply(self, optimizer: torch.optim.Optimizer) -> None:
         """Set the optimizer's learning rates to the suggestion, the ratios between its groups kept.
 
-        Make a scheduler afterwards: one that is there already remembers the rates it began with.
+        Make a scheduler afterwards: one that is there already remembers the rates it began with. The groups forget
+        them, or a new one would begin there as well.
 
         Raises:
             ValueError: there are several groups and the first has a rate of 0, to which the others have no ratio.
@@ -85,9 +86,13 @@ class FoundRate:
                 f"expected a learning rate above 0 in the optimizer's first group, got {rate:g}, to which the other "
                 "groups have no ratio: set the rates of all groups, or make the scheduler that lowers them afterwards"
             )
-        for group in others:
-            group["lr"] = float(group["lr"]) / rate * self.suggestion
-        first["lr"] = self.suggestion
+        new = [self.suggestion, *(float(group["lr"]) / rate * self.suggestion for group in others)]
+        for group, value in zip(optimizer.param_groups, new, strict=True):
+            group.pop("initial_lr", None)
+            if isinstance(group["lr"], float | int):
+                group["lr"] = value
+            else:
+                group["lr"].fill_(value)  # a tensor keeps its place, for compiled steps look at it
 
     def picture(self, *, width: int = 640, height: int = 340) -> str:
         """Return ramps, interval, suggestion and the longest probes as a drawing, an SVG text of so many pixels."""

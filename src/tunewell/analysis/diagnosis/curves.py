@@ -31,6 +31,11 @@ _VALIDATION = {"val", "valid", "validation", "eval", "evaluation", "dev", "test"
 _LOSS = {
     "loss", "nll", "ce", "bce", "mse", "rmse", "mae", "error", "err", "perplexity", "ppl", "crossentropy", "deviance",
 }  # fmt: skip
+_WHOLE = {
+    "epoch", "step", "batch", "mean", "avg", "average", "running", "total", "sum", "overall", "smooth", "smoothed",
+    "ema", "final", "last", "main", "objective", "cross", "entropy", "log", "lm", "model", "net", "network", "metric",
+    "metrics",
+}  # fmt: skip
 _ACCURACY = {"acc", "accuracy", "auc", "f1", "top1", "top", "precision", "recall", "bleu", "r2", "miou", "iou"}
 LARGEST = 1e60
 """A loss beyond this is taken for infinite."""
@@ -130,7 +135,7 @@ def role_of(name: str) -> Role | None:
     """Return what a metric is, told by its name; None for what is none of them.
 
     A loss without a further word is that of training; an accuracy without one is that of validation, for which people
-    choose.
+    choose. A loss with a word that says which (``kl_loss``, ``value_loss``) is a part of the whole, and may well rise.
     """
     words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()) if word]
     watched = _WATCHED.get("_".join(words)) or _WATCHED.get("_".join(words[-2:]))
@@ -139,7 +144,7 @@ def role_of(name: str) -> Role | None:
     seen = set(words)
     if seen & _ACCURACY:
         return "train_accuracy" if seen & _TRAINING else "val_accuracy"
-    if seen & _LOSS:
+    if seen & _LOSS and seen <= _LOSS | _TRAINING | _VALIDATION | _WHOLE:
         return "val_loss" if seen & _VALIDATION else "train_loss"
     return None
 

@@ -16,7 +16,7 @@ from tunewell.analysis.diagnosis.guessing import guessing
 from tunewell.analysis.diagnosis.judge import LIKE_HEALTH, judge, pattern_of, stage_of, told
 from tunewell.analysis.diagnosis.labels import MEANINGS, Label, advised
 from tunewell.analysis.diagnosis.thinning import share_of, thinned
-from tunewell.analysis.diagnosis.words import best_place, evidence, is_past
+from tunewell.analysis.diagnosis.words import best_place, evidence, has_improved, is_past
 from tunewell.events import Status
 from tunewell.knowledge import find
 from tunewell.lint.finding import Finding
@@ -192,7 +192,8 @@ def _labels(curves: Curves, features: Mapping[str, float]) -> list[tuple[Label, 
     """
     if _not_finite(curves):
         return [(Label.DIVERGING, 1.0)]
-    if curves.train_loss is not None and exploded("loss", list(curves.train_loss[np.isfinite(curves.train_loss)])):
+    train = curves.train_loss
+    if train is not None and exploded("loss", list(train[np.isfinite(train)])) and not has_improved(curves):
         return [(Label.DIVERGING, SURE)]
     main = next(iter(curves.known.values()))
     if not pattern_of(curves) or int(np.isfinite(main).sum()) < FEWEST:

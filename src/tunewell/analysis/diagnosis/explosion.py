@@ -1,7 +1,8 @@
 """Is a training plainly beyond hope? The rule by which a study may end a trial early, as ``diverged``.
 
-It looks at one curve: the training loss where there is one, otherwise the study's own metric. A loss has *exploded*
-when the last :data:`LASTING` reports all lie above
+It looks at one curve: the training loss where there is one, otherwise the study's own metric. Where that is better than
+at first, a training loss may do what it likes (that of reinforcement learning rises with the returns). A loss has
+*exploded* when the last :data:`LASTING` reports all lie above
 
     max(first + 2 (first - least), FACTOR * |first|),                                                     (1)
 
@@ -26,6 +27,7 @@ from typing import Any
 
 from tunewell.analysis.diagnosis.curves import roles_among
 from tunewell.analysis.words import short
+from tunewell.events import Goal
 from tunewell.records import TrialRecord
 
 LASTING, LASTING_LONG = 5, 8
@@ -53,7 +55,16 @@ def hopeless(trial: TrialRecord) -> str:
     values = _Values(trial, name)
     if name == goal.metric and goal.mode == "max":
         return collapsed(name, values)
-    return exploded(name, values, FACTOR if name != goal.metric else FACTOR * UNSURE)
+    if name == goal.metric:
+        return exploded(name, values, FACTOR * UNSURE)
+    return "" if _has_improved(trial, goal) else exploded(name, values, FACTOR)
+
+
+def _has_improved(trial: TrialRecord, goal: Goal) -> bool:
+    """Whether the study's own metric is better now than at first: then it does not matter what another does."""
+    newest = next((v for report in reversed(trial.reports) if (v := report.metrics.get(goal.metric)) is not None), None)
+    first = next((v for report in trial.reports if (v := report.metrics.get(goal.metric)) is not None), None)
+    return newest is not None and first is not None and goal.loss(newest) < goal.loss(first)
 
 
 class _Values(Sequence[float]):

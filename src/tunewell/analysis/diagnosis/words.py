@@ -32,6 +32,13 @@ def is_past(curves: Curves, place: int) -> bool:
     return values is not None and int(np.isfinite(values[place + 1 :]).sum()) >= 2
 
 
+def has_improved(curves: Curves) -> bool:
+    """Whether the validation is better now than at first."""
+    values = _validation(curves)
+    known = [] if values is None else values[np.isfinite(values)].tolist()
+    return len(known) > 1 and bool(known[-1] < known[0])
+
+
 def _validation(curves: Curves) -> Floats | None:
     """Return what the validation tells, the less the better, None where it tells nothing."""
     if curves.val_loss is not None and np.isfinite(curves.val_loss).any():
