@@ -724,6 +724,17 @@ def test_what_is_put_in_line_after_a_change_of_space_is_of_the_new_one(storage):
     study.close()
 
 
+@pytest.mark.parametrize(
+    ("step", "words"), [(0, "pass step=epoch + 1"), (0.5, "a whole number as step"), (-1, "steps from 1 on")]
+)
+def test_steps_are_whole_numbers_from_one_on(step, words):
+    study = study_of()
+    with pytest.raises(tw.ObjectiveError):
+        go(study, lambda trial: trial.report(step=step, loss=1.0), trials=1)
+    assert study.trials[0].reports == []
+    assert words in study.trials[0].reason
+
+
 @pytest.mark.parametrize("name", [None, 3, ("val", "f1")])
 def test_a_metric_whose_name_is_no_text_fails_its_trial_only(storage, name):
     def objective(trial):

@@ -156,6 +156,12 @@ class Trial:
             raise Halted(self._verdict.reason)
         elif step is None:
             step = self._reported + 1
+        if step != int(step):
+            raise ValueError(f"trial.report() expected a whole number as step, got {step!r}: count epochs or batches")
+        if step <= 0:
+            raise ValueError(
+                f"trial.report() expected steps from 1 on, got {step}: pass step=epoch + 1, or leave it out"
+            )
         if step <= self._reported:
             raise ValueError(
                 f"trial.report() expected a step after {self._reported}, got {step}: report each step once, in order, "

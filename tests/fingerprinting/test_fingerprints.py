@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,39 @@ def summary(data: Any, **given: Any) -> DataSummary:
     taken = tw.fingerprint(data, **given).data
     assert taken is not None
     return taken
+
+
+def test_looking_at_data_that_is_changed_at_random_changes_no_generator() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Augmented(torch.utils.data.Dataset):  # type: ignore[misc, name-defined]
+        def __len__(self) -> int:
+            return 50
+
+        def __getitem__(self, place: int) -> Any:
+            return torch.randn(3) + np.random.random() + random.random(), place % 2  # noqa: NPY002
+
+    def drawn() -> tuple[float, float, float]:
+        return float(torch.rand(1)), np.random.random(), random.random()  # noqa: NPY002
+
+    seen = []
+    for look in (True, False):
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
+        if look:
+            summary(Augmented())
+        seen.append(drawn())
+    assert seen[0] == seen[1]
+
+
+def test_half_precision_and_examples_of_three_parts() -> None:
+    torch = pytest.importorskip("torch")
+    inputs = torch.randn(40, 3)
+    assert summary((inputs.bfloat16(), torch.zeros(40))).examples == 40
+    data = torch.utils.data.TensorDataset(inputs, inputs, torch.zeros(40))
+    with pytest.raises(TypeError, match="expected examples of inputs and target, got 3 parts"):
+        summary(data)
 
 
 def test_columns_are_summarised_in_their_own_units() -> None:

@@ -12,7 +12,7 @@ from networks_small import Attention, Encoder, Grouped, Hidden, Loose, Mixer, Re
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
 from training_setups import (
     Setup,
     adam,
@@ -222,6 +222,20 @@ def _():
 def _():
     setup = Setup(mlp(True))
     return audit(setup.model, setup.optimizer, loader=DataLoader(TensorDataset(*rows(33)), 16), loss_of=classify)
+
+
+@planted("MLP", "a last batch of one in a list of batches", "tiny-last-batch", by="given")
+def _():
+    setup = Setup(mlp(True))
+    batches = list(DataLoader(TensorDataset(*rows(33)), 16))
+    return audit(setup.model, setup.optimizer, loader=batches, loss_of=classify)
+
+
+@planted("MLP", "a last batch of one by a sampler of batches", "tiny-last-batch", by="given")
+def _():
+    setup, data = Setup(mlp(True)), TensorDataset(*rows(33))
+    sampler = BatchSampler(SequentialSampler(data), 16, False)
+    return audit(setup.model, setup.optimizer, loader=DataLoader(data, batch_sampler=sampler), loss_of=classify)
 
 
 @planted("ResNet", "gradients accumulated over four micro-batches", "batch-norm-under-accumulation")

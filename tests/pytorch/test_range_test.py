@@ -248,6 +248,17 @@ def test_what_is_found_is_a_parameter_a_belief_and_a_rate_for_the_optimizer():
     )
 
 
+def test_a_scheduler_made_after_the_rate_was_applied_begins_there():
+    found = found_on(**SHORT)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=torch.tensor(0.5))
+    torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    held = optimizer.param_groups[0]["lr"]
+    found.apply(optimizer)
+    assert optimizer.param_groups[0]["lr"] is held
+    after = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    assert [float(rate) for rate in after.base_lrs] == pytest.approx([found.suggestion])
+
+
 def test_a_first_group_without_a_rate_takes_the_suggestion_alone_and_has_no_ratios():
     found = found_on(**SHORT)
     weights = [nn.Parameter(torch.zeros(1)) for _ in range(2)]

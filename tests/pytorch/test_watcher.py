@@ -44,6 +44,34 @@ def test_norms_and_ratios_are_what_they_are_defined_as():
     assert layers["6"].grad_norm == pytest.approx(math.hypot(weight.norm(), bias.norm()), rel=1e-5)
 
 
+def test_sparse_gradients_count():
+    model = nn.Sequential(nn.Embedding(20, 4, sparse=True), nn.Flatten(), nn.Linear(12, 2))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    watch = Watcher(model, optimizer, every=1)
+    for factor in (1.0, math.nan):
+        optimizer.zero_grad()
+        (factor * model(torch.randint(0, 20, (8, 3))).square().mean()).backward()
+        norm = math.sqrt(sum(float(p.grad.to_dense().square().sum()) for p in model.parameters()))
+        optimizer.step()
+        found = watch.metrics()
+        if math.isfinite(factor):
+            assert found["grad_norm"] == pytest.approx(norm, rel=1e-5)
+        else:
+            assert found["bad_layers"] > 0.0
+
+
+def test_packed_sequences_are_looked_at():
+    model = nn.LSTM(3, 4, batch_first=True)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    watch = Watcher(model, optimizer, every=1)
+    packed = nn.utils.rnn.pack_padded_sequence(torch.randn(2, 5, 3), [5, 3], batch_first=True)
+    for _ in range(2):
+        out, _ = model(packed)
+        out.data.square().mean().backward()
+        optimizer.step()
+    assert "saturated_units" in watch.metrics()
+
+
 def test_activations_are_those_of_the_layers():
     setup = Setup(mlp())
     out = setup.model[0](setup.batch[0]).detach()

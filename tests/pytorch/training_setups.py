@@ -140,6 +140,10 @@ def pixels_and_bits(model, batch):
     return F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], (batch[1] > 1).float())
 
 
+def with_half_nll(model, batch):
+    return F.nll_loss(F.log_softmax(model(batch[0]).bfloat16(), 1).float(), batch[1])
+
+
 def with_nll(model, batch):
     return F.nll_loss(F.log_softmax(model(batch[0]), 1), batch[1])
 
@@ -346,6 +350,7 @@ SOUND: dict[str, Callable[[], Setup]] = {
     "two views of each batch": lambda: Setup(mlp(True), loss_of=twins),
     "targets without gradients in each step": lambda: Setup(vgg(), images(), with_targets_of_its_own),
     "log-softmax and NLL": lambda: Setup(mlp(), loss_of=with_nll),
+    "log-softmax in half precision and NLL": lambda: Setup(mlp(), loss_of=with_half_nll),
     "zero_grad between loss and backward, clipping": lambda: Setup(vgg(), images(), step=late_zero_grad),
     "gradients accumulated on purpose": lambda: Setup(mlp(), step=accumulating),
     "LBFGS with a closure": lambda: Setup(

@@ -7,8 +7,11 @@ blocks of it, texts by their lengths and words, so the record stays small whatev
 from __future__ import annotations
 
 import math
+import random
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -87,10 +90,30 @@ def _sample(inputs: Any, targets: Any, count: int, rows: int) -> tuple[Any, Any]
     places = np.sort(np.random.default_rng(0).choice(count, wanted, replace=False)).tolist()
     if not one_by_one:
         return _at(inputs, places), None if targets is None else _plain(_at(targets, places))
-    items = [inputs[place] for place in places]
+    with _randomness_kept():  # examples may be drawn, or changed at random, as they are read
+        items = [inputs[place] for place in places]
+    several = [item for item in items if isinstance(item, tuple) and len(item) > 2 and any(map(np.ndim, item))]
+    if several:
+        raise TypeError(
+            f"data expected examples of inputs and target, got {len(several[0])} parts: give data=(inputs, targets)"
+        )
     if all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
         return [item[0] for item in items], _plain([item[1] for item in items])
     return items, None if targets is None else _plain(_at(targets, places))
+
+
+@contextmanager
+def _randomness_kept() -> Iterator[None]:
+    """Put the global generators back: looking at data changes no training."""
+    torch = sys.modules.get("torch")
+    before = random.getstate(), np.random.get_state(), None if torch is None else torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        if torch is not None:
+            torch.set_rng_state(before[2])
 
 
 def _is_array(data: Any) -> bool:
@@ -115,7 +138,10 @@ def _plain(data: Any) -> Any:
         return [_plain(part) for part in data]
     if callable(getattr(data, "toarray", None)):  # sparse
         return data.toarray()
-    return np.asarray(data.detach().cpu()) if callable(getattr(data, "detach", None)) else data
+    if not callable(getattr(data, "detach", None)):
+        return data
+    data = data.detach().cpu()
+    return np.asarray(data.float() if str(data.dtype) == "torch.bfloat16" else data)  # which NumPy has not
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ def scheduler(
     Call ``step()`` after every update of the weights, not after every epoch. For a
     :class:`~tunewell.lr_schedules.Plateau` call ``step(metric)`` after every epoch. ``state_dict`` and
     ``load_state_dict`` work as with any other scheduler; the schedule itself is not part of the state, so build the
-    same one before loading.
+    same one before loading. Of negative losses a plateau's scheduler judges by PyTorch's rule: see
+    :class:`~tunewell.lr_schedules.Plateau`.
 
     Args:
         optimizer: its groups' learning rates are those at a factor of 1.

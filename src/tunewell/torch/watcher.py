@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 
 from tunewell.torch.layers import Layer, Sample, dead_units, table
@@ -131,8 +132,8 @@ class Watcher:
         if skips(optimizer):
             self._open = None
             return
-        named = {name: p for name, p in self._weights.items() if p.grad is not None and not p.grad.is_sparse}
-        gradients = [p.grad for p in named.values() if p.grad is not None]
+        named = {name: p for name, p in self._weights.items() if p.grad is not None}
+        gradients = [_dense(p.grad) for p in named.values() if p.grad is not None]
         scale = getattr(optimizer, "grad_scale", None)  # fused optimizers undo the loss's scale themselves
         if scale is not None:
             gradients = [*torch._foreach_div(gradients, float(scale))]
@@ -169,7 +170,8 @@ class Watcher:
 
     @staticmethod
     def _look(sample: Sample, name: str, part: nn.Module, args: Any, out: Any) -> None:
-        result = out[0] if isinstance(out, tuple) else out
+        result = out[0] if isinstance(out, tuple) and not isinstance(out, PackedSequence) else out
+        result = result.data if isinstance(result, PackedSequence) else result
         if not isinstance(result, Tensor) or not result.is_floating_point() or not result.numel():
             return
         if isinstance(part, nn.RNNBase) or type(part) in _SATURATING:
@@ -193,6 +195,11 @@ def _watched(part: nn.Module) -> bool:
 def _share(found: Mapping[str, tuple[int, int]]) -> float | None:
     units = sum(n for _, n in found.values())
     return sum(off for off, _ in found.values()) / units if units else None
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    """Return the values of a gradient, of a sparse one those that are there."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
 def _norms(tensors: list[Tensor]) -> list[Tensor]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tunewell.torch.auditing.record import Record
@@ -45,8 +45,23 @@ class Evidence:
 
 def last_batch(loader: Any) -> int | None:
     """Return the size of a loader's last batch where it is smaller than the others, else None."""
-    size, data = getattr(loader, "batch_size", None), getattr(loader, "dataset", None)
-    if not isinstance(size, int) or not isinstance(data, Sized) or getattr(loader, "drop_last", False):
+    if isinstance(loader, list | tuple):
+        first, last = (_rows(batch) for batch in (loader[0], loader[-1])) if loader else (0, 0)
+        return last if 0 < last < first else None
+    data, sampler = getattr(loader, "dataset", None), getattr(loader, "sampler", None)
+    drawn: Any = loader
+    if getattr(loader, "batch_size", None) is None and hasattr(loader, "batch_sampler"):  # one of the user's own
+        drawn = loader.batch_sampler
+        sampler = getattr(drawn, "sampler", None)
+    size = getattr(drawn, "batch_size", None)
+    if not isinstance(size, int) or not isinstance(data, Sized) or getattr(drawn, "drop_last", False):
         return None
-    sampler = getattr(loader, "sampler", data)
     return (len(sampler) if isinstance(sampler, Sized) else len(data)) % size or None
+
+
+def _rows(batch: Any) -> int:
+    """Return how many examples are in a batch: the length of its first tensor, 0 where there is none."""
+    if isinstance(batch, Tensor):
+        return len(batch) if batch.dim() else 0
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
+    return next((rows for part in parts if (rows := _rows(part))), 0)
