@@ -51,6 +51,12 @@ def test_a_loss_may_rise_as_it_likes_while_the_studys_own_metric_is_better_than_
     assert study.trials[0].status == "completed"
 
 
+def test_a_gain_by_a_hair_or_an_explosion_beyond_all_bounds_excuses_nothing() -> None:
+    hair = run(training(lambda step: 2.0**step, validation=lambda step: 1.0 - 1e-3 * step))
+    bounds = run(training(lambda step: 8.0**step, validation=lambda step: 1.0 / step))
+    assert [study.trials[0].status.value for study in (hair, bounds)] == ["diverged"] * 2
+
+
 @pytest.mark.parametrize("metric", ["kl_loss", "g_loss", "aux_loss", "commit_loss"])
 def test_a_part_of_a_loss_is_no_training_loss(metric: str) -> None:
     assert run(training(lambda step: 2.0**step, metric)).trials[0].status == "completed"

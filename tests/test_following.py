@@ -124,6 +124,14 @@ def test_a_rate_goes_on_as_if_it_had_been_so_from_the_beginning(made, factor, af
             its.step()
 
 
+def test_schedules_that_are_given_twice_are_changed_once():
+    optimizer = net_and(torch.optim.SGD, 0.1)
+    parts = [LR.LinearLR(optimizer, 0.1, total_iters=3), LR.CosineAnnealingLR(optimizer, 30)]
+    whole = LR.SequentialLR(optimizer, parts, [3])
+    tw.torch.follow(optimizer, trial_with({"lr": 0.1}, {"lr": 0.2}), whole, *parts)
+    assert [schedule.base_lrs for schedule in parts] == [pytest.approx([0.2])] * 2
+
+
 @pytest.mark.parametrize("made", ["torch", "tunewell"])
 def test_a_rate_that_was_reduced_on_a_plateau_stays_reduced(made):
     optimizer = net_and(torch.optim.SGD, 0.1)

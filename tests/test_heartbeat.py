@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
 import tunewell as tw
 from tunewell import heartbeat
-from tunewell.events import Ended, TrialStarted
+from tunewell.events import Ended, Reported, Status, TrialResumed, TrialStarted
 from tunewell.heartbeat import NEAR_SECONDS, SILENT_SECONDS, Listener, beating
 from tunewell.identity import is_gone, is_near, new_identity
 from tunewell.journals.memory import MemoryJournal
@@ -19,6 +20,37 @@ def test_a_driver_is_silent_once_its_count_stands_still():
     assert listener.silent({"a", "b"}, {"a": 2}, SILENT_SECONDS) == set()
     assert listener.silent({"a", "b"}, {"a": 2}, SILENT_SECONDS + 1) == {"b"}
     assert listener.silent({"a", "b"}, {"a": 2, "b": 1}, 2 * SILENT_SECONDS + 1) == {"a"}
+
+
+def test_a_driver_whose_trial_was_taken_over_ends_and_says_nothing_in_the_others_name(tmp_path, monkeypatch):
+    """It was suspended, say: another trains its trial to the end, and the time limit is over here."""
+    monkeypatch.setattr("tunewell.driver.LOOK_AROUND_SECONDS", 0.05)
+    space = tw.Space(x=tw.Float(0.0, 1.0))
+    study = tw.Study(space, storage=str(tmp_path / "s.db"), sampler="random", scheduler="fifo", seed=0)
+    journal = tw.open(str(tmp_path / "s.db"))._ledger.journal
+    taken = []
+
+    def end():
+        ends = [Reported(time.time(), 0, 9, {"loss": 0.1}), Ended(time.time(), 0, Status.COMPLETED)]
+        journal.append(ends, after=None)
+
+    def watch(history, events):
+        if history.running and not taken:
+            now = time.time()
+            lost, resumed = Ended(now, 0, Status.LOST, fault="run"), TrialResumed(now, 0, 0, "up", "faraway/b/1/1/1")
+            journal.append([lost, resumed], after=None)
+            taken.append(threading.Timer(2.0, end))
+            taken[0].start()
+
+    def train(trial):
+        for step in trial.steps(9):
+            time.sleep(0.4)
+            trial.report(loss=1.0 / step)
+
+    began = time.monotonic()
+    study.run(train, trials=1, workers=1, trial_seconds=0.7, progress=watch)
+    assert time.monotonic() - began < 20.0
+    assert (study.trials[0].status, study.trials[0].value) == ("completed", 0.1)
 
 
 def test_a_process_of_another_container_is_not_looked_for_among_ours(monkeypatch):
@@ -38,9 +70,12 @@ def test_a_process_of_another_container_is_not_looked_for_among_ours(monkeypatch
 
 
 def test_a_driver_of_a_host_of_our_name_is_waited_for_a_minute():
-    listener, near, far = Listener(), new_identity(), "faraway/boot/1/1/1"
-    assert listener.silent({near, far}, {near: 1, far: 1}, 0.0) == set()
-    assert listener.silent({near, far}, {near: 1, far: 1}, NEAR_SECONDS + 1) == {near}
+    host, boot, *process = here = new_identity().split("/")
+    near, far, ours = "/".join([host, f"not-{boot}", *process]), "faraway/boot/1/1/1", "/".join(here)
+    assert not is_near(ours)  # its process lives: it may take its time
+    listener, beats = Listener(), {near: 1, far: 1, ours: 1}
+    assert listener.silent(set(beats), beats, 0.0) == set()
+    assert listener.silent(set(beats), beats, NEAR_SECONDS + 1) == {near}
 
 
 def test_a_heart_beats_until_the_end_and_survives_a_journal_that_refuses(monkeypatch):

@@ -200,6 +200,19 @@ def test_nobody_trains_between_the_death_of_a_driver_and_the_next():
     assert history.active_seconds == history.seconds_at(40_000.0, "b") == 50.0
 
 
+def test_who_is_buried_late_was_silent_at_different_times_and_trained_once():
+    """Each end is dated at its trial's last sign; that of the quiet one is older than that of its sibling."""
+    history = History([created()])
+    for trial in (0, 1):
+        history.apply(TrialStarted(0.0, trial, {}, 0, driver="a"))
+    history.apply(Reported(10.0, 0, 1, {"loss": 1.0}))
+    for second in range(100, 3700, 100):
+        history.apply(Reported(float(second), 1, second, {"loss": 1.0}))
+    for trial, last in ((0, 10.0), (1, 3600.0)):
+        history.apply(Ended(last, trial, Status.LOST, fault="run"))
+    assert history.active_seconds == 3600.0
+
+
 def test_the_difference_of_two_clocks_is_not_trained():
     history = History([created()])
     for trial, driver in enumerate(("a", "b")):

@@ -32,9 +32,9 @@ LAYERS = [
 ]
 PUBLIC = {
     "Choice", "Diagnosis", "Finding", "Fingerprint", "Float", "Halted", "History", "Int", "JournalError",
-    "ObjectiveError", "Prior", "Space", "Status", "Study", "Trial", "TrialRecord", "__version__", "delete", "diagnose",
-    "executors", "fingerprint", "knowledge", "lr_schedules", "open", "samplers", "schedulers", "strategies", "testing",
-    "torch",
+    "ObjectiveError", "Prior", "Space", "Status", "Study", "StudyDeleted", "Trial", "TrialRecord", "__version__",
+    "delete", "diagnose", "executors", "fingerprint", "knowledge", "lr_schedules", "open", "samplers", "schedulers",
+    "strategies", "testing", "torch",
 }  # fmt: skip
 
 

@@ -1083,6 +1083,9 @@ def test_a_directory_belongs_to_one_study(storage, tmp_path):
         study_of(storage, name="b", directory=folder)
     with pytest.raises(KeyError, match="no study .b."):
         tw.open(storage, "b")
+    elsewhere = str(tmp_path / "other.db")
+    with pytest.raises(ValueError, match="a directory of its own"):  # of the same name
+        study_of(elsewhere, name="a", directory=folder)
     again = study_of(storage, name="a", directory=folder)
     go(again, saving, trials=3)
     for study in (first, again):
@@ -1091,6 +1094,19 @@ def test_a_directory_belongs_to_one_study(storage, tmp_path):
     assert not folder.exists()
     with study_of(storage, name="b", directory=folder) as study:
         go(study, saving, trials=1)
+    with pytest.raises(FileNotFoundError):
+        study_of(str(tmp_path / "nowhere" / "s.db"), name="c", directory=tmp_path / "fresh")
+    assert not (tmp_path / "fresh").exists()
+
+
+def test_a_folder_is_free_again_once_its_storage_is_removed(tmp_path):
+    folder = tmp_path / "runs"
+    for _ in range(2):
+        with study_of(str(tmp_path / "s.db"), directory=folder) as study:
+            go(study, saving, trials=1)
+        (tmp_path / "s.db").unlink()
+    for _ in range(2):
+        go(study_of(directory=folder), saving, trials=1)  # in memory
 
 
 def test_names_with_odd_characters_have_folders_of_their_own(storage):

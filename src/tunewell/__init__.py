@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tunewell.history import TrialRecord as TrialRecord
     from tunewell.lint import Finding as Finding
     from tunewell.protocols import JournalError as JournalError
+    from tunewell.protocols import StudyDeleted as StudyDeleted
     from tunewell.space import Choice as Choice
     from tunewell.space import Float as Float
     from tunewell.space import Int as Int
@@ -55,6 +56,7 @@ _HOMES = {
     "Space": "space",
     "Status": "events",
     "Study": "study",
+    "StudyDeleted": "protocols",
     "Trial": "trial",
     "TrialRecord": "history",
     "delete": "storages",

@@ -281,6 +281,7 @@ class Driver:
         """Take in what one trial did up to a step boundary and say how it goes on."""
         history = self.ledger.history
         if trial not in history.running or history.trials[trial].driver != self.identity:
+            self._jobs.pop(trial, None)
             return Stop("the study does not count this trial as running here any more")
         report: Reported | None = None
         for event in events:
@@ -312,10 +313,12 @@ class Driver:
             nonlocal verdict
             if trial not in history.running:
                 verdict = Stop("ended by another driver")
+                self._jobs.pop(trial, None)
                 return []
             record = history.trials[trial]
             if record.driver != self.identity:
                 verdict = Stop("another driver trains it")
+                self._jobs.pop(trial, None)
                 return []
             _, scheduler = self.deciders(history)
             verdict = Continue() if report is None or record.by_hand else scheduler.decide(history, report)
@@ -425,7 +428,10 @@ class Driver:
             return
         for trial in [trial for trial in self._jobs if self._is_overdue(trial)]:
             self.executor.halt(trial)
-            self._ended(self._time_out(trial))
+            if self.ledger.history.trials[trial].driver == self.identity:
+                self._ended(self._time_out(trial))
+            else:  # another driver has taken it over
+                self._jobs.pop(trial)
         now = self.executor.clock()
         ending = [trial for trial in self.executor.busy_trials() if trial not in self._jobs]
         self._ending = {trial: self._ending.get(trial, now) for trial in ending}

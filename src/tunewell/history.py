@@ -503,13 +503,14 @@ class History:
         trial is trained by whoever will tell it.
         """
         trainer = record.driver or record.number
-        before = self._signs.get(trainer)
-        self._signs[trainer] = time
-        if before is None:
+        before = self._signs.get(trainer, time)
+        if time < before:  # a message that was long on its way, or a clock that was set back, even for this trial
+            if time < record.last_sign - _SET_BACK:
+                self._signs[trainer] = time
+                self._counted = min(self._counted, time)
             return
-        if time < before - _SET_BACK:
-            self._counted = min(self._counted, time)
-        elif time > self._counted:
+        self._signs[trainer] = time
+        if time > max(before, self._counted):
             self.active_seconds += max(0.0, time - max(before, self._counted))
             self._counted = time
 

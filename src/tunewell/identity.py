@@ -39,9 +39,11 @@ def is_gone(identity: str) -> bool:
 def is_near(identity: str) -> bool:
     """Return whether the driver's host is called as ours: likely ours before it, or a container, was started anew.
 
-    It may as well be another machine, or a container, of the same name.
+    It may as well be another machine, or a container, of the same name. Not so a driver of this very one, whose process
+    can be looked at.
     """
-    return identity.rsplit("/", 4)[0].partition(":")[0] == platform.node()
+    host, _, boot = "/".join(identity.rsplit("/", 4)[:2]).rpartition("/")
+    return host.partition(":")[0] == platform.node() and (host, boot) != (_host(), _boot())
 
 
 def _host() -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tunewell.history import History
 
-_MARK = ".tunewell-study"  # holds the name of the study that a folder belongs to
+_MARK = ".tunewell-study"  # says which study a folder belongs to
 
 
 def delete(storage: str | Path, name: str) -> None:
@@ -29,11 +31,14 @@ def delete(storage: str | Path, name: str) -> None:
     try:
         if name not in database.names():
             raise KeyError(no_such_study(name, storage, database.names()))
-        folder = directory_of(_history_or_none(database, name), database.path, name)
+        history = _history_or_none(database, name)
+        folder = directory_of(history, database.path, name)
         database.delete(name)
+        owner = _owner(folder)
+        if owner is not None and history is not None and not owner.is_same(Owner(name, history.created)):
+            return  # another study's, which took the folder over
         shutil.rmtree(folder / "trials", ignore_errors=True)
-        if _owner(folder) == name:
-            (folder / _MARK).unlink()
+        (folder / _MARK).unlink(missing_ok=True)
         with suppress(OSError):  # not empty, or not there
             folder.rmdir()
     finally:
@@ -46,30 +51,57 @@ def directory_of(history: History | None, database: Path | None, name: str) -> P
     return Path(stored) if stored else files_of(database, name)
 
 
-def claim(folder: Path, name: str) -> None:
-    """Take a folder for the checkpoints and logs of the study ``name``: trials of two studies have the same numbers.
+def check_free(folder: Path, owner: Owner) -> None:
+    """Check that a folder belongs to nobody, or to this study: trials of two studies have the same numbers.
+
+    Raises:
+        ValueError: it is another study's, whose storage is still there.
+    """
+    found = _owner(folder)
+    if found is None or found.is_same(owner) or found.is_gone:
+        return
+    raise ValueError(
+        f"a study expected a directory of its own, found checkpoints and logs of the study {found.study!r} of "
+        f"{found.storage or 'a run in memory'} in {folder}: write directory={str(folder / owner.study)!r}"
+    )
+
+
+def claim(folder: Path, owner: Owner) -> None:
+    """Take a folder for the checkpoints and logs of a study.
 
     Raises:
         ValueError: it is another study's.
     """
+    check_free(folder, owner)
     with suppress(OSError):  # whoever cannot write here will hear of it when there is something to write
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / _MARK).open("x", encoding="utf-8") as file:
-            file.write(name)
-    owner = _owner(folder)
-    if owner not in ("", name):
-        raise ValueError(
-            f"a study expected a directory of its own, found checkpoints and logs of the study {owner!r} in {folder}: "
-            f"write directory={str(folder / name)!r}"
-        )
+        (folder / _MARK).write_text(json.dumps(asdict(owner)), encoding="utf-8")
 
 
-def _owner(folder: Path) -> str:
-    """Return the name of the study that a folder belongs to; empty where none has said so."""
+@dataclass(frozen=True)
+class Owner:
+    """A study as the owner of a folder: its name, when it was created, and its storage, which is empty in memory."""
+
+    study: str
+    created: float = 0.0
+    storage: str = ""
+
+    def is_same(self, other: Owner) -> bool:
+        """Whether both are one study: no storage holds two of one name. Runs in memory are one by their name."""
+        return self.study == other.study and (self.created == other.created or self.storage == other.storage)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the study is surely no more: its file was removed, or it was never stored."""
+        return not self.storage or ("://" not in self.storage and not Path(self.storage).exists())
+
+
+def _owner(folder: Path) -> Owner | None:
+    """Return the study that a folder belongs to, None where nobody has said so."""
     try:
-        return (folder / _MARK).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
+        return Owner(**json.loads((folder / _MARK).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _history_or_none(database: Any, name: str) -> History | None:

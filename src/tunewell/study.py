@@ -56,7 +56,7 @@ from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
 from tunewell.space import Space
 from tunewell.steering import Steering, nearest_values
-from tunewell.storages import claim, directory_of, no_such_study, only_name
+from tunewell.storages import Owner, check_free, claim, directory_of, no_such_study, only_name
 from tunewell.trial import Trial, returned_metrics
 
 Mode = Literal["min", "max"]
@@ -130,9 +130,13 @@ class Study(Steering):
             "default_first": default_first,
             "diagnosis": diagnosis or "stop",
         }
-        if directory is not None:
-            claim(Path(directory).absolute(), name)
         self._connect(name, storage, directory, create=True)
+        try:
+            check_free(self.directory, self._owner)
+        except ValueError:
+            if self._storage is not None and not len(self.history):
+                self._storage.delete(name)
+            raise
         if directory is not None or (self._storage is not None and self._storage.path is None):
             settings["directory"] = str(self.directory)  # or whoever opens the study would look elsewhere
         drawn = secrets.randbits(32) if seed is None else seed
@@ -181,6 +185,15 @@ class Study(Steering):
         else:
             self.directory = directory_of(self.history, self._storage.path, self.name)
         self._ledger.keep_files_in(self.directory)
+
+    @property
+    def _owner(self) -> Owner:
+        """This study as the owner of its folder."""
+        if self._storage is None:
+            return Owner(self.name)
+        path = self._storage.path
+        place = self._storage.shown_url if path is None else str(path.absolute())
+        return Owner(self.name, self.history.created, place)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -240,7 +253,7 @@ class Study(Steering):
         if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 0:
             raise ValueError(f"run expected keep_checkpoints to be a whole number from 0 on, got {keep_checkpoints!r}")
         found = _fingerprint(data, model, fingerprint)
-        claim(self.directory, self.name)
+        claim(self.directory, self._owner)
         from tunewell.console import watching
 
         place = _executor(executor)

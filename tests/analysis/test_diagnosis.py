@@ -41,6 +41,10 @@ FLAT = {"train_loss": 2.3 - 0.002 * STEPS, "val_loss": 2.31 - 0.002 * STEPS}
         ("eval.loss", "val_loss"), ("trainLoss", "train_loss"), ("val/accuracy", "val_accuracy"),
         ("acc", "val_accuracy"), ("train_acc", "train_accuracy"), ("test-nll", "val_loss"), ("dev_ppl", "val_loss"),
         ("grad_norm", "grad_norm"), ("net/grad_norm", "grad_norm"), ("update_ratio", "update_ratio"),
+        ("mean_squared_error", "train_loss"), ("val_binary_crossentropy", "val_loss"), ("valid_0 rmse", "val_loss"),
+        ("train_dice_loss", "train_loss"), ("val_focal_loss", "val_loss"), ("loss_epoch", "train_loss"),
+        ("cross_entropy_loss", "train_loss"), ("kl_loss", None), ("val_kl_loss", None), ("policy_loss", None),
+        ("entropy_loss", None), ("g_loss", None), ("train/aux_loss", None),
         ("dead_units", "dead_units"), ("seconds", None), ("parameters", None), ("glossary", None),
     ],
 )  # fmt: skip

@@ -53,6 +53,10 @@ def test_a_default_rate_that_diverges_is_lowered_until_something_works(trials):
     study = tw.Study(space, sampler="tiered", seed=0)
     study.run(train, trials=trials, executor="inline", progress=False)
     assert [t.status.value for t in study.trials[:3]] == ["diverged", "diverged", "completed"]
+    flaky = tw.Study(space, sampler="tiered", seed=0)
+    flaky.tell(flaky.ask(), math.nan)
+    flaky.tell(flaky.ask(), status="failed")  # says nothing of the rate
+    assert flaky.ask().params["lr"] < 0.1
     assert {t.params["units"] for t in study.trials[:3]} == {64}
     assert study.best.loss < 1.0
 

@@ -164,7 +164,7 @@ def duration_steps(seconds: float, count: int) -> list[float]:
     sizes = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400]
     step = next((size for size in sizes if seconds / size <= count), 0)
     if seconds < count or not step:
-        return nice_steps(0.0, seconds, count, whole=True)
+        return nice_steps(0.0, seconds, count)
     return [float(k * step) for k in range(int(seconds // step) + 1)]
 
 

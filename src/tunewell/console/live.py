@@ -176,7 +176,7 @@ class LiveView:
         since = max(0.0, now - self._heard)
         running = len(history.running)
         self._best.look(history)
-        used = meters(history, self._budget, history.active_seconds + (since if running else 0.0))
+        used = meters(history, self._budget, history.active_seconds + (since if history.in_training else 0.0))
         left = self._pace.left(used, now, running)
         return Scene(history, self._best, used, left, since, list(self._remarks))
 

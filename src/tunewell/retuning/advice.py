@@ -267,8 +267,8 @@ def _moved(space: Space, config: Config, changes: tuple[Change, ...], now: Finge
         known = knowledge.find(name)
         if known == "batch_size" and "batch_size" in factors:
             moved[name] = now.batch_size
-        elif known in _RATES and anew in knowledge.OPTIMIZERS and isinstance(value, int | float) and value > 0:
-            moved[name] = _scaled(space[name], value, _usual(known, anew) / value)
+        elif known in _RATES and anew in knowledge.OPTIMIZERS and isinstance(value, int | float):
+            moved[name] = _scaled(space[name], 1.0, _usual(known, anew))
         elif known in _RATES:
             moved[name] = _scaled(space[name], value, rate if known == "learning_rate" else decay)
     return moved

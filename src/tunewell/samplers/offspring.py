@@ -35,7 +35,8 @@ def parents_of(found: Results, rows: Iterable[int], history: History) -> list[Pa
 def founder(space: Space, history: History, rng: np.random.Generator) -> Config:
     """Return a member of the first generation: quasi-random, or two of three drawn from the priors where there are any.
 
-    With nothing but draws from a wrong prior, a population would not know that there is anything else.
+    With nothing but draws from a wrong prior, a population would not know that there is anything else; where beliefs
+    are stated, too, every sixth member is free of both.
 
     Where a person has said what they believe to be good, every other member is drawn around one of their beliefs.
 

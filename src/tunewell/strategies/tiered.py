@@ -268,7 +268,8 @@ def _spread(
 
 def _diverged(space: Space, history: History) -> list[Config]:
     """Return the configurations of the trials so far if all diverged, else none."""
-    ended = [record for record in history.trials if record.status is not Status.RUNNING]
+    silent = (Status.RUNNING, Status.FAILED, Status.LOST)  # these say nothing of the configuration
+    ended = [record for record in history.trials if record.status not in silent]
     if any(record.status is not Status.DIVERGED for record in ended):
         return []
     return [config for record in ended if (config := _held(space, record.params)) is not None]

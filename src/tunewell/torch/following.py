@@ -35,7 +35,8 @@ def follow(optimizer: Optimizer, trial: Trial, *schedules: Any) -> tuple[str, ..
     Parameters are known by their usual names (``"lr"``, ``"optimizer.weight_decay"``); others are left to the caller.
     Learning rate and weight decay of all groups change by the factor by which the trial's value does, so ratios between
     groups stay, and so does what a schedule has made of a rate by now. An optimizer that was made with the new value is
-    left alone, and so is one that has neither the old value nor the new where a trial has several rates.
+    left alone, and so is one that has neither the old value nor the new where a trial has several rates. Where groups
+    have both, say rates of 0.01 and 0.1 and the trial's goes from 0.01 to 0.1, they are taken for those of before.
 
     Args:
         optimizer: of PyTorch, or one whose groups look the same.
@@ -125,10 +126,15 @@ def _scale(optimizer: Optimizer, key: str, change: _Change, schedules: Sequence[
 
 
 def _single(schedules: Sequence[Any]) -> Iterator[Any]:
-    """Yield schedules, of those that consist of others these."""
-    for schedule in schedules:
-        yield schedule
-        yield from _single(getattr(schedule, "_schedulers", ()))
+    """Yield schedules and those they consist of, each once."""
+    found: dict[int, Any] = {}
+    rest = list(schedules)
+    while rest:
+        schedule = rest.pop(0)
+        if id(schedule) not in found:
+            found[id(schedule)] = schedule
+            rest += getattr(schedule, "_schedulers", ())
+    yield from found.values()
 
 
 def _set(group: dict[str, Any], known: str, value: Any) -> bool:

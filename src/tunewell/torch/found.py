@@ -73,8 +73,7 @@ class FoundRate:
     def apply(self, optimizer: torch.optim.Optimizer) -> None:
         """Set the optimizer's learning rates to the suggestion, the ratios between its groups kept.
 
-        Make a scheduler afterwards: one that is there already remembers the rates it began with. The groups forget
-        them, or a new one would begin there as well.
+        Make a scheduler afterwards: one that is there already remembers the rates it began with.
 
         Raises:
             ValueError: there are several groups and the first has a rate of 0, to which the others have no ratio.
@@ -88,7 +87,8 @@ class FoundRate:
             )
         new = [self.suggestion, *(float(group["lr"]) / rate * self.suggestion for group in others)]
         for group, value in zip(optimizer.param_groups, new, strict=True):
-            group.pop("initial_lr", None)
+            if "initial_lr" in group:  # left by an earlier scheduler; a new one would begin there
+                group["initial_lr"] = value
             if isinstance(group["lr"], float | int):
                 group["lr"] = value
             else:

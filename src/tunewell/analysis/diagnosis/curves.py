@@ -31,10 +31,10 @@ _VALIDATION = {"val", "valid", "validation", "eval", "evaluation", "dev", "test"
 _LOSS = {
     "loss", "nll", "ce", "bce", "mse", "rmse", "mae", "error", "err", "perplexity", "ppl", "crossentropy", "deviance",
 }  # fmt: skip
-_WHOLE = {
-    "epoch", "step", "batch", "mean", "avg", "average", "running", "total", "sum", "overall", "smooth", "smoothed",
-    "ema", "final", "last", "main", "objective", "cross", "entropy", "log", "lm", "model", "net", "network", "metric",
-    "metrics",
+_PARTS = {  # of a loss: what may rise while the whole falls
+    "kl", "kld", "kldiv", "value", "policy", "actor", "critic", "q", "td", "g", "d", "gen", "generator", "disc",
+    "discriminator", "adv", "adversarial", "aux", "auxiliary", "commit", "commitment", "vq", "reg", "regularization",
+    "regularisation", "penalty", "balance", "balancing", "router",
 }  # fmt: skip
 _ACCURACY = {"acc", "accuracy", "auc", "f1", "top1", "top", "precision", "recall", "bleu", "r2", "miou", "iou"}
 LARGEST = 1e60
@@ -144,7 +144,9 @@ def role_of(name: str) -> Role | None:
     seen = set(words)
     if seen & _ACCURACY:
         return "train_accuracy" if seen & _TRAINING else "val_accuracy"
-    if seen & _LOSS and seen <= _LOSS | _TRAINING | _VALIDATION | _WHOLE:
+    if seen & _PARTS or ("entropy" in seen and not seen & {"cross", "binary", "categorical"}):
+        return None
+    if seen & _LOSS:
         return "val_loss" if seen & _VALIDATION else "train_loss"
     return None
 

@@ -1,8 +1,8 @@
 """Is a training plainly beyond hope? The rule by which a study may end a trial early, as ``diverged``.
 
-It looks at one curve: the training loss where there is one, otherwise the study's own metric. Where that is better than
-at first, a training loss may do what it likes (that of reinforcement learning rises with the returns). A loss has
-*exploded* when the last :data:`LASTING` reports all lie above
+It looks at one curve: the training loss where there is one, otherwise the study's own metric. Where that is clearly
+better than at first, a training loss may well rise (that of reinforcement learning rises with the returns), up to
+:data:`EXCUSED` times its first value. A loss has *exploded* when the last :data:`LASTING` reports all lie above
 
     max(first + 2 (first - least), FACTOR * |first|),                                                     (1)
 
@@ -34,6 +34,9 @@ LASTING, LASTING_LONG = 5, 8
 FACTOR = 4.0
 UNSURE = 10.0
 """How many times as high a loss has to lie that may rise for another reason."""
+EXCUSED = 1e4
+"""How many times as high a training loss has to lie while the study's own metric gains :data:`GAINED` and more."""
+GAINED = 0.05
 LEFT = 0.4
 """How much of its best a measure may have left to count as collapsed."""
 
@@ -57,14 +60,16 @@ def hopeless(trial: TrialRecord) -> str:
         return collapsed(name, values)
     if name == goal.metric:
         return exploded(name, values, FACTOR * UNSURE)
-    return "" if _has_improved(trial, goal) else exploded(name, values, FACTOR)
+    return exploded(name, values, EXCUSED if _has_improved(trial, goal) else FACTOR)
 
 
 def _has_improved(trial: TrialRecord, goal: Goal) -> bool:
-    """Whether the study's own metric is better now than at first: then it does not matter what another does."""
-    newest = next((v for report in reversed(trial.reports) if (v := report.metrics.get(goal.metric)) is not None), None)
+    """Whether the study's own metric, as it was of late, is clearly better than at first."""
+    newest = [v for report in trial.reports[-LASTING:] if (v := report.metrics.get(goal.metric)) is not None]
     first = next((v for report in trial.reports if (v := report.metrics.get(goal.metric)) is not None), None)
-    return newest is not None and first is not None and goal.loss(newest) < goal.loss(first)
+    if not newest or first is None:
+        return False
+    return goal.loss(newest[-1]) < goal.loss(first) - GAINED * abs(first)
 
 
 class _Values(Sequence[float]):

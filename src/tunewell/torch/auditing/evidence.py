@@ -46,8 +46,8 @@ class Evidence:
 def last_batch(loader: Any) -> int | None:
     """Return the size of a loader's last batch where it is smaller than the others, else None."""
     if isinstance(loader, list | tuple):
-        first, last = (_rows(batch) for batch in (loader[0], loader[-1])) if loader else (0, 0)
-        return last if 0 < last < first else None
+        *others, last = [_rows(batch) for batch in loader] or [0]
+        return last if len(set(others)) == 1 and 0 < last < others[0] else None
     data, sampler = getattr(loader, "dataset", None), getattr(loader, "sampler", None)
     drawn: Any = loader
     if getattr(loader, "batch_size", None) is None and hasattr(loader, "batch_sampler"):  # one of the user's own
