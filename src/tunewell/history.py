@@ -511,7 +511,7 @@ class History:
             return
         self._signs[trainer] = time
         if time > max(before, self._counted):
-            self.active_seconds += max(0.0, time - max(before, self._counted))
+            self.active_seconds += time - max(before, self._counted)
             self._counted = time
 
     def seconds_at(self, now: float, driver: str) -> float:
