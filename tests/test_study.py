@@ -1086,6 +1086,8 @@ def test_a_directory_belongs_to_one_study(storage, tmp_path):
     elsewhere = str(tmp_path / "other.db")
     with pytest.raises(ValueError, match="a directory of its own"):  # of the same name
         study_of(elsewhere, name="a", directory=folder)
+    with pytest.raises(ValueError, match="a directory of its own"):
+        study_of(name="a", directory=folder)  # in memory
     again = study_of(storage, name="a", directory=folder)
     go(again, saving, trials=3)
     for study in (first, again):

@@ -17,6 +17,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from tunewell.activity import SET_BACK, Activity
 from tunewell.cadence import Cadence
 from tunewell.events import (
     Adjusted,
@@ -55,8 +56,6 @@ from tunewell.rungs import is_first
 from tunewell.sofar import SoFar
 from tunewell.space import Config, Space
 
-_SET_BACK = 60.0  # seconds; an event that is older than this came from a clock that was set back
-
 
 class History:
     """A study as its events tell it.
@@ -84,7 +83,6 @@ class History:
         cadence: the steps at which losses are reported.
         in_training: how many of the running trials a driver trains; the others were asked for and will be told.
         steps_done: steps trained and reported, over all trials.
-        active_seconds: the time during which at least one trial was running, as far as there was a sign of it.
         requests: what a person wished of trials, in order; a request goes by its place in this list.
         pending: those that wait to be carried out, by number; a fork from the newest checkpoint is one from what was
             the newest when it was asked for.
@@ -124,10 +122,7 @@ class History:
         self.in_training = 0
         self.steps_done = 0
         self.furthest_step = 0  # the largest step any trial has reported
-        self.active_seconds = 0.0
-        self._counted = 0.0  # the time up to which these are counted
-        self._signs: dict[str | int, float] = {}  # the newest of whoever trains something: see _sign
-        self._training: dict[str | int, int] = {}  # how many trials each of them trains
+        self._activity = Activity()
         self.settled: list[int] = []
         self.rested: list[int] = []  # every trial that came to rest or ended, in the order in which it happened
         self.suggested = 0  # trials whose configuration the sampler chose
@@ -243,6 +238,15 @@ class History:
         return known[int(np.argmin(breach(np.array([trial.margins for trial in known]))))]
 
     @property
+    def active_seconds(self) -> float:
+        """The time during which at least one trial was in training, as far as there was a sign of it."""
+        return self._activity.seconds
+
+    def seconds_at(self, now: float, driver: str) -> float:
+        """Return the active seconds, with those since the last sign of a driver that asks while it trains."""
+        return self._activity.seconds_at(now, driver)
+
+    @property
     def horizon(self) -> int | None:
         """The steps of a full training; None while they are not known.
 
@@ -302,7 +306,7 @@ class History:
         time = event.time
         if event.__class__ is Requested:
             pass
-        elif time > self.last_time or time < self.last_time - _SET_BACK:
+        elif time > self.last_time or time < self.last_time - SET_BACK:
             self.last_time = time
         self._apply[event.__class__](event)
         self._length += 1
@@ -366,8 +370,7 @@ class History:
         self.running[event.trial] = None
         self.in_training += bool(event.driver)
         self.counts[Status.RUNNING] += 1
-        self._sign(record, event.time)
-        self._begins(record)
+        self._activity.begin(record.driver or record.number, event.time)
         if event.origin == "sampler":
             self.suggested += 1
         elif event.origin == "default":
@@ -394,8 +397,7 @@ class History:
         self._set_status(record, Status.RUNNING, event.reason)
         self.in_training += bool(event.driver)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
-        self._sign(record, event.time)
-        self._begins(record)
+        self._activity.begin(record.driver or record.number, event.time)
         for rung in self._rungs_at(record):
             rung.leave(record.number)
 
@@ -492,40 +494,13 @@ class History:
             del self.running[record.number]
             self.in_training -= bool(record.driver)
 
-    def _begins(self, record: TrialRecord) -> None:
-        trainer = record.driver or record.number
-        self._training[trainer] = self._training.get(trainer, 0) + 1
-
     def _sign(self, record: TrialRecord, time: float) -> None:
-        """Count the time since the last sign of whoever trains a trial, as far as it is not counted yet.
-
-        A driver's sign counts for all it trains. Without one nobody knows: a driver may have died hours ago. An asked
-        trial is trained by whoever will tell it.
-        """
-        trainer = record.driver or record.number
-        before = self._signs.get(trainer, time)
-        if time < before:  # a message that was long on its way, or a clock that was set back, even for this trial
-            if time < record.last_sign - _SET_BACK:
-                self._signs[trainer] = time
-                self._counted = min(self._counted, time)
-            return
-        self._signs[trainer] = time
-        if time > max(before, self._counted):
-            self.active_seconds += time - max(before, self._counted)
-            self._counted = time
-
-    def seconds_at(self, now: float, driver: str) -> float:
-        """Return the active seconds, with those since the last sign of a driver that asks while it trains."""
-        since = self._signs.get(driver)
-        return self.active_seconds + (0.0 if since is None else max(0.0, now - max(since, self._counted)))
+        self._activity.sign(record.driver or record.number, time, record.last_sign)
 
     def _come_to_rest(self, record: TrialRecord, status: Status, event: Paused | Ended) -> None:
-        time, trainer = event.time, record.driver or record.number
+        time = event.time
         if record.status is Status.RUNNING:
-            self._sign(record, time)
-            self._training[trainer] -= 1
-            if not self._training[trainer]:
-                del self._training[trainer], self._signs[trainer]
+            self._activity.end(record.driver or record.number, time, record.last_sign)
         else:  # it rested before: that was no training
             time = record.stretches[-1].end or time
         self._set_status(record, status, event.reason)

@@ -35,7 +35,7 @@ def delete(storage: str | Path, name: str) -> None:
         folder = directory_of(history, database.path, name)
         database.delete(name)
         owner = _owner(folder)
-        if owner is not None and history is not None and not owner.is_same(Owner(name, history.created)):
+        if owner is not None and history is not None and not owner.is_same(Owner(name, history.created, "")):
             return  # another study's, which took the folder over
         shutil.rmtree(folder / "trials", ignore_errors=True)
         (folder / _MARK).unlink(missing_ok=True)
@@ -62,7 +62,7 @@ def check_free(folder: Path, owner: Owner) -> None:
         return
     raise ValueError(
         f"a study expected a directory of its own, found checkpoints and logs of the study {found.study!r} of "
-        f"{found.storage or 'a run in memory'} in {folder}: write directory={str(folder / owner.study)!r}"
+        f"{found.storage} in {folder}: write directory={str(folder / owner.study)!r}"
     )
 
 
@@ -83,17 +83,17 @@ class Owner:
     """A study as the owner of a folder: its name, when it was created, and its storage, which is empty in memory."""
 
     study: str
-    created: float = 0.0
-    storage: str = ""
+    created: float
+    storage: str
 
     def is_same(self, other: Owner) -> bool:
-        """Whether both are one study: no storage holds two of one name. Runs in memory are one by their name."""
+        """Whether both are one study: no storage holds two of one name."""
         return self.study == other.study and (self.created == other.created or self.storage == other.storage)
 
     @property
     def is_gone(self) -> bool:
-        """Whether the study is surely no more: its file was removed, or it was never stored."""
-        return not self.storage or ("://" not in self.storage and not Path(self.storage).exists())
+        """Whether the study is surely no more: its file was removed."""
+        return "://" not in self.storage and not Path(self.storage).exists()
 
 
 def _owner(folder: Path) -> Owner | None:

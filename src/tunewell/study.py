@@ -56,7 +56,7 @@ from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
 from tunewell.space import Space
 from tunewell.steering import Steering, nearest_values
-from tunewell.storages import Owner, check_free, claim, directory_of, no_such_study, only_name
+from tunewell.storages import Owner, check_free, claim, directory_of, files_of, no_such_study, only_name
 from tunewell.trial import Trial, returned_metrics
 
 Mode = Literal["min", "max"]
@@ -132,7 +132,8 @@ class Study(Steering):
         }
         self._connect(name, storage, directory, create=True)
         try:
-            check_free(self.directory, self._owner)
+            if directory is not None:
+                check_free(self.directory, self._owner)
         except ValueError:
             if self._storage is not None and not len(self.history):
                 self._storage.delete(name)
@@ -187,10 +188,15 @@ class Study(Steering):
         self._ledger.keep_files_in(self.directory)
 
     @property
+    def _folder_is_chosen(self) -> bool:
+        """Whether somebody said where checkpoints and logs go; by default the folder has the study's name."""
+        return self._storage is not None and self.directory != files_of(self._storage.path, self.name)
+
+    @property
     def _owner(self) -> Owner:
         """This study as the owner of its folder."""
         if self._storage is None:
-            return Owner(self.name)
+            return Owner(self.name, 0.0, "")
         path = self._storage.path
         place = self._storage.shown_url if path is None else str(path.absolute())
         return Owner(self.name, self.history.created, place)
@@ -253,7 +259,8 @@ class Study(Steering):
         if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 0:
             raise ValueError(f"run expected keep_checkpoints to be a whole number from 0 on, got {keep_checkpoints!r}")
         found = _fingerprint(data, model, fingerprint)
-        claim(self.directory, self._owner)
+        if self._folder_is_chosen:
+            claim(self.directory, self._owner)
         from tunewell.console import watching
 
         place = _executor(executor)
