@@ -99,6 +99,30 @@ def test_with_the_studys_metric_alone_a_loss_must_rise_much_higher() -> None:
     assert exploded("val_loss", [1.0, 0.5, *[100.0 * k for k in range(1, 7)]], 40.0)
 
 
+@pytest.mark.parametrize("first", [0.0, 1e-9, 2.3])
+def test_a_first_loss_of_nothing_is_none(first: float) -> None:
+    def train(trial: tw.Trial) -> None:
+        for step in trial.steps(STEPS):
+            trial.report(train_loss=first if step == 1 else 2.3, val_accuracy=0.1)
+
+    assert run(train, metric="val_accuracy", mode="max").trials[0].status == "completed"
+    assert exploded("loss", [0.0, 2.3, *[23.0 * k for k in range(1, 7)]])
+
+
+def test_a_loss_that_grows_with_the_returns_is_given_more_room() -> None:
+    """A temporal-difference loss grows with the values, long before the returns do."""
+
+    def training_of(metric: str) -> Callable[[tw.Trial], None]:
+        def train(trial: tw.Trial) -> None:
+            for step in trial.steps(30):
+                trial.report({"train_loss": 0.002 * step, metric: 20.0 if step < 15 else 8.0 * step})
+
+        return train
+
+    ends = {name: run(training_of(name), metric=name, mode="max") for name in ("episode_return", "val_accuracy")}
+    assert [study.trials[0].status.value for study in ends.values()] == ["completed", "diverged"]
+
+
 def test_an_accuracy_that_collapses_ends_the_trial() -> None:
     def train(trial: tw.Trial) -> None:
         for step in trial.steps(STEPS):

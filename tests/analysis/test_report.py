@@ -197,6 +197,50 @@ def test_the_distance_to_the_default() -> None:
     assert "The default configuration gave no value to compare with: it failed." in failed.text
 
 
+def told_text(values: list[tuple[float, float]], **about: Any) -> str:
+    """Return the report's text of a study whose first trial is the default one: ``[(x, value), ...]``."""
+    study = tw.Study(Space(x=Float(0.0, 1.0, default=0.5)), **({"metric": "loss", "seed": 0} | about))
+    for place, (x, value) in enumerate(values):
+        if place:
+            study.enqueue({"x": x})
+        trial = study.ask()
+        study.tell(trial, value)
+    return page_of(study.events).text
+
+
+def test_against_the_default_only_what_repeats_do_not_explain_is_a_gain() -> None:
+    repeats = [(0.5, 0.3), (0.2, 0.28), (0.2, 0.34), (0.5, 0.36), (0.2, 0.26)]
+    said = told_text(repeats)
+    assert "No clear difference: loss is 0.2933 against 0.33 with the default configuration" in said
+    assert "by the means of 3 and 2 trials, but repeats of one configuration differ by 0.042" in said
+    clear = told_text([(x, value if x == 0.5 else 0.5 * value) for x, value in repeats])
+    assert "loss is 2.2 times lower than with the default configuration, by the means of 3 and 2 trials; rep" in clear
+    assert "The default configuration itself, trial 2, is the best so far" in told_text(
+        [(0.5, 0.3), (0.2, 0.9), (0.5, 0.2)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "old", "new", "words"),
+    [
+        ("max", -10.0, -2.0, "loss is 8 higher than"),
+        ("min", -1.0, -5.0, "loss is 4 lower than"),
+        ("min", 1.0, -1.0, "loss is 2 lower than"),
+        ("max", 1.0, 3.0, "loss is 3 times higher than"),
+        ("min", 1.0, 0.9, "loss is 10 % lower than"),
+    ],
+)
+def test_the_distance_to_the_default_has_a_direction(mode: str, old: float, new: float, words: str) -> None:
+    assert f"{words} with the default configuration." in told_text([(0.5, old), (0.2, new)], mode=mode)
+
+
+def test_a_default_that_breaks_a_constraint_is_said_to() -> None:
+    study = tw.Study(Space(x=Float(0.0, 1.0, default=0.5)), metric="loss", constraints=["size <= 10"], seed=0)
+    for size in (20, 5, 5):
+        study.tell(study.ask(), {"loss": 1.0 / size, "size": size})
+    assert "The default breaks a constraint: size 20, 10 too much." in page_of(study.events).text
+
+
 def _sampled(event: Event) -> Event:
     if isinstance(event, TrialStarted):
         return TrialStarted(event.time, event.trial, event.config, event.seed, driver="d", worker=0)

@@ -161,6 +161,12 @@ def test_a_network_is_counted_by_its_layers() -> None:
     assert summary((torch.zeros(9, 2), torch.zeros(9, dtype=torch.int64))).classes == {"0": 1.0}
 
 
+def test_lazy_layers_that_never_ran_are_refused_in_a_sentence() -> None:
+    nn = pytest.importorskip("torch").nn
+    with pytest.raises(ValueError, match="lazy layers that have none yet: call it once with a batch"):
+        tw.fingerprint(model=nn.Sequential(nn.LazyLinear(8), nn.ReLU()))
+
+
 def test_other_models() -> None:
     linear = pytest.importorskip("sklearn.linear_model").LogisticRegression()
     assert tw.fingerprint(model=linear).model == ModelSummary("LogisticRegression", None, {"LogisticRegression": 1})

@@ -52,6 +52,14 @@ def test_with_repeats_that_differ_one_lucky_loss_is_not_enough():
     assert best.loss in (-0.03, 0.0, 0.02)  # of its trials the one in the middle stands for it
 
 
+def test_what_repeats_do_not_explain_is_not_argued_away():
+    """A narrow valley: no smooth model believes in its floor, but the repeats say that losses are exact to 1e-4."""
+    rng = np.random.default_rng(7)
+    rows = [(at(0.5), 2.1), (at(0.5), 2.1001)]
+    rows += [(SPACE.sample(rng), 2.0 + 0.2 * float(rng.random())) for _ in range(30)] + [(at(0.83, 0.31), 1.5)]
+    assert incumbent(told(rows)).loss == 1.5
+
+
 @pytest.mark.parametrize("rows", [[], [(at(0.1), np.nan)], [(at(0.1), np.nan), (at(0.1), np.inf)]])
 def test_nothing_is_best_while_nothing_has_a_value(rows):
     assert incumbent(told(rows)) is None

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
+from scipy import stats
 
-from tunewell.surrogate.noise import Repeats, repeats
+from tunewell.surrogate.noise import Repeats, by_chance, repeats, spread
 from tunewell.surrogate.observations import Observations
 
 
@@ -64,3 +67,12 @@ def test_what_an_earlier_space_told_apart_is_no_repetition():
     found = seen([[0.1], [0.1]], [1.0, 2.0])
     assert repeats(found).differ
     assert repeats(replace(found, native=np.array([False, True]))) == Repeats(0, False)
+
+
+def test_the_spread_of_repeats_and_what_it_explains():
+    units = [[0.1], [0.1], [0.2], [0.2], [0.2], [0.3]]
+    found = seen(units, [1.0, 3.0, 5.0, 6.0, 7.0, 100.0])
+    assert spread(found) == (pytest.approx(math.sqrt(4.0 / 3.0)), 3)  # (1 + 1 + 1 + 1) over 6 trials less 3 groups
+    quantile = stats.t.ppf(1.0 - 0.01 / 6, 3)
+    assert by_chance(found, 6) == pytest.approx(quantile * math.sqrt(2.0 * 4.0 / 3.0))
+    assert by_chance(seen([[0.1], [0.2]], [1.0, 2.0]), 2) == math.inf

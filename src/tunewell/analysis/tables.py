@@ -9,11 +9,11 @@ from typing import Any
 from tunewell.analysis.charts import icon
 from tunewell.analysis.diagnosis import Diagnosis
 from tunewell.analysis.digest import Digest
+from tunewell.analysis.gain import default_trial, gained
 from tunewell.analysis.standing import feasible
 from tunewell.analysis.words import NOTHING, clean, clipped, counted, escape, literal, short, shown
-from tunewell.events import Goal, Status
+from tunewell.events import Status
 from tunewell.history import TrialRecord
-from tunewell.surrogate.tiering import FIRST
 
 ALL_ROWS = 2000
 BEST_ROWS = 1000
@@ -48,63 +48,23 @@ def code_block(source: str, label: str) -> str:
     return f'<div class="code" data-copy="{escape(label)}"><pre tabindex="0"><code>{escape(source)}</code></pre></div>'
 
 
-def default_trial(digest: Digest) -> TrialRecord | None:
-    """Return the trial of the default configuration, as stated or as it is usual, if there is one."""
-    return next((trial for trial in digest.trials if trial.origin == "default" or FIRST in trial.why), None)
-
-
 def against_default(digest: Digest, best: TrialRecord) -> str:
     """Return what the best configuration gained over the default one, and by which changes."""
     default = default_trial(digest)
-    goal = digest.history.goals[0]
     if default is None:
         return "<p>The default configuration was not tried, so there is nothing to compare the best one with.</p>"
-    if default is best:
-        return f"<p>The default configuration itself, trial {default.number}, is the best so far: no trial beat it.</p>"
+    if default.params == best.params:
+        return f"<p>The default configuration itself, trial {best.number}, is the best so far: no trial beat it.</p>"
     body = "".join(
         f'<tr><th scope="row">{name}</th><td><a href="#t{trial.number}">trial {trial.number}</a></td>'
         f'<td class="num"><b>{short(trial.value)}</b></td><td>at step {trial.step:,}</td></tr>'
         for name, trial in (("default", default), ("best", best))
     )
     return (
-        f"<p>{escape(_gain(goal, default, best) + _at_same_step(goal, default, best))}</p>"
+        f"<p>{escape(gained(digest, default, best))}</p>"
         f'<table class="plain"><caption class="hidden">Best against default</caption>{body}</table>'
         f"{_changes(default, best)}"
     )
-
-
-def _gain(goal: Goal, default: TrialRecord, best: TrialRecord) -> str:
-    """Return how far the best value lies from the default's, in a sentence."""
-    old, new = default.value, best.value
-    if not default.observed or old is None or new is None:
-        return f"The default configuration gave no value to compare with: it {_how(default)}."
-    if new == old:
-        return f"The best {goal.metric} equals that of the default configuration."
-    word = "lower" if new < old else "higher"
-    if old * new <= 0.0:
-        by = f"{short(abs(new - old), 3)} {word}"
-    elif 0.5 < new / old < 2.0:
-        by = f"{100.0 * abs(new - old) / abs(old):.2g} % {word}"
-    else:
-        by = f"{short(max(abs(new / old), abs(old / new)), 2)} times {'lower' if abs(new) < abs(old) else 'higher'}"
-    return f"{goal.metric} is {by} than with the default configuration."
-
-
-def _at_same_step(goal: Goal, default: TrialRecord, best: TrialRecord) -> str:
-    """Return a sentence that compares like with like when the two trained for different numbers of steps."""
-    common = min(default.step, best.step)
-    if default.step == best.step or not common:
-        return ""
-    at = [next((v for step, v in trial.curve(goal.metric) if step == common), None) for trial in (default, best)]
-    if None in at:
-        return " They did not train for the same number of steps."
-    return f" Both at step {common:,}: {short(at[1])} against {short(at[0])}."
-
-
-def _how(trial: TrialRecord) -> str:
-    words = {Status.OUT_OF_MEMORY: "ran out of memory", Status.LOST: "was lost", Status.RUNNING: "is running"}
-    words |= {Status.DIVERGED: "diverged", Status.FAILED: "failed", Status.TIMED_OUT: "ran out of time"}
-    return words.get(trial.status, f"was {trial.status.value}")
 
 
 def _changes(default: TrialRecord, best: TrialRecord) -> str:

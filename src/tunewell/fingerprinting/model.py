@@ -16,7 +16,7 @@ def summarise_model(model: Any) -> ModelSummary:
 
     Raises:
         TypeError: it is none of these.
-        ValueError: a count below 1.
+        ValueError: a count below 1, or lazy layers that never ran.
     """
     name = type(model).__name__
     if isinstance(model, int) and not isinstance(model, bool):
@@ -27,7 +27,10 @@ def summarise_model(model: Any) -> ModelSummary:
         raise TypeError(f"model expected a model, got the class {model.__name__}: make one, {model.__name__}(...)")
     if callable(getattr(model, "named_parameters", None)):
         kinds = Counter(type(part).__name__ for part in model.modules() if not list(part.children()))
-        return _of_shapes(name, ((key, weight.shape) for key, weight in model.named_parameters()), kinds)
+        weights = dict(model.named_parameters())
+        if any(type(weight).__name__ == "UninitializedParameter" for weight in weights.values()):
+            raise ValueError("model expected weights, got lazy layers that have none yet: call it once with a batch")
+        return _of_shapes(name, ((key, weight.shape) for key, weight in weights.items()), kinds)
     if callable(getattr(model, "count_params", None)):
         kinds = Counter(type(layer).__name__ for layer in model.layers)
         return _of_shapes(name, ((str(n), weight.shape) for n, weight in enumerate(model.trainable_weights)), kinds)

@@ -32,11 +32,12 @@ from tunewell.values import to_float, whole
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
 
 ROUNDS = (
-    (0.125, math.sqrt(10.0), (-6, -5, -4, -3, -2, -1, 0, 1), 0.2),
-    (1.0, 3.0, (-2, -1, 0, 1, 2), 0.03),
+    (0.125, math.sqrt(10.0), (-6, 1), 0.2),
+    (1.0, 3.0, (-2, 2), 0.03),
 )
-"""Of each round of probes: the share of the steps, the factor between rates, the rates around the middle so far (first
-the largest stable one), and how close to the best a loss has to come: see :func:`tunewell.torch.reading.middle`."""
+"""Of each round of probes: the share of the steps, the factor between rates, the first and the last rate counted from
+the middle so far (at first the largest stable one), and how close to the best a loss has to come: see
+:func:`tunewell.torch.reading.middle`."""
 
 
 def find_learning_rate(
@@ -114,15 +115,17 @@ def _walk(runner: _Runner, judges: Sequence[Any] | None) -> FoundRate:
     ceiling = runner.start_loss(judges)
     probes: list[Probe] = []
     center = reading.high
-    for share, factor, rungs, close in ROUNDS:
+    reach = reading.half  # on unscaled inputs far below: too large a rate kills units there instead of diverging
+    for share, factor, (first, last), close in ROUNDS:
         steps = round(share * limits.probe_steps)
+        first = min(first, math.floor(math.log(reach / center, factor)))
 
         def judge(rate: float, steps: int = steps) -> float:
             probes.append(Probe(rate, steps, runner.probe(rate, steps, judges)))
             return probes[-1].loss
 
-        ladder = [center * factor**rung for rung in rungs]
-        center = middle(bracket(judge, ladder, len(rungs) + 2), ceiling, close)
+        ladder = [center * factor**rung for rung in range(first, last + 1)]
+        center = reach = middle(bracket(judge, ladder, len(ladder) + 2), ceiling, close)
     return FoundRate(
         _short(center),
         _short(min(reading.low, center)),

@@ -40,12 +40,14 @@ class Reading:
 
     Attributes:
         low: the least useful rate, from which on the loss is a tenth of its whole fall or more below its start.
+        half: the first rate at which the loss has fallen by half of its whole fall.
         high: the largest stable rate, where the loss has regained half of its fall, or the last one tried.
         steepest: where the loss falls fastest per factor of the rate.
         smooth: the loss, shape ``(n,)``.
     """
 
     low: float
+    half: float
     high: float
     steepest: float
     smooth: Floats
@@ -113,12 +115,13 @@ def read(rates: Floats, losses: Floats) -> Reading:
             "that the loss depends on them, or set highest= higher"
         )
     above = np.flatnonzero(curve[:best] > start - 0.1 * fall)
+    half = int(alive[np.argmax(curve[alive] <= start - 0.5 * fall)])
     regained = np.flatnonzero((np.arange(len(curve)) > best) & ~(curve <= start - 0.5 * fall))
     end = int(regained[0]) - 1 if len(regained) else len(curve) - 1
     slopes = np.gradient(curve[: best + 1], np.log(rates[: best + 1])) if best else np.zeros(1)
-    return Reading(
-        float(rates[above[-1] + 1 if len(above) else 0]), float(rates[end]), float(rates[int(np.argmin(slopes))]), curve
-    )
+    places = (above[-1] + 1 if len(above) else 0, half, end, np.argmin(slopes))
+    low, fallen, high, steepest = (float(rates[place]) for place in places)
+    return Reading(low, fallen, high, steepest, curve)
 
 
 def _start(losses: Floats) -> tuple[float, float]:

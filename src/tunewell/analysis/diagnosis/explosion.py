@@ -8,8 +8,9 @@ better than at first, a training loss may well rise (that of reinforcement learn
 
 with ``first`` the loss of the first report and ``least`` the smallest so far, and the newest is not below their
 median: it is not on its way back. A curve that spikes and recovers, however high, falls or is back below (1) in time.
-The loss on validation rows may rise far by overfitting alone, so where nothing else is known it has to lie ten times
-higher.
+A first loss that is nothing beside the second, such as the 0 of a mean before the first batch, is no loss yet and is
+passed over. The loss on validation rows may rise far by overfitting alone, and a training loss beside a metric of which
+nobody knows how it follows from it, such as a return; there it has to lie :data:`UNSURE` times higher.
 
 What is maximised knows no bound to explode through. It has *collapsed* when the last :data:`LASTING_LONG` reports are
 all the same number, below the worst of the first two or equal to it, and at most four tenths of the best so far: a
@@ -25,7 +26,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from tunewell.analysis.diagnosis.curves import roles_among
+from tunewell.analysis.diagnosis.curves import role_of, roles_among
 from tunewell.analysis.words import short
 from tunewell.events import Goal
 from tunewell.records import TrialRecord
@@ -37,6 +38,8 @@ UNSURE = 10.0
 EXCUSED = 1e4
 """How many times as high a training loss has to lie while the study's own metric gains :data:`GAINED` and more."""
 GAINED = 0.05
+NOTHING = 1e-4
+"""A first loss below this share of the second is none."""
 LEFT = 0.4
 """How much of its best a measure may have left to count as collapsed."""
 
@@ -60,7 +63,9 @@ def hopeless(trial: TrialRecord) -> str:
         return collapsed(name, values)
     if name == goal.metric:
         return exploded(name, values, FACTOR * UNSURE)
-    return exploded(name, values, EXCUSED if _has_improved(trial, goal) else FACTOR)
+    if _has_improved(trial, goal):
+        return exploded(name, values, EXCUSED)
+    return exploded(name, values, FACTOR if role_of(goal.metric) is not None else FACTOR * UNSURE)
 
 
 def _has_improved(trial: TrialRecord, goal: Goal) -> bool:
@@ -91,10 +96,11 @@ def exploded(name: str, values: Sequence[float], factor: float = FACTOR) -> str:
     """Return in words that a loss has exploded, an empty string when it has not."""
     if len(values) <= LASTING:
         return ""
-    first, last = values[0], values[-LASTING:]
+    unready = abs(values[0]) < NOTHING * abs(values[1]) < math.inf
+    first, last = values[1 if unready else 0], values[-LASTING:]
     if not min(last) > factor * abs(first) or last[-1] < statistics.median(last):
         return ""
-    least = min(value for value in values if math.isfinite(value))
+    least = min(value for value in values[1 if unready else 0 :] if math.isfinite(value))
     bound = max(first + 2.0 * (first - least), factor * abs(first))
     if not min(last) > bound:
         return ""
