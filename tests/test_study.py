@@ -291,6 +291,22 @@ def test_the_same_error_three_times_ends_the_run_with_its_traceback():
     assert "tunewell/trial.py" not in study.trials[0].error
 
 
+def test_an_error_beside_trials_that_come_through_ends_the_run_only_ten_times_in_a_row():
+    """A flake now and then is no reason to lose a night; a data server that went down is one to end it."""
+
+    def train(trial, down=16):
+        if trial.number < down and trial.number % 5 == 0:
+            return float(trial.number)
+        raise OSError("cannot reach the data")
+
+    study = study_of()
+    with pytest.raises(tw.ObjectiveError, match="failed 10 times in the same way"):
+        go(study, train, trials=50)
+    fates = [trial.status.value for trial in study.trials]
+    assert fates.count("completed") == 4
+    assert fates[-11:] == ["completed", *["failed"] * 10]
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

@@ -60,6 +60,7 @@ from tunewell.schedules import schedule_of
 from tunewell.wishes import Place, held_in_words, next_events
 
 SAME_ERROR_LIMIT = 3
+IN_A_ROW_LIMIT = 10  # once any trial of the run came through
 FLUSH_SECONDS = 0.05
 LOOK_AROUND_SECONDS = 1.0
 POLL_SECONDS = 0.2
@@ -88,6 +89,7 @@ class Driver:
     _ending: dict[int, float] = field(default_factory=dict)  # trials that were told to end, with the time since when
     _failures: Counter[str] = field(default_factory=Counter)
     _failure: str = ""
+    _anyone_came_through: bool = False
     _flushed: float = 0.0
     _looked: float = -math.inf
     _housekeeping: dict[int, None] = field(default_factory=dict)  # trials with checkpoints to look through
@@ -103,7 +105,8 @@ class Driver:
         """Run until the budget is spent or nothing is left to do; return why it ended.
 
         Raises:
-            ObjectiveError: the same exception came from the objective three times.
+            ObjectiveError: the same exception came from the objective three times before any trial came through, or ten
+                times in a row.
             KeyboardInterrupt: the user asked twice to stop.
         """
         with self._signals(), beating(self.ledger.journal, self.identity):
@@ -352,6 +355,7 @@ class Driver:
             self._heard(decided)
             self._jobs.pop(trial, None)
             self._housekeeping[trial] = None
+            self._came_through()
         elif isinstance(verdict, Continue):
             changes = self.ledger.history.trials[trial].changes_here
             verdict = replace(verdict, values=changes) if changes else verdict
@@ -402,14 +406,22 @@ class Driver:
     def _ended(self, event: Ended) -> None:
         self._jobs.pop(event.trial, None)
         self._housekeeping[event.trial] = None
-        if event.status is Status.FAILED or self.ledger.history.trials[event.trial].lost_for_good:
+        trial = self.ledger.history.trials[event.trial]
+        if event.status is Status.FAILED or trial.lost_for_good:
             signature = _signature(event)
             self._failures[signature] += 1
-            if self._failures[signature] >= SAME_ERROR_LIMIT:
+            if self._failures[signature] >= (IN_A_ROW_LIMIT if self._anyone_came_through else SAME_ERROR_LIMIT):
                 self._failure = (
-                    f"the objective failed {SAME_ERROR_LIMIT} times in the same way, so the run ended: {event.reason}"
-                    f" (trial {event.trial}, {dict(self.ledger.history.trials[event.trial].params)})\n{event.error}"
+                    f"the objective failed {self._failures[signature]} times in the same way, so the run ended: "
+                    f"{event.reason} (trial {event.trial}, {dict(trial.params)})\n{event.error}"
                 ).rstrip()
+        elif event.status is Status.COMPLETED:
+            self._came_through()
+
+    def _came_through(self) -> None:
+        """Note that a trial got as far as it was meant to: what fails beside it is not the objective as such."""
+        self._anyone_came_through = True
+        self._failures.clear()
 
     # --- time, other drivers, leaving ---------------------------------------------------------------------------------
 

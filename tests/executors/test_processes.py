@@ -116,6 +116,20 @@ def test_a_dead_worker_is_lost_and_what_it_told_is_not(executor, tmp_path, death
     assert executor.free_workers() == (0,)
 
 
+def test_the_last_words_of_a_worker_that_died_are_kept(executor, tmp_path):
+    def train(trial):
+        print(*range(100), sep="\n", flush=True)
+        print("libfoo: assertion failed", flush=True)
+        os.abort()
+
+    executor.start(train, None)
+    end = run_one(executor, train, make_job(tmp_path))
+    assert end.status is Status.LOST
+    first, *rest = end.error.splitlines()
+    assert first == f"the last lines of {make_job(tmp_path).log}:"
+    assert (len(rest), rest[0], rest[-1]) == (20, "81", "libfoo: assertion failed")
+
+
 def test_a_worker_killed_by_the_kernel_for_memory_is_out_of_memory(executor, tmp_path, monkeypatch):
     counts = iter([4, 5])
     monkeypatch.setattr(processes, "kernel_oom_kills", lambda: next(counts))

@@ -82,6 +82,47 @@ def test_a_script_needs_no_main_guard_and_its_classes_pickle(tmp_path):
     assert (done.stdout, done.stderr) == ("completed {'loss': 3.0}  []\n", "")
 
 
+POOLED = """
+    import multiprocessing
+    import tunewell as tw
+
+    class Batch:
+        def __init__(self, size):
+            self.size = size
+
+    def measured(batch):
+        return batch.size ** 2
+
+    def train(trial):
+        with multiprocessing.get_context(START).Pool(1) as pool:
+            return float(sum(pool.map(measured, [Batch(2), Batch(3)])))
+
+    study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), metric="loss", seed=0)
+    study.run(train, trials=1, workers=1, trial_seconds=30, progress=False)
+    print([(trial.status.value, trial.value, trial.reason) for trial in study.trials])
+"""
+
+
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+@pytest.mark.parametrize("from_stdin", [False, True])
+def test_a_trial_may_start_processes_afresh_that_know_the_scripts_classes(tmp_path, start, from_stdin):
+    source = textwrap.dedent(POOLED).replace("START", repr(start))
+    script = tmp_path / "script.py"
+    script.write_text(source)
+    done = subprocess.run(
+        [sys.executable, "-" if from_stdin else str(script)],
+        input=source if from_stdin else "",
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("[('completed', 13.0, '')]\n", "")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["script.py"]  # the setup is not left behind
+
+
 def test_a_bound_method_and_a_callable_object_will_do(executor, tmp_path):
     class Trainer:
         factor = 4

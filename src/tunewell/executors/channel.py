@@ -16,6 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+SETUP = "_TUNEWELL_SETUP"
+"""The variable in the environment of server and workers that names the file with the setup."""
+
 _LENGTH = struct.Struct("!Q")
 _CHUNK = 1 << 16
 _INT = struct.calcsize("i")

@@ -26,7 +26,19 @@ import cloudpickle
 from threadpoolctl import ThreadpoolController
 
 from tunewell.executors import worker
-from tunewell.executors.channel import Begun, Channel, Gone, Kill, Launch, Ready, Remark, Setup, command, read_setup
+from tunewell.executors.channel import (
+    SETUP,
+    Begun,
+    Channel,
+    Gone,
+    Kill,
+    Launch,
+    Ready,
+    Remark,
+    Setup,
+    command,
+    read_setup,
+)
 from tunewell.executors.preload import installed
 from tunewell.protocols import Objective
 
@@ -48,6 +60,8 @@ def main(control_descriptor: int, setup_descriptor: int) -> None:
         pass
     finally:
         server.kill_all()
+        with contextlib.suppress(OSError):
+            os.unlink(os.environ[SETUP])
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -60,6 +74,7 @@ class _Server:
         self._control = control
         self._setup_descriptor = setup_descriptor
         self._setup: Setup = read_setup(setup_descriptor)
+        self._setup_file = os.environ[SETUP]
         self._load: Callable[[], Objective] = lambda: worker.load(self._setup.objective)
         self._pools: ThreadpoolController | None = None
         self._forks = self._setup.fork
@@ -164,7 +179,7 @@ class _Server:
             ours.close()
         os.close(self._setup_descriptor)
         os.environ.clear()
-        os.environ.update({**self._setup.environment, **launch.environment})
+        os.environ.update(self._environment_of(launch))
         worker.disown_exit_handlers()
         loaded, pools = len(sys.modules), self._pools
         worker.run(
@@ -183,11 +198,14 @@ class _Server:
             return os.posix_spawn(
                 sys.executable,
                 command(self._setup.path, worker.__name__, self._setup_descriptor, end, launch.threads, os.getpid()),
-                {**self._setup.environment, **launch.environment},
+                self._environment_of(launch),
             )
         finally:
             for descriptor in inherited:
                 os.set_inheritable(descriptor, False)
+
+    def _environment_of(self, launch: Launch) -> dict[str, str]:
+        return {**self._setup.environment, **launch.environment, SETUP: self._setup_file}
 
     # --- learning from the workers ------------------------------------------------------------------------------------
 

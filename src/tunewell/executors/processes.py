@@ -7,6 +7,7 @@ are gone, and over one channel a trial to the workers themselves (:mod:`tunewell
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import time
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, Literal
 
 from tunewell import checkpoints
@@ -25,6 +27,8 @@ from tunewell.executors.machine import oom_kills as kernel_oom_kills
 from tunewell.executors.server import Server, how_it_died, packed
 from tunewell.history import History, TrialRecord
 from tunewell.protocols import Continue, Job, Objective, Observe
+
+_MOST_LINES, _MOST_WORDS = 20, 4000  # of a log, as the last words of a worker that died
 
 
 @dataclass(eq=False, slots=True)
@@ -273,7 +277,21 @@ class Processes:
             status = Status.OUT_OF_MEMORY
             reason = "the kernel killed the worker process because memory ran out (signal 9)"
         # A fork server that died takes all its workers along: none of the trials is to blame.
-        return Ended(self.clock(), running.job.trial, status, reason, fault="run" if gone.error else "trial")
+        fault: Literal["run", "trial"] = "run" if gone.error else "trial"
+        last = "" if gone.error else last_lines(running.job.log)
+        return Ended(self.clock(), running.job.trial, status, reason, error=last, fault=fault)
+
+
+def last_lines(log: Path) -> str:
+    """Return the end of what a trial printed, for its last words often tell what killed it."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_WORDS))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    lines = text.splitlines()[-_MOST_LINES:]
+    return "\n".join([f"the last lines of {log}:", *lines]) if lines else ""
 
 
 def _checked_workers(workers: Any) -> int | None:

@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
 
 from tunewell.executors import forkserver
-from tunewell.executors.channel import Begun, Channel, Gone, Ready, Setup, command
+from tunewell.executors.channel import SETUP, Begun, Channel, Gone, Ready, Setup, command
 from tunewell.executors.machine import NO_DEVICES, THREAD_VARIABLES, gpu_possible
 from tunewell.executors.preload import imports_of, installed
 from tunewell.protocols import Objective
@@ -58,7 +59,10 @@ class Server:
         self.ready = False
         self._pids: dict[int, int] = {}  # ticket -> pid, of the workers not known to be gone
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(tempfile.TemporaryFile())
+            file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="tunewell-", delete=False))
+            self._file = Path(file.name)
+            failed = stack.enter_context(contextlib.ExitStack())
+            failed.callback(self._file.unlink, missing_ok=True)
             file.write(pickle.dumps(setup, protocol=pickle.HIGHEST_PROTOCOL))
             file.flush()
             ours, theirs = socket.socketpair()
@@ -70,12 +74,13 @@ class Server:
                     command(setup.path, forkserver.__name__, *descriptors),
                     pass_fds=descriptors,
                     stdin=subprocess.DEVNULL,
-                    env={**setup.environment, **dict.fromkeys(THREAD_VARIABLES, "1"), **NO_DEVICES},
+                    env={**setup.environment, **dict.fromkeys(THREAD_VARIABLES, "1"), **NO_DEVICES, SETUP: file.name},
                     start_new_session=True,  # Ctrl-C in the terminal must not reach it
                 )
             except BaseException:
                 self.channel.close()
                 raise
+            failed.pop_all()
 
     def news(self) -> list[Any]:
         """Return the server's messages so far."""
@@ -101,6 +106,7 @@ class Server:
             pass
         finally:
             self.process.kill()
+            self._file.unlink(missing_ok=True)
             if self.process.wait() != 0:
                 for pid in self._pids.values():
                     forkserver.kill_group(pid)

@@ -20,6 +20,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +84,27 @@ def load(objective: bytes) -> Objective:
 
 
 def adopt_main(objective: Any) -> None:
-    """Show what came from the driver's ``__main__`` in ours, where pickle looks for the classes defined there."""
+    """Show what came from the driver's ``__main__`` in ours, where pickle looks for the classes defined there.
+
+    And in that of processes which a trial starts afresh: see :mod:`tunewell.executors.again`.
+    """
+    if names := main_names(objective):
+        main = sys.modules["__main__"]
+        vars(main).update(names)
+        main.__spec__ = ModuleSpec("tunewell.executors.again", None)
+
+
+def main_names(objective: Any) -> dict[str, Any]:
+    """Return what an objective refers to in the driver's ``__main__``, nothing where it comes from another module."""
     function = objective
     while inner := getattr(function, "__func__", None) or getattr(function, "func", None):
         function = inner
     if not isinstance(getattr(function, "__globals__", None), dict):
         function = getattr(type(function), "__call__", None)  # noqa: B004 (its globals are wanted, not a yes or no)
     names = getattr(function, "__globals__", {})
-    if names.get("__name__") == "__main__":
-        ours = vars(sys.modules["__main__"])
-        ours.update({name: value for name, value in names.items() if not name.startswith("__")})
+    if names.get("__name__") != "__main__":
+        return {}
+    return {name: value for name, value in names.items() if not name.startswith("__")}
 
 
 def run(
