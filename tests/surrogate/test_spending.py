@@ -8,7 +8,7 @@ import pytest
 import tunewell as tw
 from tunewell.events import CheckpointSaved, Paused, Reported, RunStarted, TrialStarted
 from tunewell.history import History
-from tunewell.surrogate.spending import first_telling
+from tunewell.surrogate.spending import first_telling, spending
 from tunewell.testing.histories import created
 
 SPACE = tw.Space(x=tw.Float(0.0, 1.0))
@@ -47,6 +47,34 @@ def test_early_losses_that_tell_nothing_are_mostly_not_believed():
 def test_without_selection_it_is_the_rank_correlation():
     found = first_telling(halved(0, 0.6, trials=400, finalists=400), [1, 4])
     assert found.correlation == pytest.approx(0.6, abs=0.08)
+
+
+def at_chance(steps, of, metric="accuracy"):
+    """Return an objective whose accuracy stays at a tenth for some steps, and then depends on the configuration."""
+
+    def evaluate(params, step):
+        risen = (1.0 - 4.0 * (params["x"] - 0.3) ** 2) * (1.0 - np.exp(-6.0 * (step - steps) / (of - steps)))
+        return {metric: 0.1 if step <= steps else max(0.1, risen)}, 1.0
+
+    return evaluate
+
+
+def test_a_metric_at_chance_level_is_not_compared_there():
+    """Else all trainings look the same after the first step, and none but new ones would be trained."""
+    study = tw.Study(SPACE, "accuracy", mode="max", seed=0)
+    study.run(seconds=6 * 27, max_steps=27, executor=tw.executors.Simulated(at_chance(6, 27)), progress=False)
+    assert spending(study.history).rungs[0] == 8
+    assert sum(trial.status == "completed" for trial in study.trials) >= 3
+    assert len(study.trials) < 20
+    assert abs(study.best.params["x"] - 0.3) < 0.2
+
+
+def test_where_nothing_differs_before_the_end_whole_trainings_are_compared():
+    study = tw.Study(SPACE, "accuracy", mode="max", seed=0)
+    study.run(seconds=8 * 8, max_steps=8, executor=tw.executors.Simulated(at_chance(7, 8)), progress=False)
+    found = spending(study.history)
+    assert (found.rule, found.why) == ("fifo", "until the end most trials have the same losses")
+    assert study.history.counts[tw.Status.COMPLETED] >= 5
 
 
 def test_too_few_that_were_finished_say_nothing():

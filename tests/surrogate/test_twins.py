@@ -160,9 +160,15 @@ def test_equal_beginnings_that_stayed_equal_make_the_next_likely_to():
 
 
 def test_equal_beginnings_by_chance_are_not_believed_in():
-    """All begin at the same loss and go on apart, as the accuracies of untrained networks do."""
-    begun = [[0.1, 0.1 + number / 100.0] for number in range(9)]
-    assert doubles_of(*begun, [0.1])[-1] == 0.1
+    """Many begin at the same loss and go on apart."""
+    begun = [[0.1, 0.1 + number / 100.0] for number in range(5)] + [[0.2 + number, 0.1] for number in range(4)]
+    assert doubles_of(*begun, [0.1])[-1] == 0.17
+
+
+def test_losses_at_chance_level_say_nothing_of_who_is_the_same():
+    """The accuracies of untrained networks: all would be taken for one training, and none would go on."""
+    assert doubles_of(*[[0.1]] * 5) == [0.0] * 5
+    assert doubles_of(*[[0.1]] * 5, [0.1, 0.3], [0.1, 0.3, 0.4]) == [0.0] * 5 + [0.5, 0.0]
 
 
 def test_trials_without_losses_and_between_rungs_are_no_doubles():

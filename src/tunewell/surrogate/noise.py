@@ -12,6 +12,7 @@ from tunewell.surrogate.observations import Observations
 
 _NEWEST = 1000  # trials that are compared
 _CHANCE = 0.02  # that equal losses are no proof
+_SEVERAL = 4  # losses, before ties among them mean anything
 _LUCK = 0.01  # that a lead beyond what repeats explain is luck after all
 
 
@@ -87,10 +88,23 @@ def _compared(seen: Observations) -> tuple[Floats, Floats]:
     return rows, seen.losses[strong]
 
 
+def mostly_tied(losses: Floats) -> bool:
+    """Tell whether more than half of the pairs of four or more losses, shape ``(n, g)``, are equal.
+
+    Accuracies at chance level are, or losses during a warm-up. They tell nothing of the trainings, not even that two
+    of them are the same.
+    """
+    finite = losses[np.isfinite(losses).all(axis=1)]
+    return len(finite) >= _SEVERAL and _equal_pairs(finite) > 0.5
+
+
 def _alike(losses: Floats) -> float:
     """Return the share of pairs of the better half of the losses, shape ``(n, g)``, that are equal."""
     finite = losses[np.isfinite(losses).all(axis=1)]
-    better = finite[np.argsort(finite[:, 0], kind="stable")[: (len(finite) + 1) // 2]]
-    n = len(better)
-    _, counts = np.unique(better, axis=0, return_counts=True)
+    return _equal_pairs(finite[np.argsort(finite[:, 0], kind="stable")[: (len(finite) + 1) // 2]])
+
+
+def _equal_pairs(losses: Floats) -> float:
+    n = len(losses)
+    _, counts = np.unique(losses, axis=0, return_counts=True)
     return float((counts * (counts - 1)).sum() / (n * (n - 1))) if n > 1 else 0.0

@@ -2,7 +2,8 @@
 
 Early losses count only as far as they have told late ones. Among trials that were trained to the end the rank
 correlation of their losses at each rung with those at the end is looked at, and trainings are first compared at the
-first rung where it is at least 0.3; where it is so nowhere but at the end, whole trainings are compared.
+first rung where it is at least 0.3; where it is so nowhere but at the end, whole trainings are compared. A rung at
+which most losses are equal, as accuracies are at chance level, is passed over from the beginning.
 
 Who was trained to the end was mostly chosen by early losses, and among the like there is less to tell: a correlation of
 0.8 among all may be 0.2 among the best tenth. So it is taken for normal scores and corrected for the range that they
@@ -20,9 +21,10 @@ from typing import Literal
 import numpy as np
 
 from tunewell.events import Status
-from tunewell.history import History
+from tunewell.history import History, Rung
 from tunewell.numerics.brackets import geometric_steps
 from tunewell.numerics.warps import normal_scores
+from tunewell.surrogate.noise import mostly_tied
 from tunewell.values import joined
 
 FEWEST_STEPS = 4
@@ -68,7 +70,8 @@ def spending(history: History) -> Spending:
         return Spending("fifo", "no loss is reported before the end of a training")
     first = first_telling(history, doubling)
     if first.step >= horizon:
-        return Spending("fifo", f"early losses have not told late ones in {first.trials} trials")
+        untold = f"early losses have not told late ones in {first.trials} trials"
+        return Spending("fifo", untold if first.trials else "until the end most trials have the same losses")
     told = "early losses are taken to tell late ones until enough trials were trained to the end"
     if first.correlation is not None:
         told = (
@@ -84,13 +87,14 @@ def spending(history: History) -> Spending:
 
 
 def first_telling(history: History, rungs: Sequence[int]) -> Telling:
-    """Return the first rung at which losses rank like those at the last; the first of all while little is known."""
+    """Return the first rung at which losses rank like those at the last; while little is known, where they differ."""
+    ranking = [pair for pair in pairwise(rungs) if not _is_tied(history.rung(pair[0], until=pair[1]))]
     end = history.rung(history.cadence.before(rungs[-1]), until=rungs[-1] + 1)
     finished = [number for number in end.ranked() if np.isfinite(end.loss(number))]
     if len(finished) < _COMPARED:
-        return Telling(rungs[0])
+        return Telling(ranking[0][0] if ranking else rungs[-1])
     late = normal_scores(len(finished))
-    for step, until in pairwise(rungs):
+    for step, until in ranking:
         rung = history.rung(step, until=until)
         known = np.array([number in rung for number in finished])
         if known.sum() < _COMPARED:
@@ -103,6 +107,10 @@ def first_telling(history: History, rungs: Sequence[int]) -> Telling:
         if correlation >= _TELLING:
             return Telling(step, correlation, int(known.sum()))
     return Telling(rungs[-1], None, len(finished))
+
+
+def _is_tied(rung: Rung) -> bool:
+    return mostly_tied(np.array([[rung.loss(number)] for number in rung.ranked()]).reshape(-1, 1))
 
 
 def _unrestricted(correlation: float, lost: float) -> float:

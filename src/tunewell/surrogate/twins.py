@@ -22,6 +22,7 @@ import numpy as np
 from tunewell.history import History, TrialRecord
 from tunewell.scales import Floats
 from tunewell.space import Space
+from tunewell.surrogate.noise import mostly_tied
 from tunewell.surrogate.observations import encoded
 from tunewell.surrogate.partial import Points
 
@@ -80,9 +81,12 @@ def doubles(seen: Points, rungs: Sequence[int]) -> Floats:
     is the share of trials that were equal at the next one as well, as if k more had been so and one had not, and no
     less than after fewer. Where few data are judged, losses are equal by chance, and then the next ones differ; where
     trainings stand still at first, they are equal for some rungs. So a training that was repeated to its very end
-    counts for many.
+    counts for many, and rungs at which most are equal do not count.
     """
     losses = _at_rungs(seen, rungs)
+    losses = losses[:, [not mostly_tied(losses[:, k]) for k in range(len(rungs))]]
+    if not losses.shape[1]:
+        return np.zeros(len(losses))
     found, numbers = np.zeros(len(losses)), _numbered(losses[:, 0])
     several = np.flatnonzero(np.bincount(numbers)[numbers] > 1)
     if not len(several):
@@ -92,7 +96,7 @@ def doubles(seen: Points, rungs: Sequence[int]) -> Floats:
     losses, same = losses[several], numbers[several]  # the same number for all that were alike so far
     there = np.asarray(~np.isnan(losses).any(axis=2))
     passed, likely = there[:, 0], 0.0
-    for k in range(1, len(rungs)):
+    for k in range(1, losses.shape[1]):
         further = passed & there[:, k]
         alike = _numbered(np.column_stack([same, losses[:, k]]))
         groups, kinds = (len(np.unique(numbers[further])) for numbers in (same, alike))

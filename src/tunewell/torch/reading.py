@@ -169,7 +169,9 @@ def middle(losses: Mapping[float, float], ceiling: float, close: float) -> float
     """Return the middle of the rates that do about as well as the best, on the log scale.
 
     It is the mean of the log of the rate under the weights ``exp(-(loss - least) / (close * (ceiling - least)))``, the
-    loss being taken in straight lines between the probes. The rate of the least loss would hang on the noise of single
+    loss being taken in straight lines between the probes. Where rates clearly beyond the best end below the ceiling,
+    with units that are dead, the worst of these is the ceiling: beside the loss before training, which unscaled inputs
+    make huge, all would do about as well. The rate of the least loss would hang on the noise of single
     probes wherever the loss is flat, and there two tests of one network would name rates far apart; a mean does not.
 
     Args:
@@ -181,15 +183,17 @@ def middle(losses: Mapping[float, float], ceiling: float, close: float) -> float
         RangeTestError: all are infinite.
     """
     ladder = sorted(losses)
+    best = min(ladder, key=losses.__getitem__)
+    least = losses[best]
+    ceiling = min(ceiling, max((losses[rate] for rate in ladder[ladder.index(best) + 2 :]), default=ceiling))
     values = np.minimum([losses[rate] for rate in ladder], ceiling)
-    least = min(losses.values())
     if math.isinf(least):
         raise RangeTestError(
             f"expected one of the rates from {ladder[0]:.2g} to {ladder[-1]:.2g} to train, all diverged: set highest= "
             "lower, or clip the gradients with max_norm="
         )
     if least >= ceiling:
-        return min(ladder, key=losses.__getitem__)
+        return best
     logs = np.linspace(math.log(ladder[0]), math.log(ladder[-1]), _POINTS)
     between = np.interp(logs, np.log(ladder), values)
     weights = np.exp(-(between - least) / (close * (ceiling - least)))
