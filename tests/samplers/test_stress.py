@@ -381,6 +381,15 @@ def test_a_parameter_that_is_gone_makes_no_noise_of_what_it_told_apart():
     assert len(later) <= 15
 
 
+def test_trials_of_another_space_altogether_say_nothing():
+    study, _ = run_at_once_each(tw.Space(n=tw.Int(0, 40), m=tw.Int(0, 40)), _bowl, 20)
+    other = tw.Space(q=tw.Float(0.0, 1.0))
+    study.change_space(other)
+    run_at_once_each(other, lambda params, step: ((params["q"] - 0.7) ** 2 + 50.0, 1.0), 32, study=study)
+    assert min(trial.value for trial in study.trials[20:]) < 50.0 + 1e-3
+    assert len({trial.params["q"] for trial in study.trials[20:]}) == 12
+
+
 def _bowl(params, step):
     return float((params["n"] - 13) ** 2 + (params["m"] - 24) ** 2) / 100.0, 1.0
 

@@ -168,7 +168,7 @@ def test_equal_beginnings_by_chance_are_not_believed_in():
 def test_losses_at_chance_level_say_nothing_of_who_is_the_same():
     """The accuracies of untrained networks: all would be taken for one training, and none would go on."""
     assert doubles_of(*[[0.1]] * 5) == [0.0] * 5
-    assert doubles_of(*[[0.1]] * 5, [0.1, 0.3], [0.1, 0.3, 0.4]) == [0.0] * 5 + [0.5, 0.0]
+    assert doubles_of(*[[0.1]] * 5, [0.1, 0.3], [0.1, 0.3, 0.4, 0.5]) == [0.0] * 5 + [0.5, 0.0]
 
 
 def test_trials_without_losses_and_between_rungs_are_no_doubles():

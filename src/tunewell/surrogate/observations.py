@@ -360,10 +360,13 @@ def _time_of(record: TrialRecord, step: int) -> float:
 
 
 def encoded(space: Space, configs: Sequence[Config]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return coordinates, shape ``(n, d)``, and which configurations the space can hold, shape ``(n,)``."""
+    """Return coordinates, shape ``(n, d)``, and which configurations the space can hold, shape ``(n,)``.
+
+    One that has no parameter of the space says nothing of it, and is none of these.
+    """
     inside = np.ones(len(configs), dtype=np.bool_)
     try:
-        return space.encode(configs), inside
+        units = space.encode(configs)
     except ValueError:  # the space has changed since
         units = np.full((len(configs), len(space)), np.nan)
         for row, config in enumerate(configs):
@@ -371,7 +374,9 @@ def encoded(space: Space, configs: Sequence[Config]) -> tuple[Floats, NDArray[np
                 units[row] = space.encode([config])[0]
             except ValueError:
                 inside[row] = False
-        return units, inside
+    if len(space):
+        inside &= ~np.isnan(units).all(axis=1)
+    return units, inside
 
 
 _TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
