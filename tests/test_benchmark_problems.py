@@ -12,19 +12,20 @@ sys.path.append(str(Path(__file__).parent.parent))  # the benchmarks stand besid
 
 from benchmarks.search import tables
 from benchmarks.search.hypervolume import hypervolume
-from benchmarks.search.problems import MULTI, PROBLEMS
+from benchmarks.search.problems import ANYWHERE, MULTI, PROBLEMS
 
 SEEDS = (0, 1, 2)
+ALL = {**PROBLEMS, **ANYWHERE}
 DRAWS = 150
 FRONT = {"dtlz2": (400, 0.05)}  # points, and the share of the volume they may miss
 
 needs_tables = pytest.mark.skipif(tables.folder() is None, reason="TUNEWELL_TABLES names no folder")
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_stated_optimum_is_attained_and_nothing_lies_below_it(name: str) -> None:
     for seed in SEEDS:
-        instance = PROBLEMS[name].make(seed)
+        instance = ALL[name].make(seed)
         assert instance.minimiser is not None
         instance.space.check(instance.minimiser)
         assert instance.truth(instance.minimiser) == pytest.approx(instance.optimum, rel=1e-9, abs=1e-9)
@@ -33,10 +34,10 @@ def test_the_stated_optimum_is_attained_and_nothing_lies_below_it(name: str) -> 
         assert min(drawn) >= instance.optimum
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", ALL)
 def test_small_steps_from_the_minimiser_do_not_lead_below_it(name: str) -> None:
     for seed in SEEDS:
-        instance, rng = PROBLEMS[name].make(seed), np.random.default_rng(seed)
+        instance, rng = ALL[name].make(seed), np.random.default_rng(seed)
         assert instance.minimiser is not None
         at = instance.space.encode([instance.minimiser])
         steps = at + 0.02 * rng.standard_normal((DRAWS, at.shape[1]))
@@ -44,9 +45,9 @@ def test_small_steps_from_the_minimiser_do_not_lead_below_it(name: str) -> None:
         assert min(near) >= instance.optimum - 1e-9 * (1 + abs(instance.optimum))
 
 
-@pytest.mark.parametrize("name", [*PROBLEMS, *MULTI])
+@pytest.mark.parametrize("name", [*ALL, *MULTI])
 def test_a_seed_makes_one_instance_and_another_seed_another(name: str) -> None:
-    problem = PROBLEMS.get(name) or MULTI[name]
+    problem = ALL.get(name) or MULTI[name]
     first, again, other = problem.make(0), problem.make(0), problem.make(1)
     config = first.space.sample(np.random.default_rng(0))
     assert first.truth(config) == again.truth(config)
@@ -55,7 +56,7 @@ def test_a_seed_makes_one_instance_and_another_seed_another(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["hartmann6_noisy", "ackley5_noisy", "mixed_noisy"])
 def test_noise_has_the_stated_size_and_no_bias(name: str) -> None:
-    instance, rng = PROBLEMS[name].make(0), np.random.default_rng(0)
+    instance, rng = ALL[name].make(0), np.random.default_rng(0)
     assert instance.minimiser is not None
     seen = np.array([instance.evaluate(instance.minimiser, rng) for _ in range(2000)]) - instance.optimum
     assert seen.std() == pytest.approx(instance.noise, rel=0.1)

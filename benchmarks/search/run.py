@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks._common import RESULTS, keep_lines, with_sources
 from benchmarks.search.methods import METHODS
-from benchmarks.search.problems import LEFT_OUT, LIVE, MULTI, PROBLEMS
+from benchmarks.search.problems import ANYWHERE, LEFT_OUT, LIVE, MULTI, PROBLEMS
 
 FOLDER = RESULTS / "search"
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
-    known = [*PROBLEMS, *LIVE, *MULTI]
+    known = [*PROBLEMS, *ANYWHERE, *LIVE, *MULTI]
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["tunewell-auto"], metavar="METHOD")
     parser.add_argument("--problems", nargs="+", choices=known, metavar="PROBLEM", help="default: all with a score")
     parser.add_argument("--seeds", type=seeds, default=list(range(10)), help="10: from 0 to 9; 3-5: these; 7,9: these")

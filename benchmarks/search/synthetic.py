@@ -130,12 +130,18 @@ def rastrigin(z: Vector) -> float:
 # --- instances --------------------------------------------------------------------------------------------------------
 
 
-def shifted(formula: Callable[[Vector], float], d: int, low: float, high: float) -> Callable[[int], Instance]:
-    """Return the instances of a formula whose minimum, 0 at 0, is moved to a random point well inside the box."""
+INSIDE = 0.2
+"""Optima of the scored problems keep so much of the box from its edges, as hyperparameters' mostly do in chosen ranges."""
+
+
+def shifted(
+    formula: Callable[[Vector], float], d: int, low: float, high: float, margin: float = INSIDE
+) -> Callable[[int], Instance]:
+    """Return the instances of a formula whose minimum, 0 at 0, is moved to a random point inside the box."""
 
     def make(seed: int) -> Instance:
         rng = generator(seed)
-        centre = low + (high - low) * rng.uniform(0.2, 0.8, d)
+        centre = low + (high - low) * rng.uniform(margin, 1.0 - margin, d)
         return Instance(box(d, low, high), lambda params: formula(vector(params, d) - centre), 0.0, 0.0, point(centre))
 
     return make
@@ -303,19 +309,28 @@ def noisy(make: Callable[[int], Instance]) -> Callable[[int], Instance]:
     return make_noisy
 
 
-make_ackley5 = shifted(ackley, 5, -32.768, 32.768)
+SHIFTED: dict[str, tuple[Callable[[Vector], float], int, float, float]] = {
+    "ackley5": (ackley, 5, -32.768, 32.768),
+    "levy8": (levy, 8, -10.0, 10.0),
+    "rosenbrock4": (rosenbrock, 4, -5.0, 5.0),
+    "rastrigin4": (rastrigin, 4, -5.12, 5.12),
+}
+ANYWHERE: dict[str, Callable[[int], Instance]] = {
+    f"{name}_anywhere": shifted(*formula, margin=0.0) for name, formula in SHIFTED.items()
+}
+"""The same formulas with optima anywhere in the box, its edges and corners among them; not in the score."""
 
 MAKERS: dict[str, Callable[[int], Instance]] = {
     "branin": make_branin,
     "hartmann6": make_hartmann6,
-    "ackley5": make_ackley5,
-    "levy8": shifted(levy, 8, -10.0, 10.0),
-    "rosenbrock4": shifted(rosenbrock, 4, -5.0, 5.0),
-    "rastrigin4": shifted(rastrigin, 4, -5.12, 5.12),
+    "ackley5": shifted(*SHIFTED["ackley5"]),
+    "levy8": shifted(*SHIFTED["levy8"]),
+    "rosenbrock4": shifted(*SHIFTED["rosenbrock4"]),
+    "rastrigin4": shifted(*SHIFTED["rastrigin4"]),
     "sparse20": make_sparse20,
     "mixed": make_mixed,
     "conditional": make_conditional,
     "hartmann6_noisy": noisy(make_hartmann6),
-    "ackley5_noisy": noisy(make_ackley5),
+    "ackley5_noisy": noisy(shifted(*SHIFTED["ackley5"])),
     "mixed_noisy": noisy(make_mixed),
 }

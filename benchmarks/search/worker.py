@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.search.hypervolume import hypervolume
 from benchmarks.search.instances import Instance, Several
 from benchmarks.search.methods import LATE, METHODS, Method, Search, Task
-from benchmarks.search.problems import LIVE, MULTI, PROBLEMS
+from benchmarks.search.problems import ANYWHERE, LIVE, MULTI, PROBLEMS
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
         if given.problem in MULTI:
             row = search_several(method, MULTI[given.problem].make(seed), seed, given.budget, given.batch)
         else:
-            problem = (PROBLEMS.get(given.problem) or LIVE[given.problem]).make(seed)
+            problem = {**PROBLEMS, **ANYWHERE, **LIVE}[given.problem].make(seed)
             row = search_one(method, problem, seed, given.budget, given.batch)
         print(json.dumps(about | row, separators=(",", ":")), flush=True)
 
