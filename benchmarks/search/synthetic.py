@@ -131,7 +131,7 @@ def rastrigin(z: Vector) -> float:
 
 
 INSIDE = 0.2
-"""Optima of the scored problems keep so much of the box from its edges, as hyperparameters' mostly do in chosen ranges."""
+"""Optima of the scored problems keep so much of the box from its edges."""
 
 
 def shifted(

@@ -132,7 +132,9 @@ def _opening(results: Results) -> list[str]:
         "validation accuracy that any of its trainings has reported; what counts is when the incumbent's test "
         "accuracy, which no tool sees, first is at least the target. Seconds count from the beginning of the first "
         "training; with start-up, from the launch of the tool's process.",
-        "Tunewell has its defaults and a total of seconds, and saves every epoch. Optuna is started twice on one "
+        "Tunewell has its defaults and a total of seconds, and saves every epoch. What it knows of hyperparameters by "
+        "their names was learnt from recordings that include networks of this kind on these data, so expect less on "
+        "yours; the page of recorded trainings has a line without that. Optuna is started twice on one "
         "journal file, has its defaults and prunes after every epoch; `optuna-random` trains everything to the end. "
         "Ray Tune has its default random search under ASHA and uses its actors again.",
         "A search that is there is not run again, so methods may have been measured on different days, on one machine. "
