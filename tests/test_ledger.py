@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tunewell.events import Ended, Reported, Status, TrialResumed, TrialStarted
 from tunewell.history import History
 from tunewell.journals.memory import MemoryJournal
-from tunewell.ledger import Ledger
+from tunewell.ledger import LAST_SECONDS, Ledger
 from tunewell.protocols import JournalError
 from tunewell.testing.histories import created
 
@@ -199,6 +199,28 @@ def test_a_journal_that_refuses_for_ever_is_given_up(monkeypatch):
     (book,) = ledgers(Broken(), 1)
     with pytest.raises(JournalError, match="gone"):
         book.commit(lambda history: [created()])
+
+
+def test_who_wants_to_leave_does_not_wait_long_for_a_journal_that_refuses(monkeypatch):
+    """The patience shrinks while the journal is being tried, when a signal comes."""
+    now, naps = [0.0], []
+
+    class Broken(MemoryJournal):
+        def append(self, events, after):
+            raise JournalError("gone")
+
+    def sleep(seconds):
+        naps.append(seconds)
+        now[0] += seconds
+        if now[0] > 100.0:
+            book.patience = LAST_SECONDS
+
+    monkeypatch.setattr("tunewell.ledger.time.sleep", sleep)
+    monkeypatch.setattr("tunewell.ledger.time.monotonic", lambda: now[0])
+    (book,) = ledgers(Broken(), 1)
+    with pytest.raises(JournalError, match="gone"):
+        book.commit(lambda history: [created()])
+    assert 100.0 < now[0] < 140.0
 
 
 def test_what_stood_in_the_journal_already_is_not_told_twice():

@@ -40,7 +40,7 @@ from tunewell.granting import Granting
 from tunewell.heartbeat import Listener, beating
 from tunewell.history import History, TrialRecord
 from tunewell.identity import is_gone, new_identity
-from tunewell.ledger import Ledger
+from tunewell.ledger import LAST_SECONDS, PATIENCE_SECONDS, Ledger
 from tunewell.protocols import (
     Continue,
     Done,
@@ -530,7 +530,7 @@ class Driver:
         except JournalError as error:
             self.tell(f"{error}; {self.ledger.unwritten} event(s) could not be written")
         finally:
-            self.ledger.patient = True
+            self.ledger.patience = PATIENCE_SECONDS
 
     def _flush(self) -> None:
         self.ledger.flush()
@@ -558,9 +558,10 @@ class Driver:
 
         def ask_to_stop(number: int, frame: FrameType | None) -> None:
             if self.interrupted:
-                self.ledger.patient = False
+                self.ledger.patience = 0.0
                 raise KeyboardInterrupt
             self.interrupted = "interrupted"
+            self.ledger.patience = LAST_SECONDS
             self.tell("interrupted: running steps finish and are saved; once more stops at once")
 
         before: dict[signal.Signals, Any] = {

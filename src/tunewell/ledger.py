@@ -29,6 +29,9 @@ ALONE_AFTER = 200
 PATIENCE_SECONDS = 600.0
 """How long a journal that refuses (a full disk, a database gone) is tried again before the driver gives up."""
 
+LAST_SECONDS = 30.0
+"""The same once the user has asked the driver to end."""
+
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
 
@@ -40,7 +43,7 @@ class Ledger:
         self.journal = journal
         self.tell = tell
         self._files = files
-        self.patient = True  # False: do not try again when the journal refuses
+        self.patience = PATIENCE_SECONDS  # for how long to try again when the journal refuses
         self._facts: list[Event] = []
         self._appends_alone = ALONE_AFTER
         self.history = self._read_all()
@@ -156,12 +159,12 @@ class Ledger:
 
     def _patiently(self, act: Callable[[], T]) -> T:
         """Try again while the journal refuses: what has finished is kept in memory until it can be written."""
-        delay, deadline = 0.5, time.monotonic() + (PATIENCE_SECONDS if self.patient else 0.0)
+        delay, begin = 0.5, time.monotonic()
         while True:
             try:
                 return act()
             except JournalError as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() - begin > self.patience:
                     raise
                 self.tell(f"{error}; {len(self._facts)} event(s) are kept in memory, trying again in {delay:g} s")
                 time.sleep(delay)
