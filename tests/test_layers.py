@@ -16,7 +16,19 @@ ROOT = Path(tunewell.__file__).parent
 # From the ground up. A module may import from its own row or from rows above it in this list.
 LAYERS = [
     ["options"],
-    ["scales", "values", "knowledge", "parameters", "lint", "space", "tiers", "numerics", "identity", "registry"],
+    [
+        "scales",
+        "values",
+        "knowledge",
+        "parameters",
+        "lint",
+        "space",
+        "tiers",
+        "numerics",
+        "identity",
+        "registry",
+        "rehearsal",
+    ],
     ["fingerprints", "events"],
     ["activity", "records", "retention", "rungs", "sofar", "cadence", "history"],
     ["protocols", "surrogate"],

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewell.history import History
+from tunewell.rehearsal import is_rehearsal
 
 _MARK = ".tunewell-study"  # says which study a folder belongs to
 
@@ -25,6 +26,8 @@ def delete(storage: str | Path, name: str) -> None:
         FileNotFoundError: there is no such database.
         KeyError: there is no such study.
     """
+    if is_rehearsal():
+        return
     from tunewell.journals.sql import SqlStorage
 
     database = SqlStorage(storage, create=False)

@@ -27,6 +27,7 @@ from tunewell.events import (
     Goal,
     Noted,
     Reported,
+    RunStarted,
     SettingsChanged,
     SpaceChanged,
     Status,
@@ -52,6 +53,7 @@ from tunewell.protocols import (
     Verdict,
     Wait,
 )
+from tunewell.rehearsal import end_rehearsal, is_rehearsal
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
 from tunewell.space import Space
@@ -130,6 +132,8 @@ class Study(Steering):
             "default_first": default_first,
             "diagnosis": diagnosis or "stop",
         }
+        if is_rehearsal():
+            storage = directory = None
         self._connect(name, storage, directory, create=True)
         try:
             if directory is not None:
@@ -156,6 +160,7 @@ class Study(Steering):
     @classmethod
     def _opened(cls, storage: str | Path, name: str | None, directory: str | Path | None) -> Study:
         """Open a stored study without saying again what it is about."""
+        end_rehearsal()
         study = cls.__new__(cls)
         study._connect(name, storage, directory, create=False)
         study._deciders = Deciders()
@@ -258,6 +263,9 @@ class Study(Steering):
             raise ValueError(f"run expected max_steps to be a whole number of at least 1, got {max_steps!r}")
         if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 0:
             raise ValueError(f"run expected keep_checkpoints to be a whole number from 0 on, got {keep_checkpoints!r}")
+        if is_rehearsal():
+            self._add(RunStarted(time.time(), "", workers or 1, max_steps, trials, seconds, steps, trial_seconds))
+            end_rehearsal(self)
         found = _fingerprint(data, model, fingerprint)
         if self._folder_is_chosen:
             claim(self.directory, self._owner)
@@ -284,6 +292,7 @@ class Study(Steering):
         Raises:
             RuntimeError: the sampler or scheduler has nothing to try at the moment.
         """
+        end_rehearsal(self)
         with self._lock:
             idle = ""
 

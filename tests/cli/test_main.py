@@ -19,7 +19,7 @@ import tunewell as tw
 
 Tunewell = Callable[..., Result]
 
-COMMAND = [sys.executable, "-m", "tunewell.cli"]
+COMMAND = [sys.executable, "-m", "tunewell"]
 
 
 def test_the_help_lists_the_commands_and_the_exit_statuses(tunewell: Tunewell) -> None:
