@@ -16,20 +16,8 @@ ROOT = Path(tunewell.__file__).parent
 # From the ground up. A module may import from its own row or from rows above it in this list.
 LAYERS = [
     ["options"],
-    [
-        "scales",
-        "values",
-        "knowledge",
-        "parameters",
-        "lint",
-        "space",
-        "tiers",
-        "numerics",
-        "identity",
-        "registry",
-        "rehearsal",
-    ],
-    ["fingerprints", "events"],
+    ["scales", "values", "knowledge", "parameters", "lint", "space", "tiers", "numerics", "identity", "registry"],
+    ["fingerprints", "events", "rehearsal"],
     ["activity", "records", "retention", "rungs", "sofar", "cadence", "history"],
     ["protocols", "surrogate"],
     ["trial", "checkpoints", "analysis", "schedules", "lr_schedules"],
