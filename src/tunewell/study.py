@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import secrets
 import shutil
@@ -251,7 +252,8 @@ class Study(Steering):
             fingerprint: in their place, a fingerprint taken elsewhere.
 
         Raises:
-            TypeError: ``data`` or ``model`` is none, or ``fingerprint`` no fingerprint.
+            TypeError: ``objective`` cannot be called with a trial, ``data`` or ``model`` is none, or ``fingerprint`` no
+                fingerprint.
             ValueError: no total is given, or one is not a number above 0; ``data`` and ``fingerprint`` are.
             ObjectiveError: the same exception came three times from the objective.
             KeyboardInterrupt: Ctrl-C; running steps were finished and saved first.
@@ -263,6 +265,7 @@ class Study(Steering):
             raise ValueError(f"run expected max_steps to be a whole number of at least 1, got {max_steps!r}")
         if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 0:
             raise ValueError(f"run expected keep_checkpoints to be a whole number from 0 on, got {keep_checkpoints!r}")
+        _check_takes_a_trial(objective)
         if is_rehearsal():
             self._add(RunStarted(time.time(), "", workers or 1, max_steps, trials, seconds, steps, trial_seconds))
             end_rehearsal(self)
@@ -492,6 +495,22 @@ def _honest(end: Ended, record: TrialRecord, goals: Sequence[Goal]) -> Ended:
         if not math.isfinite(value):
             status, reason = Status.DIVERGED, reason or f"{goal.metric} is {value}"
     return Ended(end.time, record.number, status, reason, end.metrics)
+
+
+def _check_takes_a_trial(objective: Any) -> None:
+    """Check that a function can be called with a trial; what has no signature will show it."""
+    try:
+        signature = inspect.signature(objective)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        name = getattr(objective, "__name__", type(objective).__name__)
+        raise TypeError(
+            f"run expected an objective that takes a trial and nothing else, got {name}{signature}: "
+            f"write def {name}(trial)"
+        ) from None
 
 
 def _fingerprint(data: Any, model: Any, given: Fingerprint | None) -> Fingerprint:
