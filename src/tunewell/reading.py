@@ -185,7 +185,7 @@ class Reading:
 
         Args:
             now: data, model and training as they are now, from :func:`tunewell.fingerprint`; None: only this machine
-                and its libraries are compared.
+                and its libraries are compared, which says at most that something is to be tuned again.
 
         Raises:
             TypeError: ``now`` is no fingerprint.
