@@ -885,10 +885,24 @@ def test_changed_settings_are_an_event(storage):
     other = study_of(storage, sampler="sobol")
     assert other.history.settings["sampler"] == {"name": "sobol"}
     other.close()
-    auto = tw.Study(SPACE, storage=storage, sampler="auto", scheduler="auto")
-    assert auto.history.settings["sampler"] == {"name": "sobol"}
-    assert [type(e).__name__ for e in auto.events].count("SettingsChanged") == 1
-    auto.close()
+    unsaid = tw.Study(SPACE, storage=storage)
+    assert unsaid.history.settings["sampler"] == {"name": "sobol"}
+    assert [type(e).__name__ for e in unsaid.events].count("SettingsChanged") == 1
+    unsaid.close()
+
+
+@pytest.mark.parametrize("kind", ["sampler", "scheduler"])
+def test_a_default_that_is_said_takes_over_as_any_other(storage, kind):
+    study_of(storage, sampler="sobol", scheduler="asha").close()
+    said = tw.Study(SPACE, storage=storage, **{kind: "auto"})
+    assert {key: said.history.settings[key]["name"] for key in ("sampler", "scheduler")} == {
+        "sampler": "sobol", "scheduler": "asha", kind: "auto",
+    }  # fmt: skip
+    go(said, saving, trials=2)
+    assert replay(said.events).ok
+    said.close()
+    new = tw.Study(SPACE)
+    assert [new.history.settings[key] for key in ("sampler", "scheduler")] == [{"name": "auto"}] * 2
 
 
 def test_settings_changed_by_another_process_hold_here_too(storage):
@@ -1147,7 +1161,7 @@ def test_names_with_odd_characters_or_too_many_have_folders_of_their_own(storage
         ({"mode": None}, TypeError, "metric and mode to be a name or a list of names, got None"),
         ({"metric": 5}, TypeError, "metric and mode to be a name or a list of names, got 5"),
         ({"sampler": tw.samplers.Random}, TypeError, r"got <class .*Random'>: write Random\(\)"),
-        ({"scheduler": None}, TypeError, "expected a scheduler, by name or as an instance, got None"),
+        ({"scheduler": 5}, TypeError, "expected a scheduler, by name or as an instance, got 5"),
         ({"sampler": "sobbol"}, ValueError, "did you mean 'sobol'"),
     ],
 )

@@ -82,8 +82,8 @@ class Study(Steering):
         constraints: str | Sequence[str] = (),
         name: str = "study",
         storage: str | Path | None = None,
-        sampler: str | Sampler = "auto",
-        scheduler: str | Scheduler = "auto",
+        sampler: str | Sampler | None = None,
+        scheduler: str | Scheduler | None = None,
         seed: int | None = None,
         default_first: bool | None = None,
         directory: str | Path | None = None,
@@ -99,8 +99,9 @@ class Study(Steering):
                 only trials that keep all of them can be the best one.
             name: the study's name; one storage holds many studies.
             storage: ``"sqlite:///tunewell.db"``, ``"postgresql://…"``, a path to a SQLite file, or None: in memory.
-            sampler: what to try: a name or an instance, e.g. ``tw.samplers.Grid(points=3)``.
-            scheduler: how far to train: a name or an instance, e.g. ``tw.schedulers.Asha(reduction=4)``.
+            sampler: what to try: a name or an instance, e.g. ``tw.samplers.Grid(points=3)``. None is ``"auto"`` for a
+                new study, and what a stored one has.
+            scheduler: how far to train: a name or an instance, e.g. ``tw.schedulers.Asha(reduction=4)``; None as above.
             seed: makes the study reproducible; None draws one, which is stored.
             default_first: begin with the default configuration; None means yes if any parameter states a default.
             directory: where checkpoints and logs go; by default beside the SQLite file, or a temporary folder for a
@@ -123,6 +124,8 @@ class Study(Steering):
         if diagnosis not in (None, "off", "stop", "act"):
             raise ValueError(f'a study expected diagnosis="off", "stop" or "act", got {diagnosis!r}')
         goals, rules = goals_of(metric, mode), constraints_of(constraints)
+        unsaid = {"sampler": sampler is None, "scheduler": scheduler is None, "diagnosis": diagnosis is None}
+        sampler, scheduler = "auto" if sampler is None else sampler, "auto" if scheduler is None else scheduler
         self._deciders = Deciders(SAMPLERS.make(sampler), SCHEDULERS.make(scheduler))
         if default_first is None:
             planned = SAMPLERS.describe(sampler)["name"] == "grid" or SCHEDULERS.describe(scheduler)["name"] == "replay"
@@ -150,10 +153,8 @@ class Study(Steering):
         self._ledger.commit(lambda history: [] if len(history) else [created])
         check_same(self.history, created, seed)
         if plain(dict(self.history.settings)) != plain(settings):
-            # "auto" and the default of default_first follow what the study was created with.
-            follow = {
-                key for key, given in (("sampler", sampler != "auto"), ("scheduler", scheduler != "auto")) if not given
-            } | {"default_first", "directory", *(["diagnosis"] if diagnosis is None else [])}
+            # What is not said follows what the study has, and so does what only its beginning hangs on.
+            follow = {"default_first", "directory", *(key for key, is_unsaid in unsaid.items() if is_unsaid)}
             wanted = {**self.history.settings, **{k: v for k, v in settings.items() if k not in follow}}
             if plain(wanted) != plain(dict(self.history.settings)):
                 self._ledger.commit(lambda history: [SettingsChanged(time.time(), wanted)])
