@@ -20,7 +20,7 @@ help:  ## this list
 	touch .venv/.ready
 
 demo: .venv/.ready  ## tune a real network on real data, about two minutes
-	@$(PY) -m tunewell.cli demo
+	@$(PY) -m tunewell demo
 
 test: .venv/.ready  ## all tests but the slow proofs, one thread each: more would wait for one another
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4

@@ -190,6 +190,45 @@ def test_the_best_is_marked_once_and_reports_do_not_flood(capsys: pytest.Capture
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("val_los", " (is 'val_los' meant to be it?)"), ("Val/Loss", " (is 'Val/Loss' meant"), ("x", ":")],
+)
+def test_a_metric_of_another_name_is_pointed_out_at_the_first_step(
+    capsys: pytest.CaptureFixture[str], name: str, hint: str
+) -> None:
+    def objective(trial: tw.Trial) -> None:
+        for step in trial.steps(3):
+            print(f"after {step - 1} steps")
+            trial.report({name: 1 / step})
+
+    study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), "val_loss", seed=0)
+    with pytest.raises(tw.ObjectiveError, match="ended without a value for 'val_loss'"):
+        study.run(objective, trials=3, executor="inline")
+    lines = capsys.readouterr().out.splitlines()
+    (place,) = [n for n, line in enumerate(lines) if "the study's metric" in line and "note: " in line]
+    assert f"note: trial 0 reports {name}, but not 'val_loss', the study's metric{hint}" in lines[place]
+    assert lines[place - 1 : place + 2 : 2] == ["after 0 steps", "after 1 steps"]
+    assert [note.trial for note in study.history.notes] == [0]
+
+
+def test_a_metric_that_comes_later_is_no_error_and_pointed_out_once_at_most() -> None:
+    def returns(trial: tw.Trial) -> float:
+        trial.report(train_loss=1.0)
+        return 0.5
+
+    def every_other(trial: tw.Trial) -> None:
+        for step in trial.steps(4):
+            trial.report({"train_loss": 1.0, **({"val_loss": 0.5} if step % 2 == 0 else {})})
+
+    for objective in (returns, every_other):
+        study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), "val_loss", seed=0)
+        for trials in (2, 4):
+            study.run(objective, trials=trials, executor="inline", progress=False)
+        assert [str(trial.status) for trial in study.trials] == ["completed"] * 4
+        assert len(study.history.notes) <= 1
+
+
 def test_a_long_silence_is_broken_by_how_far_trials_are(capsys: pytest.CaptureFixture[str]) -> None:
     history, view, clock = told(started(0), Reported(2.0, 0, 1, {"val_loss": 0.1}), started(1))
     clock[0] += 61
@@ -427,6 +466,28 @@ def test_the_best_looks_up_its_step_and_survives_forgotten_reports() -> None:
     assert best.in_words("val_loss") == "val_loss 0.5 in trial 0 at step 2"
     history.apply(Ended(3.0, 0, Status.LOST))
     history.apply(TrialResumed(4.0, 0, 1))
-    again = Best()
-    again.look(history)
-    assert again.in_words("val_loss") == "val_loss 0.5 in trial 0"
+    assert not best.look(history)
+    assert best.loss is None  # until it has trained that step again
+    history.apply(Reported(5.0, 0, 2, {"val_loss": 0.4}))
+    assert best.look(history)
+    assert best.in_words("val_loss") == "val_loss 0.4 in trial 0 at step 2"
+
+
+def test_the_best_so_far_is_what_the_study_would_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """Newest values count, not lucky steps in between, and none of a trial that diverged."""
+    history, view, _ = told(*(started(number) for number in range(4)))
+    losses = {0: [0.001, math.nan], 1: [0.4, 0.1, 2.0], 2: [0.5, 0.5], 3: [0.6, 0.6, 0.3]}
+    for trial, curve in losses.items():
+        for step, loss in enumerate(curve, 1):
+            report = Reported(1.0 + step, trial, step, {"val_loss": loss})
+            history.apply(report)
+            view.watch(history, [report])
+        end = Ended(9.0, trial, Status.DIVERGED if math.isnan(curve[-1]) else Status.COMPLETED)
+        history.apply(end)
+        view.watch(history, [end])
+        best = history.best
+        assert history.best_so_far == (None if best is None else (best.loss, best.number))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.endswith("[best so far]") for line in lines if " completed " in line or " diverged " in line] == [
+        False, True, True, True,
+    ]  # fmt: skip

@@ -154,6 +154,14 @@ def test_the_python_of_a_page_runs(page, tmp_path):
     python(tmp_path, "page.py")
 
 
+def test_the_first_script_is_checked_without_training(tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    (tmp_path / "train.py").write_text(blocks("README.md")[0][2], encoding="utf-8")
+    assert python(tmp_path, "-m", "tunewell", "lint", "train.py") == "study: nothing found\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
+
+
 def test_diagnosis(tmp_path):
     pytest.importorskip("sklearn")
     said = python(tmp_path, ROOT / "examples/diagnosis.py")

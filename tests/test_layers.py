@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ ROOT = Path(tunewell.__file__).parent
 LAYERS = [
     ["options"],
     ["scales", "values", "knowledge", "parameters", "lint", "space", "tiers", "numerics", "identity", "registry"],
-    ["fingerprints", "events"],
+    ["fingerprints", "events", "rehearsal"],
     ["activity", "records", "retention", "rungs", "sofar", "cadence", "history"],
     ["protocols", "surrogate"],
     ["trial", "checkpoints", "analysis", "schedules", "lr_schedules"],
@@ -103,6 +104,15 @@ def test_no_circular_imports() -> None:
 
     for module in graph:
         visit(module, ())
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    import tunewell.torch
+
+    page = (Path(__file__).parents[1] / "docs" / "reference.md").read_text(encoding="utf-8")
+    of_studies = [f"study.{name}" for name in dir(tunewell.Study) if not name.startswith("_")]
+    names = [*(f"tw.{name}" for name in PUBLIC), *tunewell.torch.__all__, *of_studies]
+    assert not [name for name in names if not re.search(rf"\b{re.escape(name)}\b", page)]
 
 
 def test_every_module_has_a_docstring() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import pytest
 
@@ -338,6 +340,11 @@ def test_exceptions_end_as_what_they_mean(error, status):
         (lambda t: [t.report(loss=1.0, step=5) for _ in t.steps(2)], "expected step 1, the step of the loop"),
         (lambda t: [(t.report(loss=1.0), t.report(x=1.0)) for _ in t.steps(2)], "report each step once"),
         (lambda t: t.report(loss="low"), "a number for 'loss', got str"),
+        (lambda t: t.report(0.5), r"metrics by name, got 0.5: call e.g. trial.report\(loss=0.5\)"),
+        (lambda t: t.report(0.5, 3), r"metrics by name, got 0.5, 3: call e.g. trial.report\(loss=0.5, step=3\)"),
+        (lambda t: [t.report(0.5, 3) for _ in t.steps(2)], r"call e.g. trial.report\(loss=0.5\)"),
+        (lambda t: t.report({"loss": 0.5}, 3), r"call e.g. trial.report\(loss=0.5, step=3\)"),
+        (lambda t: t.save({"a": 1}), "a function that fills a folder, got dict: call e.g. trial.save"),
         (lambda t: t.report(loss=[1, 2]), "a number for 'loss', got list"),
         (lambda t: list(t.steps()), "trial.steps.50. or study.run"),
         (lambda t: list(t.steps(0)), "at least 1, got 0"),
@@ -353,11 +360,15 @@ def test_numbers_of_all_kinds_are_welcome():
     import numpy as np
     import torch
 
+    grown = torch.tensor(1.0, requires_grad=True)
+
     def objective(trial):
-        trial.report({"val/loss": torch.tensor([0.5]), "b": np.float32(2), "c": 3, "d": torch.tensor(4)}, loss=True)
+        trial.report({"val/loss": torch.tensor([0.5]), "b": np.float32(2), "c": 3, "d": torch.tensor(4)}, loss=grown)
 
     study = study_of()
-    go(study, objective, trials=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        go(study, objective, trials=1)
     assert dict(study.trials[0].reports[0].metrics) == {"val/loss": 0.5, "b": 2.0, "c": 3.0, "d": 4.0, "loss": 1.0}
 
 
@@ -890,10 +901,24 @@ def test_changed_settings_are_an_event(storage):
     other = study_of(storage, sampler="sobol")
     assert other.history.settings["sampler"] == {"name": "sobol"}
     other.close()
-    auto = tw.Study(SPACE, storage=storage, sampler="auto", scheduler="auto")
-    assert auto.history.settings["sampler"] == {"name": "sobol"}
-    assert [type(e).__name__ for e in auto.events].count("SettingsChanged") == 1
-    auto.close()
+    unsaid = tw.Study(SPACE, storage=storage)
+    assert unsaid.history.settings["sampler"] == {"name": "sobol"}
+    assert [type(e).__name__ for e in unsaid.events].count("SettingsChanged") == 1
+    unsaid.close()
+
+
+@pytest.mark.parametrize("kind", ["sampler", "scheduler"])
+def test_a_default_that_is_said_takes_over_as_any_other(storage, kind):
+    study_of(storage, sampler="sobol", scheduler="asha").close()
+    said = tw.Study(SPACE, storage=storage, **{kind: "auto"})
+    assert {key: said.history.settings[key]["name"] for key in ("sampler", "scheduler")} == {
+        "sampler": "sobol", "scheduler": "asha", kind: "auto",
+    }  # fmt: skip
+    go(said, saving, trials=2)
+    assert replay(said.events).ok
+    said.close()
+    new = tw.Study(SPACE)
+    assert [new.history.settings[key] for key in ("sampler", "scheduler")] == [{"name": "auto"}] * 2
 
 
 def test_settings_changed_by_another_process_hold_here_too(storage):
@@ -1127,13 +1152,15 @@ def test_a_folder_is_free_again_once_its_storage_is_removed(tmp_path):
         go(study_of(directory=folder), saving, trials=1)  # in memory
 
 
-def test_names_with_odd_characters_have_folders_of_their_own(storage):
-    names = ["a/b", "a-b", "../up", "ä b", "a b"]
+def test_names_with_odd_characters_or_too_many_have_folders_of_their_own(storage):
+    names = ["a/b", "a-b", "../up", "ä b", "a b", "a" * 255, "a" * 300, "a" * 301, "ä" * 200]
     folders = set()
     for name in names:
         with study_of(storage, name=name) as study:
             folders.add(study.directory)
             assert study.directory.parent.name == "s-files"
+            go(study, saving, trials=1)
+            assert study.best.checkpoint.is_relative_to(study.directory)
     assert len(folders) == len(names)
 
 
@@ -1150,7 +1177,7 @@ def test_names_with_odd_characters_have_folders_of_their_own(storage):
         ({"mode": None}, TypeError, "metric and mode to be a name or a list of names, got None"),
         ({"metric": 5}, TypeError, "metric and mode to be a name or a list of names, got 5"),
         ({"sampler": tw.samplers.Random}, TypeError, r"got <class .*Random'>: write Random\(\)"),
-        ({"scheduler": None}, TypeError, "expected a scheduler, by name or as an instance, got None"),
+        ({"scheduler": 5}, TypeError, "expected a scheduler, by name or as an instance, got 5"),
         ({"sampler": "sobbol"}, ValueError, "did you mean 'sobol'"),
     ],
 )
@@ -1169,6 +1196,24 @@ def test_no_objective_and_unknown_executors():
         go(study_of(), None, trials=1)
     with pytest.raises(ValueError, match='expected workers=1, got 3: use executor="processes"'):
         go(study_of(), once, trials=1, workers=3)
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_an_objective_that_cannot_take_a_trial_is_refused_before_the_first(executor):
+    def train():
+        return 1.0
+
+    def train_on(trial, data):
+        return 1.0
+
+    study = study_of()
+    with pytest.raises(TypeError, match=r"takes a trial and nothing else, got train\(\): write def train\(trial\)"):
+        go(study, train, trials=1, executor=executor)
+    with pytest.raises(TypeError, match=r"got train_on\(trial, data\)"):
+        go(study, train_on, trials=1)
+    assert len(study.trials) == 0
+    go(study, functools.partial(lambda data, trial: 1.0, None), trials=1)
+    assert len(study.trials) == 1
 
 
 def test_a_trial_that_takes_too_long_is_timed_out():

@@ -7,6 +7,7 @@ driver to go on.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import signal
@@ -96,6 +97,7 @@ class Driver:
     _done: str = ""
     _taking_up: bool = False
     _announced: bool = False
+    _looked_at_names: bool = False
     _listener: Listener = field(default_factory=Listener)
 
     def __post_init__(self) -> None:
@@ -296,6 +298,8 @@ class Driver:
             events = [*events, Ended(report.time, trial, Status.DIVERGED, diverged)]
         self.ledger.record(events)
         self._heard(events)
+        if report is not None and not self._looked_at_names:
+            self._look_at_names(report)
         last = events[-1] if events else None
         if not isinstance(last, Ended) and self._is_overdue(trial):
             last = self._time_out(trial)
@@ -307,6 +311,16 @@ class Driver:
         if self.ledger.unwritten and (saved or time.monotonic() - self._flushed > FLUSH_SECONDS):
             self._flush()
         return verdict
+
+    def _look_at_names(self, report: Reported) -> None:
+        """Note down if the run's first report has no value for the study's metric, where no trial ever gave one."""
+        self._looked_at_names = True
+        history = self.ledger.history
+        missing = [goal.metric for goal in history.goals if goal.metric not in report.metrics]
+        if missing and all(record.metric(missing[0]) is None for record in history.trials):
+            remark = Noted(report.time, _without_goal(report, missing[0]), report.trial)
+            self.ledger.record([remark])
+            self._heard([remark])
 
     def _verdict(self, trial: int, report: Reported | None) -> Verdict:
         """Decide, write the decision, and only then say it."""
@@ -586,6 +600,18 @@ def _not_finite(history: History, report: Reported) -> str:
         if value is not None and not math.isfinite(value):
             return f"{goal.metric} is {value} at step {report.step}"
     return ""
+
+
+def _without_goal(report: Reported, metric: str) -> str:
+    """Say that a report has no value for the study's metric, and which of its names was perhaps meant to be it."""
+    alike = {re.sub(r"\W", "_", name.lower()): name for name in report.metrics}
+    near = difflib.get_close_matches(re.sub(r"\W", "_", metric.lower()), alike, n=1, cutoff=0.8)
+    hint = f" (is {alike[near[0]]!r} meant to be it?)" if near else ""
+    names = ", ".join(sorted(report.metrics))
+    return (
+        f"trial {report.trial} reports {names}, but not {metric!r}, the study's metric{hint}: a trial "
+        "that has not reported or returned it when it ends has failed"
+    )
 
 
 def _reported_names(record: TrialRecord) -> set[str]:

@@ -128,7 +128,7 @@ class History:
         self.suggested = 0  # trials whose configuration the sampler chose
         self.default_started = False
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
-        self.best_so_far: tuple[float, int] | None = None  # smallest feasible loss ever seen, for the eye only
+        self._so_far_best: tuple[float, int] | None = _NONE_YET  # None where it has to be looked up
         self._about = About(files=files or Path())
         self._lost_for_good = 0
         self._forks_by_hand: list[TrialRecord] = []
@@ -215,6 +215,16 @@ class History:
             key=lambda trial: (trial.loss, trial.number),
             default=None,
         )
+
+    @property
+    def best_so_far(self) -> tuple[float, int] | None:
+        """The smallest newest loss of the first goal, and its trial, for the eye: of :attr:`best`, or in training.
+
+        Trials that have not reported what the constraints are about, diverged or failed are none of them.
+        """
+        if self._so_far_best is None:  # the one that was best has become worse
+            self._so_far_best = min(map(_standing, self.trials), default=_NONE_YET)
+        return self._so_far_best if self._so_far_best[0] < math.inf else None
 
     @property
     def pareto(self) -> list[TrialRecord]:
@@ -396,6 +406,7 @@ class History:
         self.alive[record.group][event.trial] = None
         self._set_status(record, Status.RUNNING, event.reason)
         self.in_training += bool(event.driver)
+        self._look(record)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
         self._activity.begin(record.driver or record.number, event.time)
         for rung in self._rungs_at(record):
@@ -417,7 +428,7 @@ class History:
             record.loss_steps.append(event.step)
             if event.step > self.cadence.furthest:
                 self.cadence.add(record)
-        self._look(record, event.metrics)
+        self._look(record)
         rungs = self._rungs_at(record)
         for rung in rungs:
             rung.add(record, event)
@@ -461,7 +472,6 @@ class History:
         record.error = event.error
         if event.metrics:
             record.metrics = event.metrics
-            self._look(record, event.metrics)
         if event.status is Status.LOST and event.fault == "trial":
             record.fresh_losses += 1
         if event.status is Status.COMPLETED:
@@ -504,6 +514,7 @@ class History:
         else:  # it rested before: that was no training
             time = record.stretches[-1].end or time
         self._set_status(record, status, event.reason)
+        self._look(record)
         self._rest(record, time)
 
     def _rest(self, record: TrialRecord, time: float) -> None:
@@ -546,16 +557,12 @@ class History:
                     found.append(rung)
         return found
 
-    def _look(self, record: TrialRecord, metrics: Mapping[str, float]) -> None:
-        goal, rules = self._about.goals[0], self._about.constraints
-        value = metrics.get(goal.metric)
-        if value is None and any(rule.metric in metrics for rule in rules):  # what was waited for
-            value = record.metric(goal.metric)
-        if value is None:
-            return
-        loss = goal.loss(value)
-        if (self.best_so_far is None or loss < self.best_so_far[0]) and math.isfinite(loss) and record.feasible:
-            self.best_so_far = (loss, record.number)
+    def _look(self, record: TrialRecord) -> None:
+        best, now = self._so_far_best, _standing(record)
+        if best is not None and now < best:
+            self._so_far_best = now
+        elif best is not None and record.number == best[1] and now > best:
+            self._so_far_best = None
 
     def _forget_after(self, record: TrialRecord, step: int) -> None:
         while record.reports and record.reports[-1].step > step:
@@ -567,3 +574,16 @@ class History:
             if self._so_far is not None:
                 self._so_far.remove(record.number)
             self.steps_done += record.step - report.step
+
+
+_NONE_YET = (math.inf, -1)
+
+
+def _standing(record: TrialRecord) -> tuple[float, int]:
+    """Return the loss by which a trial is compared with the others so far, infinite if by none, and its number."""
+    if record.status is not Status.RUNNING and record.status not in OBSERVED:
+        return math.inf, record.number
+    loss = record.loss
+    if loss is None or not math.isfinite(loss) or not record.feasible:
+        return math.inf, record.number
+    return loss, record.number

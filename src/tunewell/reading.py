@@ -21,6 +21,7 @@ from tunewell.history import History, TrialRecord
 from tunewell.ledger import Ledger
 from tunewell.lint import Finding, lint
 from tunewell.plans import plan_of
+from tunewell.rehearsal import end_rehearsal
 from tunewell.retuning import Advice, advise
 from tunewell.schedules import Schedule, schedule_of
 from tunewell.space import Space
@@ -107,6 +108,7 @@ class Reading:
         Raises:
             ValueError: there is none yet, or the study has several goals.
         """
+        end_rehearsal(self)
         history = self.refresh()
         if len(history.goals) != 1:
             raise ValueError(f"a study with {len(history.goals)} goals has no single best trial: use study.pareto")
@@ -183,7 +185,7 @@ class Reading:
 
         Args:
             now: data, model and training as they are now, from :func:`tunewell.fingerprint`; None: only this machine
-                and its libraries are compared.
+                and its libraries are compared, which says at most that something is to be tuned again.
 
         Raises:
             TypeError: ``now`` is no fingerprint.
@@ -251,6 +253,7 @@ class Reading:
 
     def _number(self, trial: Any, who: str) -> int:
         """Return the number of a trial, given as such, by its handle or record; raise ValueError if there is none."""
+        end_rehearsal(self)
         number = trial.number if isinstance(trial, Trial | TrialRecord) else trial
         known = len(self.history.trials)
         try:

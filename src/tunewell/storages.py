@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tunewell.history import History
+from tunewell.rehearsal import is_rehearsal
 
 _MARK = ".tunewell-study"  # says which study a folder belongs to
+_LONGEST = 255  # bytes in a folder's name
 
 
 def delete(storage: str | Path, name: str) -> None:
@@ -25,6 +27,8 @@ def delete(storage: str | Path, name: str) -> None:
         FileNotFoundError: there is no such database.
         KeyError: there is no such study.
     """
+    if is_rehearsal():
+        return
     from tunewell.journals.sql import SqlStorage
 
     database = SqlStorage(storage, create=False)
@@ -116,9 +120,10 @@ def files_of(database: Path | None, name: str) -> Path:
     """Return the default folder of a study's checkpoints and logs: beside the SQLite file, or in the current folder."""
     base = Path.cwd() / "tunewell-files" if database is None else database.with_name(f"{database.stem}-files")
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
-    if plain != name:
-        plain = f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return base / plain
+    if plain == name and len(name.encode()) <= _LONGEST:
+        return base / name
+    begin = plain.encode()[: _LONGEST - 9].decode(errors="ignore")
+    return base / f"{begin}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def only_name(names: Sequence[str], storage: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import secrets
 import shutil
@@ -27,6 +28,7 @@ from tunewell.events import (
     Goal,
     Noted,
     Reported,
+    RunStarted,
     SettingsChanged,
     SpaceChanged,
     Status,
@@ -52,6 +54,7 @@ from tunewell.protocols import (
     Verdict,
     Wait,
 )
+from tunewell.rehearsal import end_rehearsal, is_rehearsal
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import SCHEDULERS
 from tunewell.space import Space
@@ -79,8 +82,8 @@ class Study(Steering):
         constraints: str | Sequence[str] = (),
         name: str = "study",
         storage: str | Path | None = None,
-        sampler: str | Sampler = "auto",
-        scheduler: str | Scheduler = "auto",
+        sampler: str | Sampler | None = None,
+        scheduler: str | Scheduler | None = None,
         seed: int | None = None,
         default_first: bool | None = None,
         directory: str | Path | None = None,
@@ -96,8 +99,9 @@ class Study(Steering):
                 only trials that keep all of them can be the best one.
             name: the study's name; one storage holds many studies.
             storage: ``"sqlite:///tunewell.db"``, ``"postgresql://…"``, a path to a SQLite file, or None: in memory.
-            sampler: what to try: a name or an instance, e.g. ``tw.samplers.Grid(points=3)``.
-            scheduler: how far to train: a name or an instance, e.g. ``tw.schedulers.Asha(reduction=4)``.
+            sampler: what to try: a name or an instance, e.g. ``tw.samplers.Grid(points=3)``. None is ``"auto"`` for a
+                new study, and what a stored one has.
+            scheduler: how far to train: a name or an instance, e.g. ``tw.schedulers.Asha(reduction=4)``; None as above.
             seed: makes the study reproducible; None draws one, which is stored.
             default_first: begin with the default configuration; None means yes if any parameter states a default.
             directory: where checkpoints and logs go; by default beside the SQLite file, or a temporary folder for a
@@ -120,6 +124,8 @@ class Study(Steering):
         if diagnosis not in (None, "off", "stop", "act"):
             raise ValueError(f'a study expected diagnosis="off", "stop" or "act", got {diagnosis!r}')
         goals, rules = goals_of(metric, mode), constraints_of(constraints)
+        unsaid = {"sampler": sampler is None, "scheduler": scheduler is None, "diagnosis": diagnosis is None}
+        sampler, scheduler = "auto" if sampler is None else sampler, "auto" if scheduler is None else scheduler
         self._deciders = Deciders(SAMPLERS.make(sampler), SCHEDULERS.make(scheduler))
         if default_first is None:
             planned = SAMPLERS.describe(sampler)["name"] == "grid" or SCHEDULERS.describe(scheduler)["name"] == "replay"
@@ -130,6 +136,8 @@ class Study(Steering):
             "default_first": default_first,
             "diagnosis": diagnosis or "stop",
         }
+        if is_rehearsal():
+            storage = directory = None
         self._connect(name, storage, directory, create=True)
         try:
             if directory is not None:
@@ -145,10 +153,8 @@ class Study(Steering):
         self._ledger.commit(lambda history: [] if len(history) else [created])
         check_same(self.history, created, seed)
         if plain(dict(self.history.settings)) != plain(settings):
-            # "auto" and the default of default_first follow what the study was created with.
-            follow = {
-                key for key, given in (("sampler", sampler != "auto"), ("scheduler", scheduler != "auto")) if not given
-            } | {"default_first", "directory", *(["diagnosis"] if diagnosis is None else [])}
+            # What is not said follows what the study has, and so does what only its beginning hangs on.
+            follow = {"default_first", "directory", *(key for key, is_unsaid in unsaid.items() if is_unsaid)}
             wanted = {**self.history.settings, **{k: v for k, v in settings.items() if k not in follow}}
             if plain(wanted) != plain(dict(self.history.settings)):
                 self._ledger.commit(lambda history: [SettingsChanged(time.time(), wanted)])
@@ -156,6 +162,7 @@ class Study(Steering):
     @classmethod
     def _opened(cls, storage: str | Path, name: str | None, directory: str | Path | None) -> Study:
         """Open a stored study without saying again what it is about."""
+        end_rehearsal()
         study = cls.__new__(cls)
         study._connect(name, storage, directory, create=False)
         study._deciders = Deciders()
@@ -246,7 +253,8 @@ class Study(Steering):
             fingerprint: in their place, a fingerprint taken elsewhere.
 
         Raises:
-            TypeError: ``data`` or ``model`` is none, or ``fingerprint`` no fingerprint.
+            TypeError: ``objective`` cannot be called with a trial, ``data`` or ``model`` is none, or ``fingerprint`` no
+                fingerprint.
             ValueError: no total is given, or one is not a number above 0; ``data`` and ``fingerprint`` are.
             ObjectiveError: the same exception came three times from the objective.
             KeyboardInterrupt: Ctrl-C; running steps were finished and saved first.
@@ -258,6 +266,10 @@ class Study(Steering):
             raise ValueError(f"run expected max_steps to be a whole number of at least 1, got {max_steps!r}")
         if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 0:
             raise ValueError(f"run expected keep_checkpoints to be a whole number from 0 on, got {keep_checkpoints!r}")
+        _check_takes_a_trial(objective)
+        if is_rehearsal():
+            self._add(RunStarted(time.time(), "", workers or 1, max_steps, trials, seconds, steps, trial_seconds))
+            end_rehearsal(self)
         found = _fingerprint(data, model, fingerprint)
         if self._folder_is_chosen:
             claim(self.directory, self._owner)
@@ -284,6 +296,7 @@ class Study(Steering):
         Raises:
             RuntimeError: the sampler or scheduler has nothing to try at the moment.
         """
+        end_rehearsal(self)
         with self._lock:
             idle = ""
 
@@ -483,6 +496,22 @@ def _honest(end: Ended, record: TrialRecord, goals: Sequence[Goal]) -> Ended:
         if not math.isfinite(value):
             status, reason = Status.DIVERGED, reason or f"{goal.metric} is {value}"
     return Ended(end.time, record.number, status, reason, end.metrics)
+
+
+def _check_takes_a_trial(objective: Any) -> None:
+    """Check that a function can be called with a trial; what has no signature will show it."""
+    try:
+        signature = inspect.signature(objective)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        name = getattr(objective, "__name__", type(objective).__name__)
+        raise TypeError(
+            f"run expected an objective that takes a trial and nothing else, got {name}{signature}: "
+            f"write def {name}(trial)"
+        ) from None
 
 
 def _fingerprint(data: Any, model: Any, given: Fingerprint | None) -> Fingerprint:

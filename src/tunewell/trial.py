@@ -126,7 +126,9 @@ class Trial:
         finally:
             self._in_steps = False
 
-    def report(self, metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **values: Any) -> None:
+    def report(
+        self, metrics: Mapping[str, Any] | None = None, /, *others: Any, step: int | None = None, **values: Any
+    ) -> None:
         """Report the metrics of a step, by keyword or as a dict (for names such as ``"val/loss"``).
 
         Inside ``for epoch in trial.steps(...)`` the step is the loop's; elsewhere it is one more than the last
@@ -136,9 +138,11 @@ class Trial:
 
         Raises:
             ValueError: the step was already reported, or there is nothing to report.
-            TypeError: a value is not a number.
+            TypeError: a value is not a number, or a number has no name.
             Halted: the study has ended this trial, and the objective does not loop over :meth:`steps`.
         """
+        if others or not (metrics is None or isinstance(metrics, Mapping)):
+            raise self._nameless(metrics, *others)
         measured = numbers({**(metrics or {}), **values}, "trial.report()")
         if not measured:
             raise ValueError(
@@ -170,6 +174,17 @@ class Trial:
         self._reported = self._step = int(step)
         self._pending.append(Reported(self._clock(), self.number, self._step, measured))
 
+    def _nameless(self, *given: Any) -> TypeError:
+        """Return the error of a report whose metrics have no names; other libraries take a value and a step."""
+        name = next(iter(self._job.metrics), "loss")
+        value = repr(given[0]) if isinstance(given[0], int | float) else "0.5"
+        named = f"{name}={value}" if name.isidentifier() else f"{{{name!r}: {value}}}"
+        step = f", step={given[1]!r}" if len(given) == 2 and not self._in_steps else ""
+        return TypeError(
+            f"trial.report() expected metrics by name, got {', '.join(f'{each!r:.60}' for each in given)}: "
+            f"call e.g. trial.report({named}{step})"
+        )
+
     def save(self, write: Callable[[Path], object]) -> None:
         """Save the state after this step: ``write(directory)`` fills an empty folder, which then appears in one go.
 
@@ -179,8 +194,14 @@ class Trial:
         ones that nothing needs any more are removed by the study.
 
         Raises:
+            TypeError: ``write`` is no function.
             ValueError: outside of a loop, what is saved has not been reported yet.
         """
+        if not callable(write):
+            raise TypeError(
+                f"trial.save() expected a function that fills a folder, got {type(write).__name__}: call e.g. "
+                "trial.save(lambda folder: torch.save(state, folder / 'state.pt'))"
+            )
         if not self._in_steps and self._saved == self._step:
             raise ValueError(
                 f"trial.save() expected the report of the step that is saved before it, got none since step "
@@ -281,7 +302,7 @@ def numbers(metrics: Mapping[str, Any], who: str) -> dict[str, float]:
         try:
             if isinstance(value, str | bytes | complex):
                 raise TypeError
-            measured[name] = float(value)
+            measured[name] = float(value.detach() if getattr(value, "requires_grad", False) else value)
         except OverflowError:
             raise TypeError(f"{who} expected a number that fits a float for {name!r}: got a larger one") from None
         except (TypeError, ValueError, RuntimeError):

@@ -92,12 +92,56 @@ def test_lint_a_file_with_a_study(tunewell: Tunewell, tmp_path: Path) -> None:
     assert "space:" not in told.stdout  # said with the study
 
 
+TRAINS = """
+import os
+import tunewell as tw
+
+def train(trial):
+    os.mkdir("trained")
+
+def main():
+    print("to train")
+    space = tw.Space(lr=tw.Float(1e-5, 1e-1), momentum=tw.Float(0.5, 0.9), n=tw.Int(1, 4))
+    study = tw.Study(space, "val_loss", name="mine", storage="sqlite:///mine.db", directory="here", seed=0)
+    study.enqueue({"lr": 0.01, "momentum": 0.9, "n": 1})
+    try:
+        {first}
+        study.run(train, trials=2, workers=1)
+    except Exception:
+        os.mkdir("caught")
+    os.mkdir("afterwards")
+
+main()
+"""
+
+
+@pytest.mark.parametrize("first", ["", "study.best", "train(study.ask())"])
+def test_lint_trains_nothing_and_leaves_nothing(tunewell: Tunewell, tmp_path: Path, first: str) -> None:
+    """A file without a guard is read up to where it would train, or look for the best trial."""
+    (tmp_path / "train.py").write_text(TRAINS.replace("{first}", first or "pass"))
+    before = sorted(tmp_path.iterdir())
+    told = tunewell("lint", "train.py", "--json")
+    assert told.exit_code == 1
+    found = json.loads(told.stdout)  # what the file prints is elsewhere
+    assert {one["in"] for one in found} == {"mine"}
+    assert ("budget-too-small" in {one["code"] for one in found}) == (first == "")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_lint_deletes_nothing(tunewell: Tunewell, tmp_path: Path) -> None:
+    delete = "import tunewell as tw\ntw.delete('lab.db', 'digits')\nspace = tw.Space.of(['lr'])\n"
+    (tmp_path / "train.py").write_text(delete)
+    assert tunewell("lint", "train.py").exit_code == 0
+    assert len(tw.open("lab.db", "digits").trials) == 7
+
+
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
         (None, "No such file: train.py"),
         ("x = 1", "expected a tw.Space or tw.Study at the top level of train.py, found none"),
         ("1 / 0", "expected train.py to run, got ZeroDivisionError: division by zero"),
+        ("exit(3)", "expected train.py to run, but it calls sys.exit(3)"),
     ],
 )
 def test_a_file_that_cannot_be_checked(tunewell: Tunewell, tmp_path: Path, script: str | None, sentence: str) -> None:

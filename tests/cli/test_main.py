@@ -19,7 +19,7 @@ import tunewell as tw
 
 Tunewell = Callable[..., Result]
 
-COMMAND = [sys.executable, "-m", "tunewell.cli"]
+COMMAND = [sys.executable, "-m", "tunewell"]
 
 
 def test_the_help_lists_the_commands_and_the_exit_statuses(tunewell: Tunewell) -> None:
@@ -45,6 +45,13 @@ def test_the_help_lists_the_commands_and_the_exit_statuses(tunewell: Tunewell) -
         (["replay"], ".*lab.db holds 3 studies: say which of digits, two goals, fresh/one"),
         (["show", "digits", "99"], "study 'digits' has no trial 99: it has 7 trials"),
         (["export", "digits", "-o", "no/x.csv"], "No such file or directory: no/x.csv"),
+        (["export", "digits", "-o", "/dev/full"], "No space left on device: /dev/full"),
+        (["schedule", "digits", "-o", "/dev/full"], "No space left on device: /dev/full"),
+        (["init", "-y", "--task", "tabular", "--force", "-o", "/dev/full"], "No space left on device: /dev/full"),
+        (["export", "digits", "-o", "x" * 300], "File name too long: x+"),
+        (["report", "digits", "-o", "x" * 300], "File name too long: x+"),
+        (["init", "-y", "--task", "tabular", "-o", "x" * 300], "File name too long: x+"),
+        (["ls", "."], "expected a file for the study's database, found the folder .*: write .*/tunewell.db"),
         (["delete", "digit", "--yes"], "there is no study 'digit' in .*lab.db: did you mean 'digits'[?]"),
         (["report", "digits", "-s", "none.db"], "expected a study database, found no file .*"),
     ],

@@ -77,3 +77,10 @@ def test_what_makes_no_plan_is_told_in_a_sentence(
     told = tunewell("plan", script, *given)
     assert (told.exit_code, told.stdout) == (2, "")
     assert words in told.stderr
+
+
+def test_a_plan_takes_the_total_of_the_run_that_a_file_would_make(tunewell: Tunewell, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(SCRIPT + "study.run(lambda trial: 1 / 0, trials=33, workers=2)\n")
+    told = tunewell("plan", "train.py")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert "study: plan for 33 trials\n" in told.stdout

@@ -301,7 +301,7 @@ def test_a_study_without_results_or_fingerprint_is_no_error() -> None:
         ({"optimizer": None}, {"optimizer": "sgd"}, "unknown", "optimizer"),
         ({"batch_size": None}, {"batch_size": 256}, "unknown", "batch_size"),
         ({"batch_size": None}, {"batch_size": 256, "optimizer": "adamw"}, "keep", "batch_size"),
-        ({}, {}, "keep", "data"),
+        ({}, {}, "unknown", "data"),
         ({"versions": {}}, {}, "unknown", "data"),
     ],
 )
@@ -363,7 +363,13 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert [event.fingerprint for event in study.events if isinstance(event, Fingerprinted)] == [here]
     call: Callable[..., Result] = lambda *given: CliRunner().invoke(app, ["retune", *given])  # noqa: E731
     told = call()
-    kept = "keep what was found\n  not compared: data, model, batch_size, steps, optimizer\n"
+    nobody_knows = "nothing of data, model, batch size, steps or optimizer could be compared, so nobody knows"
+    assert told.stdout.startswith(nobody_knows)
+    assert told.stdout.endswith("\n  not compared: data, model, batch_size, steps, optimizer\n")
+    assert told.exit_code == 1
+    assert json.loads(call("--json").stdout)["verdict"] == "unknown"
+    told = call("--batch-size", "64")
+    kept = "keep what was found\n  not compared: data, model, steps, optimizer\n"
     assert (told.exit_code, told.stdout) == (0, kept)
     told = call("s", "--batch-size", "256", "--examples", "1800")
     assert told.exit_code == 1

@@ -407,6 +407,19 @@ def test_the_metric_is_read_off_what_a_script_prints(init: Init, tmp_path: Path)
         assert found == {text: values[place] for text, values in SAID.items()}
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_every_value_that_a_script_prints_is_a_step(init: Init, tmp_path: Path, epochs: int) -> None:
+    prints = f"for epoch in range({epochs}):\n    print('val_loss:', 1 / (epoch + 1))\n"
+    script(tmp_path, f"import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float)\n{prints}")
+    assert init("training.py", "-y").exit_code == 0
+    study = tw.Study(tw.Space(lr=tw.Float(0.1, 1.0)), "val_loss", seed=0)
+    train = runpy.run_path(str(tmp_path / "study.py"))["train"]
+    study.run(train, trials=1, executor="inline", progress=False)
+    (trial,) = study.trials
+    assert (str(trial.status), trial.value, trial.step) == ("completed", 1 / epochs, epochs)
+    assert trial.curve("val_loss") == [(step, 1 / step) for step in range(1, epochs + 1)]
+
+
 def test_a_file_may_have_any_name(init: Init, tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
     (tmp_path / "a b" / "own.py").write_text("BEST = 0.5\n")
@@ -518,7 +531,7 @@ def test_a_script_is_wrapped_and_runs(text: str, init: Init, tmp_path: Path) -> 
     assert study.best.value < study.trials[0].value
     assert len({trial.value for trial in study.trials}) > 3
     if text is OPTIONS:
-        assert [step for step, _ in study.best.curve("val_loss")] == [1, 2]
+        assert [step for step, _ in study.best.curve("val_loss")] == [1, 2, 3]
 
 
 def test_otherwise_the_lines_to_change_are_shown(init: Init, tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ def test_it_goes_by_the_number_of_trainings(given: dict[str, Any], choice: str, 
     ("given", "message"),
     [
         ({"seconds": 0.0, "training": 1.0}, "panda_or_caviar expected seconds to be a number above 0, got 0.0"),
+        ({"seconds": "8h", "training": 3}, "expected seconds to be a number above 0, got '8h': times are in seconds"),
+        ({"seconds": 9.0, "training": None}, "expected training to be a number above 0, got None"),
         ({"seconds": 9.0, "training": 1.0, "memory": 4.0}, "panda_or_caviar expected memory= and capacity= together"),
     ],
 )

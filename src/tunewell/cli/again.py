@@ -28,8 +28,8 @@ def retune(
 ) -> None:
     """Say whether what a study found still holds, and what to tune again where it does not.
 
-    What is not given is taken to be as it was. Exit status 1 when something is to be tuned again, or nothing could be
-    compared.
+    What is given is compared; with nothing of the training given, nobody knows. Exit status 1 when something is to be
+    tuned again, or nothing of the training could be compared.
     """
     stored = read(storage, study)
     with told_in_a_sentence():

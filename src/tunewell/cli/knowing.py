@@ -58,7 +58,7 @@ def lint(
 ) -> None:
     """Check spaces and studies before compute is spent on them. Exit status 1 when something was found.
 
-    A file is run as if it were imported, so keep what trains under `if __name__ == "__main__":`.
+    The top level of a file is executed up to where a study would begin to train; nothing is stored.
     """
     with told_in_a_sentence():
         from tunewell.lint import lint as look
@@ -102,7 +102,7 @@ def lint(
 
 
 def _of_file(path: Path, domain: str | None, given: dict[str, Any]) -> dict[str, Plan]:
-    """Return the spaces and studies that a Python file has at its top level, by their names there.
+    """Return the spaces and studies that a Python file makes, by their names there.
 
     Raises:
         FileNotFoundError: there is no such file.

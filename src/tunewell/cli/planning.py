@@ -38,7 +38,7 @@ def plan(
 ) -> None:
     """Say how a tiered search would spend a budget: what is tuned first, on how much, how, and why.
 
-    A file is run as if it were imported, so keep what trains under `if __name__ == "__main__":`.
+    The top level of a file is executed up to where a study would begin to train; nothing is stored.
     """
     with told_in_a_sentence():
         from tunewell.decisions import Budget

@@ -32,7 +32,7 @@ def init(
 
     Five questions are asked, unless an option answers them. A script is read, not run.
     """
-    with told_in_a_sentence():
+    with told_in_a_sentence(output):
         from tunewell.starting import FRAMEWORKS, TASKS, Answers, read_script, write_for_script, write_study
         from tunewell.starting.answers import likely_framework, likely_workers
 

@@ -36,12 +36,17 @@ class Mistake(Exception):
 
 
 @contextmanager
-def told_in_a_sentence() -> Iterator[None]:
-    """Turn mistakes of the user into one sentence on standard error and exit status 2."""
+def told_in_a_sentence(target: object = None) -> Iterator[None]:
+    """Turn mistakes of the user, and what the system refuses, into a sentence on standard error and exit status 2.
+
+    ``target`` is the file that is written, named where the system names none.
+    """
     try:
         yield
+    except BrokenPipeError:  # whoever reads our output has enough of it
+        raise
     except _mistakes() as error:
-        typer.echo(f"tunewell: {_said(error)}", err=True)
+        typer.echo(f"tunewell: {_said(error, target)}", err=True)
         raise typer.Exit(MISTAKE) from error
 
 
@@ -50,13 +55,13 @@ def _mistakes() -> tuple[type[Exception], ...]:
 
     from tunewell.protocols import JournalError
 
-    files = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-    return (Mistake, JournalError, sqlite3.Error, ValueError, KeyError, ModuleNotFoundError, *files)
+    return (Mistake, JournalError, sqlite3.Error, ValueError, KeyError, ModuleNotFoundError, OSError)
 
 
-def _said(error: Exception) -> str:
+def _said(error: Exception, target: object) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}"
+        place = error.filename or target
+        return error.strerror if place is None else f"{error.strerror}: {place}"
     return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
 
 

@@ -47,7 +47,7 @@ def export(
 ) -> None:
     """Write one row per trial, or the raw events."""
     stored = read(storage, study)
-    with told_in_a_sentence(), _target(output) as target:
+    with told_in_a_sentence(output), _target(output) as target:
         from tunewell.reading import rows
 
         _write(_event_rows(stored.events, form) if events else rows(stored.history), form, target)
@@ -80,7 +80,7 @@ def schedule(
     if best is None:
         typer.echo(f"study {stored.name!r} has no trial with a value yet", err=True)
         raise typer.Exit(NO)
-    with told_in_a_sentence(), _target(output) as target:
+    with told_in_a_sentence(output), _target(output) as target:
         target.write(schedule_of(history, best.number).to_json() + "\n")
 
 

@@ -130,7 +130,7 @@ class LineView:
         """Write a line for each event that is worth one."""
         self._say_pending()
         self._new_second(history)
-        self._new_best = self._best.look(history) or self._new_best
+        self._new_best = self._best.look(history) or (self._new_best and self._best.loss is not None)
         for event in events:
             self._reported = self._reported or isinstance(event, Reported)
             if not isinstance(event, Reported | CheckpointSaved):

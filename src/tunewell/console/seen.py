@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Best:
-    """The best value any trial ever reported; looked up anew only when it has changed."""
+    """The best of the newest values, as ``study.best`` goes by them; looked up anew only when it has changed."""
 
     loss: float | None = None
     trial: int = 0
@@ -24,10 +24,14 @@ class Best:
     config: Mapping[str, Any] = field(default_factory=dict)
 
     def look(self, history: History) -> bool:
-        """Take in the history's best; return whether it is another than before."""
-        best = history.best_so_far
-        if best is None or not history.goals or (best[0], best[1]) == (self.loss, self.trial):
+        """Take in the history's best; return whether it is another trial's than before, or has become better."""
+        best = history.best_so_far if history.goals else None
+        if best is None:
+            self.loss = None
             return False
+        if best == (self.loss, self.trial):
+            return False
+        is_news = self.loss is None or best[1] != self.trial or best[0] < self.loss
         self.loss, self.trial = best
         goal = history.goals[0]
         self.value = goal.loss(self.loss)  # the sign flips back
@@ -38,7 +42,7 @@ class Best:
             if report.metrics.get(goal.metric) == self.value:
                 self.step = report.step
                 break
-        return True
+        return is_news
 
     def in_words(self, metric: str) -> str:
         """Return ``val_loss 0.031 in trial 7 at step 9``."""

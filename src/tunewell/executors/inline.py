@@ -26,7 +26,7 @@ class Inline:
             TypeError: there is none.
             ValueError: more than one worker is wanted.
         """
-        if objective is None:
+        if not callable(objective):
             raise TypeError("the inline executor expected an objective, got none: call study.run(train, ...)")
         if workers not in (None, 1):
             raise ValueError(

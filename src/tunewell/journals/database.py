@@ -126,7 +126,21 @@ def connect(url: sa.URL, *, read_only: bool = False) -> sa.Connection:
         if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError):
             raise ValueError(f"expected a SQLite database, found something else in {path}") from error
         # a server that does not answer; or a file that is locked, or in a folder that cannot be written
-        raise JournalError(f"the study's database{f' {path}' if path else ''} cannot be opened: {cause}") from error
+        place = f" {path}" if path else ""
+        raise JournalError(f"the study's database{place} cannot be opened: {_forbidden(path) or cause}") from error
+
+
+def _forbidden(path: Path | None) -> str:
+    """Return what this user may not do with a database's file, which SQLite does not say; or an empty string."""
+    if path is None:
+        return ""
+    if path.exists() and not os.access(path, os.R_OK):
+        return "the file may not be read by this user"
+    if path.exists() and not os.access(path, os.W_OK):
+        return "the file may not be written by this user, or its file system is read-only"
+    if not os.access(path.parent, os.W_OK):
+        return f"the folder {path.parent} may not be written by this user, or its file system is read-only"
+    return ""
 
 
 def has_table(path: Path, table: str) -> bool:

@@ -84,7 +84,7 @@ class SqlStorage:
         """Connect to ``url``: ``sqlite:///file.db``, ``postgresql://…``, or simply a path to a SQLite file.
 
         Raises:
-            ValueError: the URL cannot be understood.
+            ValueError: the URL cannot be understood, or is a folder's.
             FileNotFoundError: ``create=False`` and there is no such file, or its folder does not exist.
             ModuleNotFoundError: the database's driver is not installed.
             JournalError: the database does not answer.
@@ -92,6 +92,11 @@ class SqlStorage:
         self.url = understood(str(url))
         self.path = sqlite_path(self.url)
         if self.path is not None:
+            if self.path.is_dir():
+                raise ValueError(
+                    f"expected a file for the study's database, found the folder {self.path}: write "
+                    f"{self.path / 'tunewell.db'}"
+                )
             if not create and not self.path.exists():
                 raise FileNotFoundError(f"expected a study database, found no file {self.path}: check the storage URL")
             if not self.path.parent.is_dir():

@@ -43,7 +43,8 @@ class Advice:
     """What to do with what a study found; it prints well.
 
     Attributes:
-        verdict: ``"keep"``, ``"learning_rate"`` or ``"all"``; ``"unknown"`` where nothing could be compared.
+        verdict: ``"keep"``, ``"learning_rate"`` or ``"all"``; ``"unknown"`` where nothing of the training
+            could be compared and nothing else speaks against what was found.
         changes: what changed, the weightiest first, each with ``what``, ``message``, ``verdict`` and ``why``.
         best: the best configuration so far; None where the study has several goals or no result.
         around: the same, with learning rate and weight decay moved to where they are expected now.
@@ -170,7 +171,8 @@ _HEADINGS = {
     "keep": "keep what was found",
     "learning_rate": "tune {names} again and keep the rest: {trials} trials",
     "all": "tune everything again, starting from what was found: {trials} trials",
-    "unknown": "nothing could be compared, so nobody knows whether what was found still holds",
+    "unknown": "nothing of data, model, batch size, steps or optimizer could be compared, so nobody knows whether what "
+    "was found still holds: say what they are now",
 }
 _NOTHING = "no trial has a value that could hold, so there is nothing to keep: tune everything, {trials} trials"
 _ASKS = {"keep": "keep", "learning_rate": "learning rate", "all": "all"}

@@ -61,9 +61,8 @@ def not_compared(then: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
 
 
 def nothing_compared(then: Fingerprint, now: Fingerprint) -> bool:
-    """Tell whether the study knows nothing of what is asked about: the training as now said, or else the libraries."""
-    asked = [part for part in TRAINING if getattr(now, part) is not None] or ["versions"]
-    return not any(getattr(then, part) and getattr(now, part) for part in asked)
+    """Tell whether no part of the training is known on both sides: machine and libraries alone say too little."""
+    return not any(getattr(then, part) and getattr(now, part) for part in TRAINING)
 
 
 def family(optimizer: str | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from tunewell.surrogate.tiering_words import time_in_words
@@ -63,10 +64,12 @@ def panda_or_caviar(
     >>> print(panda_or_caviar(8 * 3600, 300, workers=4))
     caviar: 8 h are 384 trainings of 5 min, 4 at a time: the best of 384 is on average among the best 0.26 %
     """
-    given = {"seconds": seconds, "training": training, "workers": workers, "memory": memory, "capacity": capacity}
-    for name, value in given.items():
-        if value is not None and not 0.0 < value < math.inf:
-            raise ValueError(f"panda_or_caviar expected {name} to be a number above 0, got {value!r}")
+    given = {"seconds": seconds, "training": training, "workers": workers}
+    wanted = {name: value for name, value in (("memory", memory), ("capacity", capacity)) if value is not None}
+    for name, value in {**given, **wanted}.items():
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < value < math.inf:
+            hint = ": times are in seconds" if name in ("seconds", "training") else ""
+            raise ValueError(f"panda_or_caviar expected {name} to be a number above 0, got {value!r}{hint}")
     if (memory is None) != (capacity is None):
         raise ValueError(
             "panda_or_caviar expected memory= and capacity= together: what a training needs and what there is"
