@@ -115,14 +115,16 @@ def parameter_axis(name: str, parameter: Parameter, values: Iterable[Any], *, co
     return choice_axis(name, given, width=width)
 
 
-def metric_axis(label: str, values: Floats, *, worst_is_high: bool, count: int = 5) -> Axis:
+def metric_axis(label: str, values: Floats, *, worst_is_high: bool, count: int = 5, kept: Sequence[float] = ()) -> Axis:
     """Return the axis of a metric: log when that helps, and not stretched by a few hopeless values.
 
-    Values far worse than nine tenths of the others have no place (NaN): the chart shows them on its rail.
+    Values far worse than nine tenths of the others have no place (NaN): the chart shows them on its rail, or counts
+    them.
 
     Args:
         values: shape ``(n,)``, not finite ones are left out.
         worst_is_high: whether the metric is minimised.
+        kept: those that have a place however bad they are, such as those of a Pareto front.
     """
     finite = values[np.isfinite(values)]
     if len(finite) == 0:
@@ -131,7 +133,9 @@ def metric_axis(label: str, values: Floats, *, worst_is_high: bool, count: int =
     scale = "log" if low > 0.0 and high / low > LOG_HELPS else "linear"
     if len(finite) >= 8:
         warped = SCALES[scale].warp(finite)
-        low, high = _without_hopeless(finite, warped if worst_is_high else -warped, worst_is_high)
+        usual = _without_hopeless(finite, warped if worst_is_high else -warped)
+        needed = [*usual, *filter(math.isfinite, kept)]
+        low, high = min(needed), max(needed)
     return number_axis(label, low, high, scale, pad=0.04, count=count)
 
 
@@ -227,7 +231,7 @@ _TICKS = {"linear": _linear_ticks, "log": _log_ticks, "reverse_log": _reverse_lo
 _WORDS = {"linear": "", "log": "log scale", "reverse_log": "log scale in 1 − x", "logit": "logit scale"}
 
 
-def _without_hopeless(values: Floats, badness: Floats, worst_is_high: bool) -> tuple[float, float]:
+def _without_hopeless(values: Floats, badness: Floats) -> tuple[float, float]:
     """Return the range of the values that are not far worse than nine tenths of all, shape ``(n,)`` both."""
     best, usual = float(badness.min()), float(np.quantile(badness, 0.9, method="nearest"))
     kept = values[badness <= usual + (usual - best)]
