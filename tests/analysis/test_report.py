@@ -378,6 +378,12 @@ def test_the_worst_trials_stand_on_the_rail_of_every_slice_and_are_called_off_sc
     assert "no place" in told(*good, 103.0, math.nan).text
 
 
+@pytest.mark.parametrize("unit", [5e-324, 1e-310, 1e-305])
+def test_losses_that_hardly_differ_from_zero_are_drawn(unit: float) -> None:
+    for values in ([unit * k for k in (3, 0, 7, 9)], [unit * k for k in (3, 1, 7, 9)]):
+        assert numbers_of(told(*values).all("path", "dots")) == {0, 1, 2, 3}
+
+
 def test_every_member_of_a_front_has_its_place_and_who_has_none_is_counted() -> None:
     front = [(0.10 + 0.01 * k, 100.0 - 5.0 * k) for k in range(12)] + [(0.9, 1.0)]
     beaten = [(0.3, 200.0 + k) for k in range(10)] + [(0.3, 1e6)]

@@ -26,6 +26,7 @@ COLUMNS = 12
 JITTER = 0.6
 """The share of a choice's column over which its points are spread."""
 
+_LEAST = 1e-300  # the span that round numbers divide: below it floats are too coarse
 _QUARTER = 0.25  # the ends of an axis may lie further apart than the largest float
 
 Tick = tuple[float, str]
@@ -152,7 +153,7 @@ def jitter(numbers: Sequence[int]) -> Floats:
 
 def nice_steps(low: float, high: float, count: int, *, whole: bool = False) -> list[float]:
     """Return round numbers in [low, high], about ``count`` of them; ``whole``: between whole ones, whole ones."""
-    if not high > low:
+    if not high - low > _LEAST:
         return [low]
     raw = (high - low) / max(1, count)
     power = 10.0 ** math.floor(math.log10(raw))
