@@ -138,6 +138,25 @@ def test_two_halves_of_the_same_data_have_not_drifted(size: int) -> None:
     assert alarms <= 1
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng, size: rng.standard_cauchy(size),
+        lambda rng, size: rng.lognormal(0.0, 3.0, size),
+        lambda rng, size: (rng.random(size) < 0.005) * rng.lognormal(0.0, 1.0, size),
+    ],
+    ids=["heavy tails", "skewed", "nearly all zero"],
+)
+@pytest.mark.parametrize("size", [60, 1000])
+def test_a_few_values_that_outweigh_all_others_are_no_drift(draw: Callable[..., Any], size: int) -> None:
+    rng = np.random.default_rng(size)
+    for _ in range(10):
+        first, second = (tw.fingerprint(draw(rng, (size, 40))).data for _ in range(2))
+        assert first is not None
+        assert second is not None
+        assert largest_shift(first, second)[1] < 0.2
+
+
 def test_a_change_of_the_data_is_told_as_what_it_is() -> None:
     def told(x: Any) -> str:
         return only(now(data=data(x))).message
