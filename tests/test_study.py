@@ -873,6 +873,25 @@ def test_best_pareto_and_dataframe():
     assert frame["params.learning_rate"].iloc[0] == 1e-3
 
 
+def test_every_metric_has_its_newest_value_in_the_table():
+    def objective(trial):
+        for step in trial.steps(3):
+            trial.report(loss=1.0 / step, train_loss=0.5 / step, **({"accuracy": 0.1 * step} if step < 3 else {}))
+        return {"loss": 0.2, "seconds": 7.0} if trial.number else 0.2
+
+    study = study_of(metric="loss", scheduler="fifo")
+    go(study, objective, trials=2)
+    frame = study.dataframe()
+    assert list(frame["loss"]) == [0.2, 0.2]
+    assert list(frame["metrics.train_loss"]) == [0.5 / 3, 0.5 / 3]
+    assert list(frame["metrics.accuracy"]) == [0.2, 0.2]
+    assert (frame["seconds"] < 1.0).all()
+    assert frame["metrics.seconds"].isna().tolist() == [True, False]
+    assert "metrics.loss" not in frame
+    assert dict(study.trials[1].metrics) == {"loss": 0.2, "seconds": 7.0}
+    assert study.trials[1].newest_metrics == {"loss": 0.2, "train_loss": 0.5 / 3, "accuracy": 0.2, "seconds": 7.0}
+
+
 def test_maximising():
     study = study_of(metric="accuracy", mode="max")
     go(study, lambda trial: float(trial.number), trials=4)

@@ -236,7 +236,8 @@ class Reading:
         """Return one row per trial: number, status, one column per goal, step, seconds, one column per parameter.
 
         A study with constraints has a column for each of their metrics, and ``feasible``. A metric that is called as
-        one of the other columns, such as ``seconds``, is in ``metrics.seconds``.
+        one of the other columns, such as ``seconds``, is in ``metrics.seconds``. What else was reported or returned,
+        such as ``train_loss``, has its newest value in ``metrics.train_loss``.
 
         Raises:
             ModuleNotFoundError: pandas is not installed.
@@ -283,13 +284,16 @@ def rows(history: History) -> list[dict[str, Any]]:
     goals = [goal.metric for goal in history.goals]
     metrics = dict.fromkeys([*goals, *(rule.metric for rule in history.constraints)])
     names = dict.fromkeys([*history.space, *(name for trial in history.trials for name in trial.params)])
-    for trial in history.trials:
+    newest = [trial.newest_metrics for trial in history.trials]
+    others = dict.fromkeys(name for found in newest for name in found if name not in metrics)
+    for trial, found in zip(history.trials, newest, strict=True):
         row: dict[str, Any] = {"number": trial.number, "status": trial.status.value}
-        row.update({_column(name): trial.metric(name) for name in metrics})
+        row.update({_column(name): found.get(name) for name in metrics})
         if history.constraints:
             row.update(feasible=trial.feasible)
         row.update(step=trial.step, seconds=round(trial.seconds, 3), origin=trial.origin)
         row.update(why=trial.why, reason=trial.reason)
         row.update({f"params.{name}": trial.params.get(name) for name in names})
+        row.update({f"metrics.{name}": found.get(name) for name in others})
         table.append(row)
     return table

@@ -54,7 +54,7 @@ class TrialRecord:
         error: the traceback, when the objective raised.
         reports: each with ``step``, ``metrics`` and ``time``, in the order of steps.
         loss_steps: the steps of those that have the first goal's metric.
-        metrics: what the objective returned.
+        metrics: what the objective returned; see :attr:`newest_metrics` for what it reported, too.
         saved: the step of its newest checkpoint, 0 when there is none.
         resumed_from: the step it last went on from, -1 when it never did.
         group: the scheduler's name for the trials it is compared with, such as a bracket.
@@ -195,6 +195,12 @@ class TrialRecord:
             if name in report.metrics:
                 return report.metrics[name]
         return None
+
+    @property
+    def newest_metrics(self) -> dict[str, float]:
+        """The newest value of every metric that was reported or returned."""
+        newest = {name: value for report in self.reports for name, value in report.metrics.items()}
+        return {**newest, **self.metrics}
 
     def curve(self, name: str) -> list[tuple[int, float]]:
         """The reports of a metric as ``(step, value)`` pairs."""

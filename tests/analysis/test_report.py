@@ -354,6 +354,44 @@ def test_a_value_without_place_stands_on_the_rail_at_the_worse_end() -> None:
         assert kind in page.all("figure")[0]["class"]
 
 
+def told(*values: Any, metric: Any = "loss") -> Page:
+    """Return the report of a study that was told these values, one a trial."""
+    study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), metric=metric, sampler="random", seed=0)
+    for value in values:
+        study.tell(study.ask(), value)
+    return Page(report(study.history))
+
+
+def numbers_of(found: list[dict[str, str]]) -> set[int]:
+    return {int(n) for attributes in found for n in attributes["data-n"].split()}
+
+
+def test_the_worst_trials_stand_on_the_rail_of_every_slice_and_are_called_off_scale() -> None:
+    good = [0.1 + 0.001 * k for k in range(38)]
+    page = told(*good, 103.0, 123.0)
+    (chart,) = page.all("figure", "slice")
+    assert "rail-high" in chart["class"]
+    assert numbers_of(page.all("path", "dots")) == set(range(38))
+    assert page.text.count("off scale") == 2  # in the history of the best, too
+    assert "no value" not in page.text
+    assert "no value" in told(*good, math.nan).text
+    assert "no place" in told(*good, 103.0, math.nan).text
+
+
+@pytest.mark.parametrize("unit", [5e-324, 1e-310, 1e-305])
+def test_losses_that_hardly_differ_from_zero_are_drawn(unit: float) -> None:
+    for values in ([unit * k for k in (3, 0, 7, 9)], [unit * k for k in (3, 1, 7, 9)]):
+        assert numbers_of(told(*values).all("path", "dots")) == {0, 1, 2, 3}
+
+
+def test_every_member_of_a_front_has_its_place_and_who_has_none_is_counted() -> None:
+    front = [(0.10 + 0.01 * k, 100.0 - 5.0 * k) for k in range(12)] + [(0.9, 1.0)]
+    beaten = [(0.3, 200.0 + k) for k in range(10)] + [(0.3, 1e6)]
+    page = told(*({"error": e, "latency": s} for e, s in front + beaten), metric=["error", "latency"])
+    assert numbers_of([a for a in page.all("path", "dots") if "winner" in a["class"]]) == set(range(13))
+    assert "1 trial far off the scale, not drawn" in page.text
+
+
 def test_inactive_parameters_are_counted_and_interrupt_their_lines() -> None:
     history = History(events(40))
     inactive = sum("nesterov" not in trial.params for trial in history.trials)

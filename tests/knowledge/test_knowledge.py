@@ -175,6 +175,12 @@ def test_rates_of_adam_are_not_those_of_sgd() -> None:
         assert sgd.default.value == 1e-2
 
 
+@pytest.mark.parametrize("domain", ["language_finetuning", "llm_pretraining"])
+def test_momentum_is_left_alone_where_adam_has_its_own(domain: str) -> None:
+    tiers = {o: knowledge.explain("momentum", domain=domain, optimizer=o).tier.value for o in (None, "adamw", "sgd")}
+    assert tiers == {None: 4, "adamw": 4, "sgd": 2}
+
+
 def test_the_default_configuration_is_that_of_the_default_optimizer() -> None:
     assert tw.Space.of(["lr", "optimizer"], domain="vision").default() == {"lr": 0.05, "optimizer": "sgd"}
     assert tw.Space.of(["wd", "optimizer"]).default() == {"wd": 1e-2, "optimizer": "adamw"}

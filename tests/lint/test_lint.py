@@ -473,14 +473,16 @@ def test_no_space_makes_it_fail(
     [
         (
             "max",
-            "top1 val_acc1 acc@5 dice mcc val/mIoU ap AP50 map50 bleu4 rougeL psnr ssim f1_score score topAccuracy",
+            "top1 val_acc1 acc@5 dice mcc val/mIoU ap AP50 map50 bleu4 rougeL psnr ssim f1_score score val_score "
+            "topAccuracy r2_score",
         ),
         ("max", "neg_mean_squared_error val_neg_log_loss negative_loss top-1-accuracy 1-shot_accuracy one-shot_acc r2"),
         (
             "min",
             "valLoss val_loss top_1_error brier_score 1-accuracy val_1-acc one_minus_f1 negative_log_likelihood",
         ),
-        (None, "goodness latency neg_goodness 1"),
+        (None, "goodness latency neg_goodness 1 davies_bouldin_score latency_score anomaly_score brier_skill_score"),
+        (None, "accuracy_drop loss_gap val_f1_degradation accuracyDrop neg_accuracy_drop accuracy_std"),
     ],
 )
 def test_what_is_usual_is_read_off_the_words_of_a_metric(mode: str | None, metrics: str) -> None:

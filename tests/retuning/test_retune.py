@@ -138,6 +138,25 @@ def test_two_halves_of_the_same_data_have_not_drifted(size: int) -> None:
     assert alarms <= 1
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng, size: rng.standard_cauchy(size),
+        lambda rng, size: rng.lognormal(0.0, 3.0, size),
+        lambda rng, size: (rng.random(size) < 0.005) * rng.lognormal(0.0, 1.0, size),
+    ],
+    ids=["heavy tails", "skewed", "nearly all zero"],
+)
+@pytest.mark.parametrize("size", [60, 1000])
+def test_a_few_values_that_outweigh_all_others_are_no_drift(draw: Callable[..., Any], size: int) -> None:
+    rng = np.random.default_rng(size)
+    for _ in range(10):
+        first, second = (tw.fingerprint(draw(rng, (size, 40))).data for _ in range(2))
+        assert first is not None
+        assert second is not None
+        assert largest_shift(first, second)[1] < 0.2
+
+
 def test_a_change_of_the_data_is_told_as_what_it_is() -> None:
     def told(x: Any) -> str:
         return only(now(data=data(x))).message
@@ -252,6 +271,34 @@ def test_a_rate_that_has_to_leave_its_range_takes_the_range_along(study: tw.Stud
     (parameter,) = advice.space(high.space).values()
     assert isinstance(parameter, tw.Float)
     assert parameter.high == parameter.default == pytest.approx(4.0 * high.best.params["lr"], rel=1e-3)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "best", "later", "centre", "searched"),
+    [
+        ("batch_size", tw.Int(32, 256, step=32), 64, {"batch_size": 1000}, 1000, (32, 1000, None)),
+        ("batch_size", tw.Int(32, 256, step=32), 64, {"batch_size": 1024}, 1024, (32, 1024, 32)),
+        ("batch_size", tw.Int(32, 1024, step=32), 64, {"batch_size": 520}, 520, (32, 1024, None)),
+        ("lr", tw.Float(0.01, 0.1, step=0.01), 0.01, {"optimizer": "adam"}, 0.001, (0.001, 0.1, None)),
+        ("lr", tw.Float(0.001, 0.9, scale="logit"), 0.9, {"batch_size": 448}, 0.9, (0.001, 0.9, None)),
+        ("lr", tw.Int(1, 8, scale="log"), 1, {"optimizer": "adam"}, 1, (1, 8, None)),
+        ("lr", tw.Choice(["auto", 0.1]), "auto", {"batch_size": 448}, "auto", None),
+    ],
+)
+def test_what_leaves_its_range_is_what_the_range_can_hold(
+    name: str, parameter: Any, best: Any, later: dict[str, Any], centre: Any, searched: Any
+) -> None:
+    then = now(batch_size=64, optimizer="sgd")
+    made = tw.Study(tw.Space({name: parameter}), seed=0)
+    made.enqueue({name: best})
+    made.run(lambda trial: 0.0, trials=1, executor="inline", progress=False, fingerprint=then)
+    advice = made.retune(dataclasses.replace(then, **later))
+    found: Any = advice.space(made.space)[name]
+    assert advice.around == {name: centre}
+    assert f"{name} = {centre}" in str(advice)
+    assert found.default == centre
+    if searched is not None:
+        assert (found.low, found.high, found.step) == searched
 
 
 def test_a_batch_size_of_the_space_is_compared_and_set() -> None:

@@ -20,19 +20,31 @@ HOUR = 3600.0
             {"seconds": 8 * HOUR, "training": 3 * HOUR},
             "panda",
             1,
-            "8 h are 2.7 trainings of 3 h, too few to compare: watch one and change it by hand",
+            "8 h are 2 trainings of 3 h, too few to compare: watch one and change it by hand",
         ),
         (
             {"seconds": 8 * HOUR, "training": 3 * HOUR, "workers": 8},
             "caviar",
             8,
-            "8 h are 21 trainings of 3 h, 8 at a time: the best of 21 is on average among the best 4.5 %",
+            "8 h are 16 trainings of 3 h, 8 at a time: the best of 16 is on average among the best 5.9 %",
         ),
         (
             {"seconds": 2 * HOUR, "training": HOUR, "memory": 5.0, "capacity": 24.0},
             "caviar",
             4,
             "2 h are 8 trainings of 60 min, 4 at a time: the best of 8 is on average among the best 11 %",
+        ),
+        (
+            {"seconds": HOUR, "training": 2 * HOUR, "workers": 100},
+            "panda",
+            100,
+            "60 min are no trainings of 2 h, 100 at a time: none can finish, so take more time or train for less",
+        ),
+        (
+            {"seconds": 0.3, "training": 0.1},
+            "panda",
+            1,
+            "0.3 s are 3 trainings of 0.1 s, too few to compare: watch one and change it by hand",
         ),
         (
             {"seconds": 2 * HOUR, "training": 1.0, "memory": 90.0, "capacity": 80.0},
@@ -69,5 +81,9 @@ def test_a_plan_says_it_in_its_last_line():
     many = str(study.plan(seconds=2 * HOUR, training=HOUR, workers=8)).splitlines()[-1]
     assert many == "  Caviar: 16 trainings: the best of 16 is on average among the best 5.9 %."
     assert study.plan().approach is None
+    short = study.plan(seconds=HOUR, training=2 * HOUR, workers=100)
+    assert str(short).startswith("plan for 60 min, less than a training of 2 h takes\n")
+    assert str(short).endswith("Panda: no trainings: none can finish, so take more time or train for less.")
+    assert short.to_json()["approach"]["trainings"] == 0
     with pytest.raises(ValueError, match="a plan expected a whole number of workers of at least 1, got 0"):
         study.plan(seconds=HOUR, workers=0)

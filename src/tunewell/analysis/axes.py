@@ -26,6 +26,7 @@ COLUMNS = 12
 JITTER = 0.6
 """The share of a choice's column over which its points are spread."""
 
+_LEAST = 1e-300  # the span that round numbers divide: below it floats are too coarse
 _QUARTER = 0.25  # the ends of an axis may lie further apart than the largest float
 
 Tick = tuple[float, str]
@@ -115,14 +116,16 @@ def parameter_axis(name: str, parameter: Parameter, values: Iterable[Any], *, co
     return choice_axis(name, given, width=width)
 
 
-def metric_axis(label: str, values: Floats, *, worst_is_high: bool, count: int = 5) -> Axis:
+def metric_axis(label: str, values: Floats, *, worst_is_high: bool, count: int = 5, kept: Sequence[float] = ()) -> Axis:
     """Return the axis of a metric: log when that helps, and not stretched by a few hopeless values.
 
-    Values far worse than nine tenths of the others have no place (NaN): the chart shows them on its rail.
+    Values far worse than nine tenths of the others have no place (NaN): the chart shows them on its rail, or counts
+    them.
 
     Args:
         values: shape ``(n,)``, not finite ones are left out.
         worst_is_high: whether the metric is minimised.
+        kept: those that have a place however bad they are, such as those of a Pareto front.
     """
     finite = values[np.isfinite(values)]
     if len(finite) == 0:
@@ -131,7 +134,9 @@ def metric_axis(label: str, values: Floats, *, worst_is_high: bool, count: int =
     scale = "log" if low > 0.0 and high / low > LOG_HELPS else "linear"
     if len(finite) >= 8:
         warped = SCALES[scale].warp(finite)
-        low, high = _without_hopeless(finite, warped if worst_is_high else -warped, worst_is_high)
+        usual = _without_hopeless(finite, warped if worst_is_high else -warped)
+        needed = [*usual, *filter(math.isfinite, kept)]
+        low, high = min(needed), max(needed)
     return number_axis(label, low, high, scale, pad=0.04, count=count)
 
 
@@ -148,7 +153,7 @@ def jitter(numbers: Sequence[int]) -> Floats:
 
 def nice_steps(low: float, high: float, count: int, *, whole: bool = False) -> list[float]:
     """Return round numbers in [low, high], about ``count`` of them; ``whole``: between whole ones, whole ones."""
-    if not high > low:
+    if not high - low > _LEAST:
         return [low]
     raw = (high - low) / max(1, count)
     power = 10.0 ** math.floor(math.log10(raw))
@@ -227,7 +232,7 @@ _TICKS = {"linear": _linear_ticks, "log": _log_ticks, "reverse_log": _reverse_lo
 _WORDS = {"linear": "", "log": "log scale", "reverse_log": "log scale in 1 − x", "logit": "logit scale"}
 
 
-def _without_hopeless(values: Floats, badness: Floats, worst_is_high: bool) -> tuple[float, float]:
+def _without_hopeless(values: Floats, badness: Floats) -> tuple[float, float]:
     """Return the range of the values that are not far worse than nine tenths of all, shape ``(n,)`` both."""
     best, usual = float(badness.min()), float(np.quantile(badness, 0.9, method="nearest"))
     kept = values[badness <= usual + (usual - best)]

@@ -163,6 +163,7 @@ def plot(
     lines: str = "",
     points: str = "",
     rail: str = "",
+    rail_says: str = "",
     rail_high: bool = True,
     height: int = 280,
     name: str,
@@ -177,6 +178,7 @@ def plot(
         lines: paths, drawn in the stretched plane.
         points: marks at percentages, drawn above the lines.
         rail: marks for what has no place on y (no value, off the scale), drawn on a rail beyond its worst end.
+        rail_says: which of the two, in as few words as a tick has.
         rail_high: whether the worst end is the upper one.
         height: of the plane, in pixels.
         name: what the chart shows, for people who hear it read.
@@ -185,7 +187,7 @@ def plot(
         below: legends and remarks, HTML.
     """
     classes = ["plot", kind, ("rail-high" if rail_high else "rail-low") if rail else "", "tilted" if _tilts(x) else ""]
-    frame = f"{_grid(x, y)}{_rail(rail, rail_high)}{_stretched(lines)}{points}"
+    frame = f"{_grid(x, y)}{_rail(rail, rail_says, rail_high)}{_stretched(lines)}{points}"
     above = f"<h3>{axis_name(x)}</h3>" if titled else f'<div class="ylabel">{axis_name(y)}</div>'
     return (
         f'<figure class="{" ".join(filter(None, classes))}">{above}'
@@ -275,13 +277,14 @@ def _upright_grid(x: Axis) -> str:
     return "".join(one(place, text) for place, text in x.ticks)
 
 
-def _rail(rail: str, high: bool) -> str:
+def _rail(rail: str, says: str, high: bool) -> str:
     if not rail:
         return ""
     at = "0" if high else "100%"
     return (
         f'<g class="rail" transform="translate(0 {-16 if high else 16})">'
-        f'<line x1="0" x2="100%" y1="{at}" y2="{at}"/><text class="tick" x="-8" y="{at}" dy=".32em">no value</text>'
+        f'<line x1="0" x2="100%" y1="{at}" y2="{at}"/>'
+        f'<text class="tick" x="-8" y="{at}" dy=".32em">{escape(says)}</text>'
         f"{rail}</g>"
     )
 

@@ -7,7 +7,7 @@ nothing to draw.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -50,9 +50,16 @@ LINES = 300
 
 
 def goal_axis(digest: Digest, goal: int, count: int = 5) -> Axis:
-    """Return the axis on which a goal's values are drawn."""
+    """Return the axis on which a goal's values are drawn, with a place for each of the winners."""
     wanted = digest.history.goals[goal]
-    return metric_axis(wanted.metric, digest.values[:, goal], worst_is_high=wanted.mode == "min", count=count)
+    values = digest.values[:, goal]
+    kept = values[sorted(winners(digest))].tolist()
+    return metric_axis(wanted.metric, values, worst_is_high=wanted.mode == "min", count=count, kept=kept)
+
+
+def winners(digest: Digest) -> set[int]:
+    """Return the number of the best trial, or those of a whole Pareto front."""
+    return {digest.best.number} if digest.best else set(digest.front)
 
 
 # --- history ----------------------------------------------------------------------------------------------------------
@@ -69,10 +76,12 @@ def _history_chart(digest: Digest, goal: int) -> str:
     y = goal_axis(digest, goal)
     wanted = digest.history.goals[goal]
     points = rail = ""
+    railed: list[int] = []
     for status, numbers in digest.numbers_by_status(digest.drawn).items():
         across, up = x.places_of(numbers), y.places_of(digest.values[numbers, goal].tolist())
         points += marks(status.value, across, up, numbers)
         rail += _railed(status.value, across, up, numbers, wanted.mode == "min")
+        railed += _placeless(numbers, up)
     numbers, values = improvements(digest, goal)
     heights = _clamped(y.places_of(values), 1.0 if wanted.mode == "min" else 0.0)
     stairs = staircase("best", x.places_of(numbers).tolist(), heights.tolist())
@@ -88,6 +97,7 @@ def _history_chart(digest: Digest, goal: int) -> str:
         lines=stairs,
         points=points,
         rail=rail,
+        rail_says=_rail_words(digest.values[railed, goal]),
         rail_high=wanted.mode == "min",
         name=f"{wanted.metric} of each trial, with the best so far",
         below=legend(count_statuses([digest.trials[n] for n in digest.drawn]), best),
@@ -107,10 +117,18 @@ def improvements(digest: Digest, goal: int) -> tuple[list[int], list[float]]:
 def _railed(name: str, x: Floats, y: Floats, numbers: Sequence[int], high: bool) -> str:
     """Return the marks of trials without a place on y, at the rail's height."""
     lacking = np.isnan(y)
-    if not lacking.any():
-        return ""
-    kept = [n for n, missing in zip(numbers, lacking, strict=True) if missing]
-    return marks(name, x[lacking], np.full(len(kept), 1.0 if high else 0.0), kept)
+    return marks(name, x[lacking], np.full(int(lacking.sum()), 1.0 if high else 0.0), _placeless(numbers, y))
+
+
+def _placeless(numbers: Sequence[int], y: Floats) -> list[int]:
+    """Return the numbers of the trials without a place on y, shape ``(n,)``."""
+    return [n for n, missing in zip(numbers, np.isnan(y), strict=True) if missing]
+
+
+def _rail_words(values: Floats) -> str:
+    """Return why values, shape ``(n,)``, are on the rail: there are none, or they are far worse than the others."""
+    known = np.isfinite(values)
+    return "off scale" if known.all() else "no place" if known.any() else "no value"
 
 
 # --- learning curves --------------------------------------------------------------------------------------------------
@@ -147,27 +165,35 @@ def _curve_chart(digest: Digest, goal: int) -> str:
     first = min(steps[0] for steps, _ in curves.values())
     x = step_axis(last, first=first)
     worst_is_high = wanted.mode == "min"
-    y = metric_axis(wanted.metric, np.concatenate([v for _, v in curves.values()]), worst_is_high=worst_is_high)
-    winners = {digest.best.number} if digest.best else set(digest.front)
+    won = winners(digest)
+    y = metric_axis(
+        wanted.metric,
+        np.concatenate([v for _, v in curves.values()]),
+        worst_is_high=worst_is_high,
+        kept=[float(curves[number][1][-1]) for number in sorted(won & curves.keys())],
+    )
     lines = ends = rail = crowns = ""
+    railed: list[float] = []
     for trial in trials:
         steps, values = curves[trial.number]
         across, up = x.places_of(steps), y.places_of(values.tolist())
-        kind = f"curve{_winner(winners)}" if trial.number in winners else "curve"
+        kind = f"curve{_winner(len(won))}" if trial.number in won else "curve"
         lines += line(kind, across.tolist(), up.tolist(), trial.number, trial.status.value)
         end, off = _curve_end(trial, across, up, worst_is_high)
         rail, ends = (rail + end, ends) if off else (rail, ends + end)
+        railed += values[-1:].tolist() if off else []
         if digest.best is trial and not off:
             crowns += mark("best", float(across[-1]), float(up[-1]))
     note = f'<p class="remark">{CURVES} of {total:,} curves: the {CURVES // 4} best and an even selection.</p>'
     winner = "best trial" if digest.best else "Pareto front"
-    extra = f'<li><span class="stroke winner"></span>{winner}</li>' if winners & curves.keys() else ""
+    extra = f'<li><span class="stroke winner"></span>{winner}</li>' if won & curves.keys() else ""
     return plot(
         x,
         y,
         lines=lines,
         points=ends + crowns,
         rail=rail,
+        rail_says=_rail_words(np.array(railed)),
         rail_high=worst_is_high,
         height=320,
         name=f"{wanted.metric} of the trials by step",
@@ -175,9 +201,9 @@ def _curve_chart(digest: Digest, goal: int) -> str:
     )
 
 
-def _winner(winners: Collection[int]) -> str:
-    """Return the classes of the best trial's line, or of one line of a whole Pareto front."""
-    return " winner" if len(winners) == 1 else " winner one-of-many"
+def _winner(count: int) -> str:
+    """Return the classes of the best trial's line, or of one line of a Pareto front of so many."""
+    return " winner" if count == 1 else " winner one-of-many"
 
 
 def thinned(curve: Sequence[tuple[int, float]]) -> tuple[list[int], Floats]:
@@ -236,10 +262,13 @@ def _slice(
     everyone = [n for numbers, _ in layers for n in numbers]
     active = [n for n in everyone if name in digest.trials[n].params]
     x = parameter_axis(name, parameter, [digest.trials[n].params[name] for n in active], count=4)
-    body = ""
+    body = rail = ""
     for numbers, shade in layers:
         here = [n for n in numbers if name in digest.trials[n].params]
         body += dots(shade, *_slice_places(digest, name, x, y, here), here)
+    high = digest.history.goals[0].mode == "min"
+    for status, numbers in digest.numbers_by_status(active).items():
+        rail += _railed(status.value, *_slice_places(digest, name, x, y, numbers), numbers, high)
     crown = ""
     if digest.best is not None and name in digest.best.params:
         across, up = _slice_places(digest, name, x, y, [digest.best.number])
@@ -251,6 +280,9 @@ def _slice(
         y,
         lines=body,
         points=crown,
+        rail=rail,
+        rail_says="off scale",
+        rail_high=high,
         height=150,
         kind="slice",
         titled=True,
@@ -291,11 +323,11 @@ def parallel_chart(digest: Digest) -> str:
         columns.append(_clamped(axes[-1].places_of(digest.values[numbers, goal].tolist()), 0.0))
     places = np.column_stack(columns)
     across = [upright(k, len(axes)) for k in range(len(axes))]
-    winners = {digest.best.number} if digest.best else set(digest.front)
+    won = winners(digest)
     lines = ""
     for rank in reversed(range(len(numbers))):  # the best on top
         band = BANDS - 1 - rank * BANDS // len(numbers)
-        kind = _winner(winners) if numbers[rank] in winners else f" q{band}"
+        kind = _winner(len(won)) if numbers[rank] in won else f" q{band}"
         lines += line(f"thread{kind}", across, places[rank].tolist(), numbers[rank])
     remark = f"{LINES} of {total:,} lines are drawn, the {LINES // 3} best among them. " if total > LINES else ""
     legends = ramp_legend(f"{digest.history.goals[0].metric}, ranked", ["worst", "", "", "", "", "best"])
@@ -355,12 +387,11 @@ def _pareto_chart(digest: Digest, a: int, b: int, *, small: bool) -> str:
     ordinary = [n for n in digest.drawn if n not in front]
     members = [n for n in digest.front if not np.isnan(digest.losses[n]).any()]
     ax, ay = (axis.places_of(digest.values[members, g].tolist()) for axis, g in ((x, a), (y, b)))
-    body = dots(
-        "q2",
-        x.places_of(digest.values[ordinary, a].tolist()),
-        y.places_of(digest.values[ordinary, b].tolist()),
-        ordinary,
-    )
+    across, up = (axis.places_of(digest.values[ordinary, g].tolist()) for axis, g in ((x, a), (y, b)))
+    body = dots("q2", across, up, ordinary)
+    measured = np.isfinite(digest.values[ordinary][:, [a, b]]).all(axis=1)
+    off = int((measured & np.isnan(across + up)).sum())
+    beyond = f". {counted(off, 'trial')} far off the scale, not drawn" if off else ""
     if len(goals) == 2:
         body += _front_line(ax, ay, goals[1].mode)
     body += dots("winner", ax, ay, members)
@@ -372,7 +403,7 @@ def _pareto_chart(digest: Digest, a: int, b: int, *, small: bool) -> str:
         height=200 if small else 330,
         kind="slice" if small else "",
         name=f"{goals[a].metric} against {goals[b].metric}",
-        below=f'<p class="remark">Better: {escape(words)}</p>',
+        below=f'<p class="remark">Better: {escape(words)}{beyond}</p>',
     )
 
 

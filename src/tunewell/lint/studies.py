@@ -38,12 +38,17 @@ _HIGHER = {
     "accuracy", "acc", "top1", "top5", "auc", "auroc", "roc", "auprc", "ap", "map", "f1", "precision", "recall",
     "sensitivity", "specificity", "bleu", "rouge", "rougel", "rougelsum", "meteor", "cider", "iou", "miou", "dice",
     "jaccard", "mcc", "kappa", "ndcg", "mrr", "psnr", "ssim", "r2", "correlation", "pearson", "spearman", "likelihood",
-    "elbo", "reward", "return", "score",
+    "elbo", "reward", "return",
 }  # fmt: skip
 _LOWER = {
     "loss", "logloss", "error", "perplexity", "ppl", "mse", "rmse", "mae", "mape", "nll", "bce", "crossentropy",
     "divergence", "brier", "eer", "fid", "lpips", "wer", "cer", "regret",
 }  # fmt: skip
+_COMPARED = {  # a metric of how another one moves or spreads: no word says which way round it is counted
+    "drop", "gap", "degradation", "difference", "diff", "delta", "change", "decrease", "increase", "improvement", "std",
+    "variance", "skill",
+}  # fmt: skip
+_PLAIN_SCORE = {"score", "val", "valid", "validation", "dev", "eval", "test", "train", "training", "cv", "mean", "avg"}
 _TURNED = re.compile(  # neg_mean_squared_error, val_negative_loss, 1-accuracy, one_minus_f1
     r"((val|valid|validation|dev|eval|train|test)[ _/-])?"
     r"((neg|negative|(1|one)[ _-]minus)[ _-]|1 ?- ?(?!shot|way|step|best|nn|nearest|gram))"
@@ -84,9 +89,13 @@ def training_metric(plan: Plan) -> Iterator[Finding]:
 
 def usual_mode(metric: str) -> str | None:
     """Return ``"min"`` or ``"max"``, what a metric of this name is usually meant to be; None where it is unknown."""
-    said = words(metric) | words(metric.lower())  # mIoU is one word, topAccuracy two
+    own = words(metric)
+    said = own | words(metric.lower())  # mIoU is one word, topAccuracy two
     said |= {word.rstrip("0123456789") for word in said}
-    found = "min" if said & _LOWER else "max" if said & _HIGHER else None
+    if said & _COMPARED:
+        return None
+    higher = said & _HIGHER or ("score" in own and own <= _PLAIN_SCORE)  # of an anomaly_score nobody knows
+    found = "min" if said & _LOWER else "max" if higher else None
     if found is not None and _TURNED.match(metric.lower()):
         return "max" if found == "min" else "min"
     return found

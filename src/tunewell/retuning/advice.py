@@ -12,6 +12,7 @@ from tunewell import knowledge
 from tunewell.fingerprints import Fingerprint
 from tunewell.history import History, TrialRecord
 from tunewell.retuning.changes import VERDICTS, Change, Verdict, changes_between, not_compared, nothing_compared
+from tunewell.scales import SCALES
 from tunewell.space import Choice, Config, Float, Int, Parameter, Prior, Space
 from tunewell.surrogate.incumbent import incumbent
 
@@ -71,7 +72,8 @@ class Advice:
         """Return the space to search next, made of the study's: what stays is fixed, what is tuned has a prior.
 
         The default configuration is :attr:`around`. A parameter that is fixed is a range of one point; one that was not
-        active in the best configuration is left out where it can no longer be.
+        active in the best configuration is left out where it can no longer be. A range grows where its new default lies
+        beyond it, and has no ``step`` any more where that lies between two.
         """
         if self.around is None:
             return space
@@ -160,6 +162,7 @@ class Advice:
         changed: dict[str, Any] = {"default": centre, "prior": Prior(centre, "medium")}
         if isinstance(parameter, Float | Int):
             changed |= {"low": min(parameter.low, centre), "high": max(parameter.high, centre)}
+            changed["step"] = parameter.step if _on_steps(parameter, centre) else None
         if isinstance(parameter, Choice) and centre not in parameter.choices:
             choices = [*parameter.choices, centre]
             changed["choices"] = sorted(choices) if parameter.ordered else choices
@@ -269,10 +272,10 @@ def _moved(space: Space, config: Config, changes: tuple[Change, ...], now: Finge
         known = knowledge.find(name)
         if known == "batch_size" and "batch_size" in factors:
             moved[name] = now.batch_size
-        elif known in _RATES and anew in knowledge.OPTIMIZERS and isinstance(value, int | float):
-            moved[name] = _scaled(space[name], 1.0, _usual(known, anew))
-        elif known in _RATES:
-            moved[name] = _scaled(space[name], value, rate if known == "learning_rate" else decay)
+        elif known in _RATES and name in space and isinstance(value, int | float):
+            factor = rate if known == "learning_rate" else decay
+            wanted = _usual(known, anew) if anew in knowledge.OPTIMIZERS else value * factor
+            moved[name] = value if wanted == value else _held(space[name], value, wanted)
     return moved
 
 
@@ -281,14 +284,24 @@ def _usual(name: str, optimizer: str | None) -> float:
     return float(knowledge.explain(name, optimizer=optimizer).default.value)
 
 
-def _scaled(parameter: Parameter, value: Any, factor: float) -> Any:
-    """Return a number times a factor, which may leave the range, or the nearest choice to it."""
-    if factor == 1.0:
-        return value
+def _held(parameter: Parameter, value: Any, wanted: float) -> Any:
+    """Return what comes nearest to the wanted number: of a choice, or of what the scale of a range can hold."""
     if isinstance(parameter, Choice):
         numbers = [v for v in parameter.choices if isinstance(v, int | float) and v > 0]
-        return min(numbers, key=lambda v: abs(math.log(v / (value * factor))), default=value) if value > 0 else value
-    return float(f"{value * factor:.4g}")
+        return min(numbers, key=lambda v: abs(math.log(v / wanted)), default=value) if wanted > 0 else value
+    if not isinstance(parameter, Float | Int):
+        return value
+    moved = round(wanted) if isinstance(parameter, Int) else float(f"{wanted:.4g}")
+    law = SCALES[parameter.scale]
+    return moved if law.above < moved < law.below else min(max(moved, parameter.low), parameter.high)
+
+
+def _on_steps(parameter: Float | Int, value: float) -> bool:
+    """Tell whether whole steps, if it has any, lead from a range's low end to a value, which may lie beyond it."""
+    if parameter.step is None:
+        return False
+    steps = (value - parameter.low) / parameter.step
+    return abs(steps - round(steps)) <= 1e-9 * max(1.0, abs(steps))
 
 
 def _fixed(parameter: Parameter, value: Any) -> Parameter:

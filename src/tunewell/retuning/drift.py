@@ -17,12 +17,14 @@ def largest_shift(then: DataSummary, now: DataSummary) -> tuple[str, float]:
     """Return the column that moved most, and by how many standard deviations; an empty name where none can be compared.
 
     The shift of a column is its mean's or, where that is more, the median shift of its quantiles, in units of the
-    geometric mean of the two standard deviations, less what chance explains. The median, because in a column of few
-    values one quantile may jump although nothing happened. A column that has next to no values left is not compared.
+    geometric mean of the two standard deviations, each less what chance explains. The median, because in a column of
+    few values one quantile may jump although nothing happened. What chance does to a mean follows from both standard
+    deviations as they are (Welch): where a few values outweigh all others, they move the mean and its error alike. A
+    column that has next to no values left is not compared.
     """
     earlier = {feature.name: feature for feature in then.features}
     shifts = [
-        (max(0.0, _shift(before, feature) - NOISE * _error(*counts)), feature.name)
+        (_shift(before, feature, *counts), feature.name)
         for feature in now.features
         if (before := earlier.get(feature.name)) is not None
         and min(counts := (_present(before, then), _present(feature, now))) >= min(LEAST, then.sampled, now.sampled)
@@ -57,11 +59,15 @@ def moved_share(then: DataSummary, now: DataSummary) -> float:
     return _moved(then.classes, now.classes, _error(then.sampled, now.sampled))
 
 
-def _shift(then: Feature, now: Feature) -> float:
-    moves = [abs(b - a) for a, b in zip(then.quantiles, now.quantiles, strict=True)]
-    moved = max(abs(now.mean - then.mean), median(moves))
+def _shift(then: Feature, now: Feature, before: float, after: float) -> float:
+    """Return by how much a column of so many values before and after moved beyond chance."""
+    moves = median(abs(b - a) for a, b in zip(then.quantiles, now.quantiles, strict=True))
+    mean = abs(now.mean - then.mean)
     spread = math.sqrt(then.std * now.std) or max(then.std, now.std)
-    return moved / spread if spread > 0 else (0.0 if moved == 0 else 10.0)
+    if spread == 0.0:
+        return 0.0 if mean == moves == 0.0 else 10.0
+    error = math.hypot(then.std / math.sqrt(before), now.std / math.sqrt(after)) / spread
+    return max(0.0, mean / spread - NOISE * error, moves / spread - NOISE * _error(before, after))
 
 
 def _moved(then: Mapping[str, float], now: Mapping[str, float], error: float) -> float:

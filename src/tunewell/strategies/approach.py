@@ -1,9 +1,9 @@
 """Panda or caviar: watch one training and change it by hand, or train many and keep the best.
 
 The two names are Andrew Ng's ("Hyperparameters tuning in practice: pandas vs. caviar", Deep Learning Specialization,
-course 2, 2017). What decides is how many trainings there is compute for. The best of n configurations drawn at random
-lies among the best 1/(n + 1) on average, so with fewer than eight there is little to choose from, and a person who
-corrects one training as it goes makes more of the same compute.
+course 2, 2017). What decides is how many trainings can end before the compute does. The best of n configurations drawn
+at random lies among the best 1/(n + 1) on average, so with fewer than eight there is little to choose from, and a
+person who corrects one training as it goes makes more of the same compute.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Approach:
 
     Attributes:
         choice: ``"panda"`` or ``"caviar"``.
-        trainings: how many full trainings there is compute for.
+        trainings: how many full trainings there is compute for; one that is cut short does not count.
         at_a_time: how many of them fit side by side; 0 where not even one does.
         reason: why, in words and numbers.
     """
 
     choice: Literal["panda", "caviar"]
-    trainings: float
+    trainings: int
     at_a_time: int
     reason: str
 
@@ -60,7 +60,7 @@ def panda_or_caviar(
         ValueError: a number that is not above 0, or a need without what there is.
 
     >>> print(panda_or_caviar(8 * 3600, 3 * 3600))
-    panda: 8 h are 2.7 trainings of 3 h, too few to compare: watch one and change it by hand
+    panda: 8 h are 2 trainings of 3 h, too few to compare: watch one and change it by hand
     >>> print(panda_or_caviar(8 * 3600, 300, workers=4))
     caviar: 8 h are 384 trainings of 5 min, 4 at a time: the best of 384 is on average among the best 0.26 %
     """
@@ -77,25 +77,27 @@ def panda_or_caviar(
     beside = 1 if memory is None or capacity is None else math.floor(capacity / memory)
     if beside == 0:
         reason = f"a training needs {memory:g} GB and there are {capacity:g}: make it smaller first, and watch it"
-        return Approach("panda", 0.0, 0, reason)
+        return Approach("panda", 0, 0, reason)
     at_a_time = workers * beside
-    trainings = at_a_time * seconds / training
+    trainings = finished(seconds, training, at_a_time)
     side = f", {at_a_time} at a time" if at_a_time > 1 else ""
     return judged(trainings, f"{time_in_words(seconds)} are {{}} of {time_in_words(training)}{side}", at_a_time)
 
 
-def judged(trainings: float, said: str = "{}", at_a_time: int = 1) -> Approach:
+def finished(total: float, training: float, at_a_time: int = 1) -> int:
+    """Return how many trainings a total pays for when each costs so much of it and so many are trained side by side."""
+    return at_a_time * math.floor(total / training + 1e-9)
+
+
+def judged(trainings: int, said: str = "{}", at_a_time: int = 1) -> Approach:
     """Return which fits for so many full trainings; ``said`` has a place for their number in words."""
-    number = in_number(trainings)
-    words = said.format(f"{number} training{'' if number == '1' else 's'}")
+    number = f"{trainings:,}" if trainings else "no"
+    words = said.format(f"{number} training{'' if trainings == 1 else 's'}")
+    if not trainings:
+        return Approach("panda", 0, at_a_time, f"{words}: none can finish, so take more time or train for less")
     if trainings < FEWEST:
         return Approach("panda", trainings, at_a_time, f"{words}, too few to compare: watch one and change it by hand")
     share = f"{100 / (trainings + 1):.2g} %"
     return Approach(
         "caviar", trainings, at_a_time, f"{words}: the best of {number} is on average among the best {share}"
     )
-
-
-def in_number(trainings: float) -> str:
-    """Return how many trainings there is compute for: ``2.7``, or ``26`` where a part of one does not count."""
-    return f"{trainings:,.2g}" if trainings < 10 else f"{math.floor(trainings):,}"

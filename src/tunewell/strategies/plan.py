@@ -12,7 +12,7 @@ from tunewell.events import Status
 from tunewell.history import History
 from tunewell.knowledge import check_where
 from tunewell.space import Space
-from tunewell.strategies.approach import Approach, in_number, judged
+from tunewell.strategies.approach import Approach, finished, judged
 from tunewell.surrogate.tiering import Unit, budget_of
 from tunewell.surrogate.tiering_words import TOGETHER, amount
 from tunewell.tiers import MOST, Tier, checked_shares, checked_tiers, decade_of, few, planned, tiers_of
@@ -114,7 +114,7 @@ class TieredPlan:
             return tuple(found)
         for place, (tier, number) in enumerate(zip(self.tiers[: 1 if self._few else None], most, strict=False)):
             how = _first_method(tier, self.space) if place == 0 else "Gaussian process of all trials"
-            share = tier.share if math.isinf(trainings) else number / trainings
+            share = tier.share if math.isinf(trainings) else number / max(1.0, trainings)
             found.append(self._row(", ".join(tier.parameters), number, share, how, tier.why))
         left = max(0.0, trainings - 1.0 - sum(most))
         how = "the default sampler"
@@ -125,13 +125,15 @@ class TieredPlan:
 
     @property
     def trainings(self) -> float:
-        """How many full trainings the budget pays for; infinite where nobody knows."""
-        return math.inf if self.training is None else self.total / self.training
+        """How many full trainings the budget pays for, side by side; infinite where nobody knows."""
+        if self.training is None or math.isinf(self.total):
+            return math.inf
+        return float(finished(self.total, self.training * self.workers, self.workers))
 
     @property
     def approach(self) -> Approach | None:
         """Whether to search at all, or to watch one training: see :mod:`tunewell.strategies.approach`."""
-        return judged(self.trainings) if 0.0 < self.trainings < math.inf else None
+        return None if math.isinf(self.trainings) else judged(int(self.trainings))
 
     def _row(self, what: str, trainings: float, share: float, method: str, why: str) -> Row:
         budget = share * self.total if self.training is None else trainings * self.training
@@ -198,7 +200,8 @@ class TieredPlan:
         if self.unit != "trials" and self.training is not None:
             each = amount(self.training * self.workers, self.unit)
             side = f", {self.workers} at a time" if self.workers > 1 else ""
-            about = f", about {in_number(self.trainings)} trainings of {each}{side}"
+            about = f", about {_trainings(self.trainings)} of {each}{side}"
+            about = about if self.trainings else f", less than a training of {each} takes"
         return f"plan for {amount(self.total, self.unit)}{about}"
 
     def _limit(self, row: Row) -> str:
