@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import math
@@ -14,7 +15,7 @@ import warnings
 import pytest
 
 import tunewell as tw
-from tunewell.events import CheckpointSaved, Ended, Paused, TrialResumed, TrialStarted
+from tunewell.events import CheckpointSaved, Ended, Paused, Status, TrialResumed, TrialStarted
 from tunewell.history import History
 from tunewell.replay import replay
 
@@ -456,6 +457,32 @@ def test_what_a_dead_driver_was_about_to_remove_is_removed_by_the_next(storage, 
     assert newer.exists()
     assert trial.checkpoint.is_dir()
     study.close()
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_full_disk_is_waited_for_and_then_costs_a_retry(monkeypatch, patient):
+    naps, refusals = [], [2]
+    monkeypatch.setattr("tunewell.trial.time.sleep", naps.append)
+    if not patient:
+        monkeypatch.setattr("tunewell.trial.PATIENCE_SECONDS", -1.0)
+
+    def write(folder):
+        (folder / "half").write_text("")
+        if refusals[0]:
+            refusals[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def train(trial):
+        for step in trial.steps(2):
+            trial.report(loss=1.0 / step)
+            trial.save(write)
+
+    study = study_of()
+    go(study, train, trials=1)
+    assert (study.trials[0].status, study.trials[0].step, refusals) == ("completed", 2, [0])
+    lost = [event for event in study.events if isinstance(event, Ended) and event.status is Status.LOST]
+    assert (naps, len(lost)) == (([1.0, 2.0], 0) if patient else ([], 2))
+    assert all("no space left for a checkpoint in" in event.reason for event in lost)
 
 
 def test_a_checkpoint_that_fails_half_way_is_not_there():

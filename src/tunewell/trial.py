@@ -11,6 +11,8 @@ import errno
 import math
 import os
 import shutil
+import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -24,6 +26,12 @@ from tunewell.space import Value
 
 Send = Callable[[Sequence[Event]], Verdict]
 T = TypeVar("T")  # a level
+
+PATIENCE_SECONDS = 600.0
+"""How long saving is tried again on a full disk."""
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_FULL = 1 << 16  # bytes: a disk with less is full
 
 
 class Halted(BaseException):
@@ -191,7 +199,8 @@ class Trial:
         Outside of a loop over :meth:`steps` a step is one that was reported, so its report comes first.
 
         The folder is written aside, flushed to disk and renamed, so a checkpoint is there whole or not at all. Older
-        ones that nothing needs any more are removed by the study.
+        ones that nothing needs any more are removed by the study. On a full disk it is tried again, from the beginning
+        and for ten minutes.
 
         Raises:
             TypeError: ``write`` is no function.
@@ -207,24 +216,8 @@ class Trial:
                 f"trial.save() expected the report of the step that is saved before it, got none since step "
                 f"{self._step}: call trial.report(...), then trial.save(...), or loop over trial.steps()"
             )
-        directory = self._job.directory
-        final = directory / f"step-{self._step}"
-        aside = directory / f".step-{self._step}-{os.getpid()}"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        try:
-            write(aside)
-            _flush_to_disk(aside)
-            shutil.rmtree(final, ignore_errors=True)  # left by a crash before it was recorded
-            aside.rename(final)
-            _flush_directory(directory)
-        except BaseException as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise OSError(
-                    errno.ENOSPC, f"no space left for the checkpoint of step {self._step}: free some space", str(final)
-                ) from error
-            raise
+        final = self._job.directory / f"step-{self._step}"
+        _patiently(lambda: _written(write, final), self._job.directory)
         self.checkpoint = final
         self._saved = self._step
         self._pending.append(CheckpointSaved(self._clock(), self.number, self._step))
@@ -357,6 +350,8 @@ def cause(error: BaseException) -> Status:
         return Status.OUT_OF_MEMORY
     if isinstance(error, FloatingPointError):
         return Status.DIVERGED
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return Status.LOST
     return Status.FAILED
 
 
@@ -375,6 +370,46 @@ def _traceback(error: BaseException) -> str:
     while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
     return "".join(traceback.format_exception(type(error), error, frames))
+
+
+def _patiently(act: Callable[[], None], directory: Path) -> None:
+    """Try again while the disk is full; what was trained so far is worth waiting for somebody to free some space."""
+    delay, deadline = 1.0, time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return act()
+        except Exception as error:
+            if not _is_full(error, directory):
+                raise
+            sentence = f"no space left for a checkpoint in {directory}: free some space"
+            if time.monotonic() > deadline:
+                raise OSError(errno.ENOSPC, sentence) from error
+            print(f"{sentence}, it is tried again in {delay:g} s", file=sys.stderr, flush=True)
+            time.sleep(delay)
+            delay = min(2 * delay, 30.0)
+
+
+def _is_full(error: Exception, directory: Path) -> bool:
+    """Tell whether writing failed for lack of space, which libraries say in errors of their own."""
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return True
+    return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(directory).free < _FULL
+
+
+def _written(write: Callable[[Path], object], final: Path) -> None:
+    """Have a folder filled aside, flush it to disk and rename it."""
+    aside = final.with_name(f".{final.name}-{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        write(aside)
+        _flush_to_disk(aside)
+        shutil.rmtree(final, ignore_errors=True)  # left by a crash before it was recorded
+        aside.rename(final)
+        _flush_directory(final.parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
 
 
 def _flush_to_disk(directory: Path) -> None:
