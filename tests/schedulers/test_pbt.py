@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tunewell as tw
-from tunewell.events import CheckpointSaved, Ended, Paused, Reported, RunStarted, Status, TrialStarted
+from tunewell.events import Adjusted, CheckpointSaved, Ended, Paused, Reported, RunStarted, Status, TrialStarted
 from tunewell.executors import Simulated
 from tunewell.history import History
 from tunewell.protocols import Continue, Done, Fork, Pause, Resume, Start, Stop
@@ -624,3 +624,41 @@ def test_migrants_fit_a_space_that_was_changed():
         later = study.trials[begun:]
         assert any("is better here" in trial.why for trial in later)
         assert all(space.check(trial.params) == trial.params for trial in later)
+
+
+# --- members in a person's hand ---------------------------------------------------------------------------------------
+
+
+def adjust(paper, trial, **values):
+    step = paper.history.trials[trial].step
+    paper.history.apply(Adjusted(float(len(paper.history)), trial, step, values, "person", "by hand"))
+
+
+def finish(paper, trial, step, loss):
+    """Let a trial that is in a person's hand report, and no scheduler decide."""
+    record = paper.history.trials[trial]
+    for each in range(record.step + 1, step + 1):
+        paper.history.apply(Reported(float(len(paper.history)), trial, each, {"loss": loss}))
+        paper.history.apply(CheckpointSaved(float(len(paper.history)), trial, each))
+
+
+@pytest.mark.parametrize("name", ["pbt", "pb2", "mf_pbt", "ipbt"])
+def test_a_fork_begins_with_the_values_in_force_where_its_donor_saved(name):
+    schedulers = {
+        "pbt": tw.schedulers.PBT(4, 2, resample=0.0, perturb=(1.25,)),
+        "pb2": tw.schedulers.PB2(4, 2, fixed=("lr",)),
+        "mf_pbt": tw.schedulers.MFPBT(4, 2, factors=(1,), perturb=(1.25,)),
+        "ipbt": tw.schedulers.IPBT(4, 2, fixed=("lr",)),
+    }
+    paper = Paper(schedulers[name], horizon=6)
+    for _ in range(4):
+        paper.start()
+    paper.train(0, 1, 0.5)
+    adjust(paper, 0, lr=0.5)
+    finish(paper, 0, 2, 0.1)
+    adjust(paper, 0, lr=0.3)  # from step 2 on
+    for trial, loss in ((1, 0.2), (2, 0.3), (3, 0.9)):
+        paper.train(trial, 2, loss)
+    _, fork = paper.start()
+    assert fork.trial == 0
+    assert fork.config["lr"] == pytest.approx(0.3 * 1.25 if name in ("pbt", "mf_pbt") else 0.3)

@@ -363,7 +363,8 @@ def check_forks(name: str, history: History, group: str) -> None:
     fork = failed[-1]
     assert fork.fork is not None
     donor = history.trials[fork.fork.trial]
-    changed = [key for key, value in fork.params.items() if donor.params.get(key) != value]
+    before = donor.values_after(fork.fork.step)
+    changed = [key for key, value in fork.params.items() if before.get(key) != value]
     raise ValueError(
         f"{name} expected forks that go on from their donor's checkpoint, but the last {len(failed)} failed before "
         f"their first report; trial {fork.number}, a fork of trial {donor.number} with another "

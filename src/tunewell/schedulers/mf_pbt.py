@@ -88,7 +88,7 @@ class MFPBT:
             check_forks("mf_pbt", history, group)
 
         def explore(donor: TrialRecord, step: int) -> Config:
-            return explored(space, donor.params, rng, self.perturb, self.resample, self.fixed)
+            return explored(space, donor.values_after(step), rng, self.perturb, self.resample, self.fixed)
 
         action = self._common(history).next_action(history, rng, explore)
         if isinstance(action, Fork):  # a migrant's values may be of an earlier space
@@ -163,6 +163,7 @@ def _migrants(
         source = stranger if slower else history.trials[ranked[0]]
         brought = "with its values" if slower else f"with the values of trial {source.number}, the best at home"
         why = f"trial {stranger.number} of {stranger.group} is better here; {brought}"
-        kept = {name: stranger.params[name] for name in fixed if name in stranger.params}
-        found.append(Heir(trial, why, stranger.number, {**stranger.params, **source.params, **kept}))
+        own, values = stranger.values_after(step), source.values_after(step)
+        kept = {name: own[name] for name in fixed if name in own}
+        found.append(Heir(trial, why, stranger.number, {**own, **values, **kept}))
     return found

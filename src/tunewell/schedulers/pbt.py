@@ -91,7 +91,7 @@ class PBT:
         check_forks("pbt", history, GROUP)
 
         def explore(donor: TrialRecord, step: int) -> Config:
-            return explored(space, donor.params, rng, self.perturb, self.resample, self.fixed)
+            return explored(space, donor.values_after(step), rng, self.perturb, self.resample, self.fixed)
 
         return self._generations(history).next_action(history, rng, explore)
 
