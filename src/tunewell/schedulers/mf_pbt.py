@@ -147,8 +147,9 @@ def _migrants(
         for trial in history.rung(step, group).ranked()[: 2 * share if evolves(group) else None]
     }
     everybody = history.rung(step)
-    ranked = standing.rung.ranked()
-    bracket = [trial for trial in ranked[2 * share : 3 * share] if math.isfinite(standing.rung.loss(trial))]
+    lost = standing.losers(history, share)
+    third = [trial for trial in standing.compared()[2 * share : 3 * share] if trial not in lost]
+    bracket = [t for t in third if math.isfinite(standing.rung.loss(t)) and not history.trials[t].by_hand]
     strangers = [
         trial
         for trial in everybody.ranked()
@@ -160,7 +161,7 @@ def _migrants(
             continue
         stranger = history.trials[strangers.pop(0)]
         slower = factors[stranger.group] > factors[home.group]
-        source = stranger if slower else history.trials[ranked[0]]
+        source = stranger if slower else history.trials[standing.rung.ranked()[0]]
         brought = "with its values" if slower else f"with the values of trial {source.number}, the best at home"
         why = f"trial {stranger.number} of {stranger.group} is better here; {brought}"
         own, values = stranger.values_after(step), source.values_after(step)

@@ -121,7 +121,7 @@ def truncating(name: str, population: Population, interval: int, truncation: flo
 
 def truncated(history: History, standing: Standing, count: int, top: int) -> list[Heir]:
     """Return the heirs to empty places and to those of the worst ``count``; none where there is nobody to fork."""
-    losers = standing.losers(count)
+    losers = standing.losers(history, count)
     if not any(donor not in losers for donor in standing.donors(history, len(standing.rung))):
         return []
     why = f"the worst {count} of {standing.population.size} become forks of the best {top}"
