@@ -199,6 +199,11 @@ class History:
         return len(self.trials) - self.counts[Status.FAILED] - self._lost_for_good - by_hand
 
     @property
+    def may_start(self) -> bool:
+        """Whether the newest run has room for one more trial."""
+        return self.run is None or self.run.trials is None or self.spent_trials < self.run.trials
+
+    @property
     def first_in_line(self) -> tuple[Config, Origin] | None:
         """The configuration that comes before any suggestion: one that is enqueued, or the default to begin with."""
         if self.queue:

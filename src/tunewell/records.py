@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -271,9 +272,12 @@ class TrialRecord:
     @property
     def by_hand(self) -> bool:
         """Whether a person chose values of it in mid-training, so that no algorithm decides on it any more."""
-        if not self.adjustments:
-            return self.origin == "person"
-        return self.origin == "person" or any(change.by == "person" for change in self.adjustments)
+        return self.by_hand_before(sys.maxsize)
+
+    def by_hand_before(self, step: int) -> bool:
+        """Whether a person chose values of it from before a step on."""
+        chosen = any(change.by == "person" and change.step < step for change in self.adjustments)
+        return chosen or self.origin == "person"
 
     @property
     def own_step(self) -> int:

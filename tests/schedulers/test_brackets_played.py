@@ -240,7 +240,10 @@ def test_a_cut_anywhere_changes_nothing(reduction, cut, trials):
         tw.schedulers.Median(min_trials=2),
     ):
         events = play(scheduler, curve, trials=trials, max_steps=10)
-        again = play(scheduler, curve, after=events[: 1 + int(cut * (len(events) - 1))], trials=trials, max_steps=10)
+        end = 1 + int(cut * (len(events) - 1))
+        if isinstance(events[min(end, len(events) - 1)], Ended):  # is written together with the report before it
+            end += 1
+        again = play(scheduler, curve, after=events[:end], trials=trials, max_steps=10)
         assert decisions(again) == decisions(events)
 
 

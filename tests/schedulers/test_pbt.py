@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tunewell as tw
-from tunewell.events import CheckpointSaved, Ended, Paused, Reported, RunStarted, Status, TrialStarted
+from tunewell.events import (
+    Adjusted,
+    CheckpointSaved,
+    Ended,
+    Paused,
+    Reported,
+    RunStarted,
+    Status,
+    TrialResumed,
+    TrialStarted,
+)
 from tunewell.executors import Simulated
 from tunewell.history import History
 from tunewell.protocols import Continue, Done, Fork, Pause, Resume, Start, Stop
@@ -624,3 +634,100 @@ def test_migrants_fit_a_space_that_was_changed():
         later = study.trials[begun:]
         assert any("is better here" in trial.why for trial in later)
         assert all(space.check(trial.params) == trial.params for trial in later)
+
+
+# --- members in a person's hand ---------------------------------------------------------------------------------------
+
+
+def adjust(paper, trial, **values):
+    step = paper.history.trials[trial].step
+    paper.history.apply(Adjusted(float(len(paper.history)), trial, step, values, "person", "by hand"))
+
+
+def finish(paper, trial, step, loss):
+    """Let a trial that is in a person's hand report, and no scheduler decide."""
+    record = paper.history.trials[trial]
+    for each in range(record.step + 1, step + 1):
+        paper.history.apply(Reported(float(len(paper.history)), trial, each, {"loss": loss}))
+        paper.history.apply(CheckpointSaved(float(len(paper.history)), trial, each))
+
+
+@pytest.mark.parametrize("name", ["pbt", "pb2", "mf_pbt", "ipbt"])
+def test_a_fork_begins_with_the_values_in_force_where_its_donor_saved(name):
+    schedulers = {
+        "pbt": tw.schedulers.PBT(4, 2, resample=0.0, perturb=(1.25,)),
+        "pb2": tw.schedulers.PB2(4, 2, fixed=("lr",)),
+        "mf_pbt": tw.schedulers.MFPBT(4, 2, factors=(1,), perturb=(1.25,)),
+        "ipbt": tw.schedulers.IPBT(4, 2, fixed=("lr",)),
+    }
+    paper = Paper(schedulers[name], horizon=6)
+    for _ in range(4):
+        paper.start()
+    paper.train(0, 1, 0.5)
+    adjust(paper, 0, lr=0.5)
+    finish(paper, 0, 2, 0.1)
+    adjust(paper, 0, lr=0.3)  # from step 2 on
+    for trial, loss in ((1, 0.2), (2, 0.3), (3, 0.9)):
+        paper.train(trial, 2, loss)
+    _, fork = paper.start()
+    assert fork.trial == 0
+    assert fork.config["lr"] == pytest.approx(0.3 * 1.25 if name in ("pbt", "mf_pbt") else 0.3)
+
+
+def test_a_member_in_a_persons_hand_keeps_its_place_and_the_worst_of_the_others_loses_one():
+    paper = Paper(tw.schedulers.PBT(population=4, interval=2), horizon=20)
+    for _ in range(4):
+        paper.start()
+    paper.train(0, 1, 0.9)
+    adjust(paper, 0, lr=1e-4)
+    for step in (2, 4, 6):
+        finish(paper, 0, step, 0.99)
+        others = [n for n in paper.history.alive["pbt"] if n]
+        for place, trial in enumerate(others, start=1):
+            if paper.history.trials[trial].status is Status.PAUSED:
+                paper.history.apply(TrialResumed(100.0, trial, step - 2, "", "d"))
+            verdict = paper.train(trial, step, place / 10)  # with one at risk the last to come is the worst
+        assert verdict.reason == f"place 3 of 4 at step {step}: the worst 1 of 4 become forks of the best 1"
+        number, fork = paper.start()
+        assert fork.trial == others[0]
+        assert not isinstance(paper.act(), Start | Fork)
+        assert sorted(paper.history.alive["pbt"]) == sorted([0, *others[:-1], number])
+
+
+def test_a_member_that_is_adjusted_while_it_rests_goes_on_and_no_other_loses_its_place():
+    paper = Paper(tw.schedulers.PBT(population=4, interval=2), horizon=20)
+    for _ in range(4):
+        paper.start()
+    assert isinstance(paper.train(0, 2, 0.9), Pause)
+    assert isinstance(paper.train(1, 2, 0.8), Continue)  # for one is worse
+    assert isinstance(paper.train(2, 2, 0.1), Continue)
+    adjust(paper, 0, lr=1e-4)
+    assert paper.act().trial == 0
+    assert isinstance(paper.train(3, 2, 0.2), Continue)
+    assert isinstance(paper.act(), Resume)
+    assert len(paper.history.alive["pbt"]) == 4
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_population_does_not_grow_by_a_member_that_does_badly_by_hand(name):
+    """A person gives trial 0 the worst learning rate after its first step."""
+    study = tw.Study(SPACE, "loss", sampler="random", scheduler=ALL[name](), seed=1)
+    asked = []
+
+    def watch(history, events):
+        if not asked and history.trials and history.trials[0].step:
+            asked.append(study.adjust(0, lr=1e-4, guard=False))
+
+    def slow(params, step):
+        return {"loss": abs(math.log10(params["lr"]) + 1.5)}, 10.0
+
+    study.run(max_steps=12, steps=96, executor=Simulated(slow, 2), progress=watch)
+    history = study.history
+    assert history.trials[0].by_hand
+    assert history.trials[0].status in (Status.COMPLETED, Status.RUNNING)
+    assert history.steps_done == 96
+    for step in (3, 6, 9):
+        groups = {trial.group for trial in history.trials if trial.step > step}
+        assert sum(len(history.rung(step, group)) for group in groups) == 8
+        assert sum(len(begun) for (_, at), begun in history.begun.items() if at == step) >= 1
+    assert replay(study.events).ok

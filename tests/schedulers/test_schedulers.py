@@ -8,9 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tunewell as tw
-from tunewell.events import Ended, Paused, Reported, Status, TrialResumed, TrialStarted
+from tunewell.events import (
+    CheckpointSaved,
+    Ended,
+    Paused,
+    Reported,
+    RunStarted,
+    Status,
+    TrialResumed,
+    TrialStarted,
+)
 from tunewell.history import History
 from tunewell.protocols import Continue, Pause, Resume, Start, Stop
+from tunewell.replay import replay
 from tunewell.testing.histories import created, run_at_once
 from tunewell.testing.schedulers import SchedulerContract, simulate
 
@@ -179,3 +189,88 @@ def test_unknown_names_suggest_the_nearest():
         tw.Study(tw.Space(x=tw.Float(0, 1)), scheduler="ash")
     with pytest.raises(ValueError, match="did you mean 'random'"):
         tw.Study(tw.Space(x=tw.Float(0, 1)), sampler="randon")
+
+
+# --- the end of a run: no more trials may start -----------------------------------------------------------------------
+
+
+def fall(params, step):
+    return {"loss": (params["x"] - 0.3) ** 2 + 1.0 / step}, 1.0 + params["x"]
+
+
+def few(scheduler, *totals, **cluster):
+    """A study of 27 steps a training, run to one total of trials after the other."""
+    study = tw.Study(tw.Space(x=tw.Float(0, 1)), metric="loss", seed=0, scheduler=scheduler, sampler="random")
+    for total in totals:
+        executor = tw.executors.Simulated(fall, **cluster)
+        assert study.run(max_steps=27, trials=total, executor=executor, progress=False).startswith(f"{total} trial")
+        assert replay(study.events).ok
+    return study
+
+
+def check_winners(history, group=None, first=1, more=1):
+    """Of each rung at least the best went on, and at most so many more than a third."""
+    for step in (1, 3, 9):
+        rung = history.rung(step, group)
+        if len(rung) and step >= first:
+            assert len(history.rung(step + 1, group)) <= len(rung) // 3 + more
+            assert history.trials[rung.ranked()[0]].step > step
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("trials", [1, 2, 4, 8, 20, 26, 27])
+def test_the_winner_of_however_few_trials_is_trained_to_the_end(trials, workers):
+    study = few("asha", trials, workers=workers)
+    assert study.history.counts[Status.COMPLETED] >= 1
+    assert study.best.step == 27
+    check_winners(study.history)
+
+
+def test_the_last_promotion_waits_for_those_that_may_still_come_to_the_rung():
+    asha, history = tw.schedulers.Asha(), History([created()])
+    history.apply(RunStarted(0.0, "d", 1, trials=2))
+    rest(history, asha, run_at_once(history, {}, [0.5]))
+    assert isinstance(asha.next_action(history.space, history, RNG), Start)
+    other = run_at_once(history, {}, [])
+    assert isinstance(asha.next_action(history.space, history, RNG), Start)  # which the run does not allow
+    history.apply(Reported(9.0, other, 1, {"loss": 0.4}))
+    history.apply(CheckpointSaved(9.0, other, 1))
+    history.apply(Paused(10.0, other, 1, "its process had to go"))
+    assert asha.next_action(history.space, history, RNG) == Resume(
+        1, "goes on from rung 1: place 1 of 2, the best that is left, for no more trials may start"
+    )
+    history.apply(TrialResumed(10.0, 1, 1, "", "d"))
+    assert isinstance(asha.next_action(history.space, history, RNG), Start)
+    history.apply(Ended(11.0, 1, Status.DIVERGED, "NaN"))  # the next best is left
+    assert asha.next_action(history.space, history, RNG).trial == 0
+
+
+def test_a_larger_total_goes_on_after_the_winner_of_a_smaller_one():
+    study = few("asha", 4, 8, 27, workers=2)
+    assert len(study.trials) == 27
+    check_winners(study.history, more=3)
+    whole = few("asha", 27, workers=2)
+    assert len(study.history.rung(3)) >= len(whole.history.rung(3))
+    assert study.best.params == whole.best.params
+
+
+@pytest.mark.parametrize("trials", [2, 5, 12])
+def test_each_bracket_of_async_hyperband_trains_its_winner_to_the_end(trials):
+    study = few("async_hyperband", trials, workers=2)
+    for group, members in study.history.groups.items():
+        assert any(study.trials[number].status is Status.COMPLETED for number in members)
+        check_winners(study.history, group, first=int(group.removeprefix("from step ")))
+
+
+def test_without_checkpoints_the_best_trains_on_when_it_is_the_last():
+    asha, history = tw.schedulers.Asha(), History([created()])
+    history.apply(RunStarted(0.0, "d", 1, trials=2))
+    for number, loss in enumerate((0.5, 0.4)):
+        history.apply(TrialStarted(0.0, number, {}, 0, driver="d"))
+        history.apply(Reported(0.0, number, 1, {"loss": loss}))
+        verdict = asha.decide(history, report(history, number))
+        if isinstance(verdict, Stop):
+            history.apply(Ended(0.0, number, Status.STOPPED, verdict.reason))
+    assert verdict == Continue(
+        "rung 1: place 1 of 2, 0 go on, the best that is left, for no more trials may start, so it trains on"
+    )

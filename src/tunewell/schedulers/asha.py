@@ -3,7 +3,9 @@
 Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020, Algorithm 2. Every trial trains to the
 first rung and rests there; whenever a worker is free, the best resting trial of the highest rung that has room is
 promoted to the next, and only if no rung has room a new trial starts. A rung with n results has room for floor(n/η)
-promotions, so it promotes as soon as it has η results, and never has to wait for a bracket to fill.
+promotions, so it promotes as soon as it has η results, and never has to wait for a bracket to fill. Once no more trials
+may start and none comes to a rung any more, its best one goes on, room or not: so somebody is trained to the end
+however few trials there are.
 
 Rung k lies at ``min_steps * η**(k + early_stopping_rate)`` steps.
 
@@ -17,7 +19,8 @@ Deviations from the paper:
 
 * The paper promotes any trial in the top 1/η that has not been promoted, so that a sequence of ever better trials is
   promoted whole. Here a rung never promotes more than floor(n/η) of its n results in total: the compute that a rung
-  passes on is what the algorithm says it is. The promoted trial is always in the top 1/η as well.
+  passes on is what the algorithm says it is. The promoted trial is always in the top 1/η as well. The one more of the
+  end is ours, too: the paper's runs have no total of trials.
 * A trial that reports at a rung and is to be promoted at once simply trains on, without the detour over its checkpoint.
 * A trial that has no checkpoint at its rung cannot rest. It trains on if the rung has room and it is in the top 1/η,
   and is stopped otherwise.
@@ -31,10 +34,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tunewell import options
-from tunewell.events import Reported
+from tunewell.events import Reported, Status
 from tunewell.history import History, Rung
 from tunewell.protocols import Action, Continue, Pause, Resume, Start, Stop, Verdict
 from tunewell.space import Space
+
+_LAST = "the best that is left, for no more trials may start"
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Asha:
             trial = rung.best_waiting(history.trials)
             if trial is not None:
                 return Resume(trial, f"promoted from rung {step}{_of(group)}: {self._place(rung, trial)}")
-        return None
+        return self._last_promotion(history, group)
 
     def verdict(self, history: History, report: Reported, group: str | None = None) -> Verdict:
         """Return what becomes of a trial after its newest report, among the trials of ``group`` or all."""
@@ -107,20 +112,33 @@ class Asha:
         trial = history.trials[report.trial]
         # The trial itself counts among those that have moved on until it is told to rest.
         has_room = self._room(rung) + 1 >= 1
-        place = f"rung {step}{_of(group)}: {self._place(rung, trial.number)}"
+        is_winner = self.promote and _winner(history, rung, group) == trial.number
+        last = f", {_LAST}" if is_winner and not has_room else ""
+        place = f"rung {step}{_of(group)}: {self._place(rung, trial.number)}{last}"
         if not self.promote:
             if rung.rank(trial.number) <= max(1, len(rung) // self.reduction):
                 return Continue(f"{place}, so it trains on")
             return Stop(f"{place}, so it is stopped")
         if trial.saved != report.step:
-            if has_room and rung.rank(trial.number) <= len(rung) // self.reduction:
+            rank = rung.rank(trial.number)
+            if (has_room and rank <= len(rung) // self.reduction) or (is_winner and rank == 1):
                 return Continue(f"{place}, so it trains on")
             return Stop(f"{place}, and without a checkpoint it cannot wait")
         waiting = rung.best_waiting(history.trials)
         is_best = waiting is None or rung.rank(trial.number) < rung.rank(waiting)
-        if has_room and is_best:
+        if (has_room and is_best) or is_winner:
             return Continue(f"{place}, so it trains on")
         return Pause(f"{place}, so it waits")
+
+    def _last_promotion(self, history: History, group: str | None) -> Resume | None:
+        """Return the winner of the lowest rung where one still waits."""
+        for step, until in self._rungs(history, history.furthest_step):
+            rung = history.rung(step, group, until)
+            winner = _winner(history, rung, group)
+            if winner is not None and winner == rung.best_waiting(history.trials):
+                place = f"rung {step}{_of(group)}: place {rung.rank(winner)} of {len(rung)}"
+                return Resume(winner, f"goes on from {place}, {_LAST}")
+        return None
 
     def _rungs(self, history: History, up_to: int) -> list[tuple[int, int]]:
         """Return the rungs up to a step as they lie in a study, each with the step at which the next one begins."""
@@ -143,6 +161,22 @@ class Asha:
     def _place(self, rung: Rung, trial: int) -> str:
         goes_on = len(rung) // self.reduction
         return f"place {rung.rank(trial)} of {len(rung)}, {goes_on if self.promote else max(1, goes_on)} go on"
+
+
+def _winner(history: History, rung: Rung, group: str | None) -> int | None:
+    """Return the best trial of a rung to which none comes any more, for no more may start; None where one may.
+
+    Left out are those that ended before their training did, and those that a person holds.
+    """
+    if history.may_start:
+        return None
+    moving = history.moving.values() if group is None else [history.moving.get(group, {})]
+    below = (n for numbers in moving for n in numbers if n not in rung)
+    if any(history.trials[number].step < rung.until for number in below):
+        return None
+    ranked = (history.trials[number] for number in rung.ranked())
+    left = (t for t in ranked if t.status is Status.COMPLETED or not (t.over or t.held))
+    return next((trial.number for trial in left), None)
 
 
 def _of(group: str | None) -> str:

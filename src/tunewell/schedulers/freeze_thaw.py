@@ -121,7 +121,7 @@ class FreezeThaw:
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Return the training that promises most for what it costs: a new or a paused one."""
-        steps, full = self.max_steps or history.horizon, _full(history)
+        steps, full = self.max_steps or history.horizon, not history.may_start
         if len(history.trials) < self.initial and not full:
             return self._begin(space, history, rng)
         if steps is None:
@@ -137,7 +137,7 @@ class FreezeThaw:
 
     def decide(self, history: History, report: Reported) -> Verdict:
         """Freeze a training at a rung unless it is the one that would be chosen."""
-        steps, full = self.max_steps or history.horizon, _full(history)
+        steps, full = self.max_steps or history.horizon, not history.may_start
         if steps is None or report.step >= steps or history.goals[0].metric not in report.metrics:
             return Continue()
         if self._rung(history, steps, report.trial) is None:
@@ -235,7 +235,7 @@ class FreezeThaw:
         seldom = history.trials[trial].saved > 0  # it saves, though not here: it may rest at a later rung
         rung = self._rung(history, steps, trial)
         ahead = rung is not None and rung.rank(trial) <= max(1, len(rung) // _BEST)
-        if not seldom and not ahead and not _full(history) and not self._to_finish(history, steps, trial):
+        if not seldom and not ahead and history.may_start and not self._to_finish(history, steps, trial):
             _, price = most_promising(history.space, history, view, _Draw.of(history, self.explore, view).rng)
             if price > log_prices(history, view, [trial])[0]:
                 return Stop("a new training promises more for its cost, and without a checkpoint this one cannot wait")
@@ -244,7 +244,7 @@ class FreezeThaw:
     def _look(
         self, history: History, steps: int, current: int | None = None, space: Space | None = None
     ) -> Outlook | None:
-        fewest = 1 if _full(history) else min(2, self.initial)
+        fewest = min(2, self.initial) if history.may_start else 1
         space = history.space if space is None else space
         trend = trend_of(space, history) if self.usual else None
         return look(space, history, self._rungs(history, steps), fewest, self.evaluations, current, trend)
@@ -337,11 +337,6 @@ def _finish(history: History, view: Outlook | None, current: int | None = None) 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _full(history: History) -> bool:
-    """Whether as many trials as the run allows have started."""
-    return history.run is not None and history.run.trials is not None and history.spent_trials >= history.run.trials
 
 
 def _own(config: Config, history: History) -> Config | None:

@@ -8,7 +8,8 @@ the number of workers; yet nobody waits for longer than that takes:
 * a member goes on at once when enough others are known to be worse, whoever is still to come;
 * the others rest, with their checkpoints, until all have come; then those who lost their place are replaced;
 * nobody goes on from a rung while places are empty at the rung before, so a donor is never more than one rung ahead,
-  and two checkpoints a member are all that has to be kept: see :meth:`History.needed_checkpoints`.
+  and two checkpoints a member are all that has to be kept: see :meth:`History.needed_checkpoints`;
+* a member whose values a person changed keeps its place, and its loss counts for nobody's: the others are compared.
 
 A trial that diverges, fails or ends by itself before the next rung leaves its place empty, to be filled there by a
 fork; before the first rung by a new trial, as long as not every second one ends like that.
@@ -54,6 +55,7 @@ class Standing:
         coming: how many members may still get there.
         dead: how many places are empty, for their trials ended on the way.
         at_risk: how many places at the end of the order may be lost here.
+        by_hand: members that came here with values that a person chose: they keep their places, whatever their losses.
     """
 
     population: Population
@@ -62,6 +64,7 @@ class Standing:
     coming: int
     dead: int
     at_risk: int
+    by_hand: frozenset[int] = frozenset()
 
     @property
     def known(self) -> bool:
@@ -70,7 +73,8 @@ class Standing:
 
     def is_safe(self, trial: int) -> bool:
         """Whether the trial keeps its place whoever is still to come."""
-        worse = len(self.rung) - self.rung.rank(trial)
+        rank = self.rung.rank(trial)
+        worse = len(self.rung) - rank - sum(self.rung.rank(other) > rank for other in self.by_hand)
         return worse + self.dead >= self.at_risk and math.isfinite(self.rung.loss(trial))
 
     def place(self, trial: int) -> str:
@@ -78,12 +82,21 @@ class Standing:
         so_far = f" so far, {self.coming} still to come" if self.coming else ""
         return f"place {self.rung.rank(trial)} of {len(self.rung)} at step {self.step}{so_far}"
 
-    def losers(self, most: int) -> list[int]:
-        """The trials that lose their place here when ``most`` places do, empty ones included; the worst first."""
-        ranked = self.rung.ranked()
+    def compared(self) -> list[int]:
+        """The trials that may lose their places here, best first."""
+        return [trial for trial in self.rung.ranked() if trial not in self.by_hand]
+
+    def losers(self, history: History, most: int) -> list[int]:
+        """The trials that lose their place here when ``most`` places do, empty ones included; the worst first.
+
+        Whoever rests here and got other values by hand meanwhile keeps its place, and no other loses one instead: those
+        that are better have gone on.
+        """
+        ranked = self.compared()
         wrong = sum(not math.isfinite(self.rung.loss(trial)) for trial in ranked)
         count = min(len(ranked), max(most - self.dead, wrong, 0))
-        return list(reversed(ranked[len(ranked) - count :])) if count else []
+        worst = reversed(ranked[len(ranked) - count :])
+        return [trial for trial in worst if history.trials[trial].over or not history.trials[trial].by_hand]
 
     def donors(self, history: History, count: int) -> list[int]:
         """The best ``count`` trials with a finite loss, as far as their checkpoints of this rung are there."""
@@ -200,7 +213,8 @@ class Generations:
             coming, dead = coming + unborn, max(0, dead - unborn)
         elif step == self.interval and self._may_start(history, population):
             coming, dead = coming + dead, 0
-        return Standing(population, step, rung, coming, dead, self.at_risk(population, step))
+        at_risk = self.at_risk(population, step)
+        return Standing(population, step, rung, coming, dead, at_risk, _by_hand(history, rung))
 
     def all_known(self, history: History, step: int) -> bool:
         """Whether all members of all populations have come to a rung."""
@@ -236,13 +250,14 @@ class Generations:
 
     def _free(self, history: History, standing: Standing) -> list[int]:
         """Return the resting members of a rung that may go on; as :meth:`_verdict`, for all of them at once."""
-        resting = [trial.number for trial in self._resting(history, standing)]
+        resting = self._resting(history, standing)
         if not resting or not self._all_settled(history, standing.step - self.interval):
             return []
+        safe = {trial.number for trial in resting if trial.by_hand or standing.is_safe(trial.number)}
         if not self.all_known(history, standing.step):
-            return [trial for trial in resting if standing.is_safe(trial)]
+            return sorted(safe)
         losers = {heir.loser for heir in self.heirs(history, standing)}
-        return [trial for trial in resting if standing.is_safe(trial) or trial not in losers]
+        return [trial.number for trial in resting if trial.number in safe or trial.number not in losers]
 
     def _fork(self, history: History, standing: Standing, rng: np.random.Generator, explore: Explore) -> Fork | None:
         """Return the next fork of a rung, None when no place is empty there or that is not known yet."""
@@ -260,6 +275,7 @@ class Generations:
         donor = history.trials[number]
         config = explore(donor, step) if heir.config is None else heir.config
         loser = None if heir.loser is None else history.trials[heir.loser]
+        rests = loser is not None and loser.status is Status.PAUSED and not (loser.held or loser.by_hand)
         instead = "" if loser is None else f" in the place of trial {loser.number}, {standing.place(loser.number)}"
         return Fork(
             trial=number,
@@ -268,7 +284,7 @@ class Generations:
             reason=f"fork of trial {number} at step {step}{instead}: {heir.why}",
             group=(heir.population or standing.population).group,
             keep=heir.keep or self.interval,
-            replaces=loser.number if loser is not None and loser.status is Status.PAUSED and not loser.held else None,
+            replaces=heir.loser if rests else None,
         )
 
     def _next_heir(self, history: History, standing: Standing) -> Heir | None:
@@ -320,6 +336,12 @@ class Generations:
         return not population.first and room and len(founders) < 2 * population.size
 
 
+def _by_hand(history: History, rung: Rung) -> frozenset[int]:
+    """Return who came to a rung, and not with a loss that is none, with values that a person chose."""
+    came = [number for number in rung.ranked() if history.trials[number].by_hand_before(rung.step)]
+    return frozenset(number for number in came if math.isfinite(rung.loss(number)))
+
+
 def vacancies(standing: Standing) -> list[Heir]:
     """Return the heirs to the places that were empty when all others had come."""
     return [Heir(None, "a place was empty")] * standing.dead
@@ -363,7 +385,8 @@ def check_forks(name: str, history: History, group: str) -> None:
     fork = failed[-1]
     assert fork.fork is not None
     donor = history.trials[fork.fork.trial]
-    changed = [key for key, value in fork.params.items() if donor.params.get(key) != value]
+    before = donor.values_after(fork.fork.step)
+    changed = [key for key, value in fork.params.items() if before.get(key) != value]
     raise ValueError(
         f"{name} expected forks that go on from their donor's checkpoint, but the last {len(failed)} failed before "
         f"their first report; trial {fork.number}, a fork of trial {donor.number} with another "

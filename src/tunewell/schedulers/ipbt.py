@@ -87,10 +87,11 @@ class IPBT:
 
         def act(number: int) -> Action:
             def explore(donor: TrialRecord, step: int) -> Config:
+                values = donor.values_after(step)
                 if self._may_restart(history, number, step) and rng.random() < _RANDOM:
-                    return explored(space, donor.params, rng, resample=1.0, fixed=self.fixed)
+                    return explored(space, values, rng, resample=1.0, fixed=self.fixed)
                 group, interval = _group(number), self._interval(history, number)
-                return promising(space, history, group, interval, donor.params, step, self.fixed, rng)
+                return promising(space, history, group, interval, values, step, self.fixed, rng)
 
             return self._round(history, number).next_action(history, rng, explore)
 

@@ -88,7 +88,7 @@ class MFPBT:
             check_forks("mf_pbt", history, group)
 
         def explore(donor: TrialRecord, step: int) -> Config:
-            return explored(space, donor.params, rng, self.perturb, self.resample, self.fixed)
+            return explored(space, donor.values_after(step), rng, self.perturb, self.resample, self.fixed)
 
         action = self._common(history).next_action(history, rng, explore)
         if isinstance(action, Fork):  # a migrant's values may be of an earlier space
@@ -147,8 +147,9 @@ def _migrants(
         for trial in history.rung(step, group).ranked()[: 2 * share if evolves(group) else None]
     }
     everybody = history.rung(step)
-    ranked = standing.rung.ranked()
-    bracket = [trial for trial in ranked[2 * share : 3 * share] if math.isfinite(standing.rung.loss(trial))]
+    lost = standing.losers(history, share)
+    third = [trial for trial in standing.compared()[2 * share : 3 * share] if trial not in lost]
+    bracket = [t for t in third if math.isfinite(standing.rung.loss(t)) and not history.trials[t].by_hand]
     strangers = [
         trial
         for trial in everybody.ranked()
@@ -160,9 +161,10 @@ def _migrants(
             continue
         stranger = history.trials[strangers.pop(0)]
         slower = factors[stranger.group] > factors[home.group]
-        source = stranger if slower else history.trials[ranked[0]]
+        source = stranger if slower else history.trials[standing.rung.ranked()[0]]
         brought = "with its values" if slower else f"with the values of trial {source.number}, the best at home"
         why = f"trial {stranger.number} of {stranger.group} is better here; {brought}"
-        kept = {name: stranger.params[name] for name in fixed if name in stranger.params}
-        found.append(Heir(trial, why, stranger.number, {**stranger.params, **source.params, **kept}))
+        own, values = stranger.values_after(step), source.values_after(step)
+        kept = {name: own[name] for name in fixed if name in own}
+        found.append(Heir(trial, why, stranger.number, {**own, **values, **kept}))
     return found

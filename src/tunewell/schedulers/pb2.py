@@ -82,7 +82,7 @@ class PB2:
         interval = interval_of(history, GROUP, self.interval)
 
         def explore(donor: TrialRecord, step: int) -> Config:
-            return promising(space, history, GROUP, interval, donor.params, step, self.fixed, rng)
+            return promising(space, history, GROUP, interval, donor.values_after(step), step, self.fixed, rng)
 
         return self._generations(history).next_action(history, rng, explore)
 
@@ -113,7 +113,7 @@ def promising(
         return explored(space, config, rng, fixed=fixed)
     here = space.encode([{name: config[name] for name in space if name in config}])
     members = [history.trials[number] for number in history.alive.get(group, ())]
-    running = [trial.params for trial in members if trial.status is Status.RUNNING]
+    running = [trial.values_after(trial.step) for trial in members if trial.status is Status.RUNNING]
     with processes.one_thread():
         model = TimeVarying.of(space, seen, max(step, int(seen.steps.max())), _encoded(space, running))
         best = seen.units[np.argsort(seen.slopes, kind="stable")[:4]]

@@ -91,7 +91,7 @@ class PBT:
         check_forks("pbt", history, GROUP)
 
         def explore(donor: TrialRecord, step: int) -> Config:
-            return explored(space, donor.params, rng, self.perturb, self.resample, self.fixed)
+            return explored(space, donor.values_after(step), rng, self.perturb, self.resample, self.fixed)
 
         return self._generations(history).next_action(history, rng, explore)
 
@@ -121,7 +121,7 @@ def truncating(name: str, population: Population, interval: int, truncation: flo
 
 def truncated(history: History, standing: Standing, count: int, top: int) -> list[Heir]:
     """Return the heirs to empty places and to those of the worst ``count``; none where there is nobody to fork."""
-    losers = standing.losers(count)
+    losers = standing.losers(history, count)
     if not any(donor not in losers for donor in standing.donors(history, len(standing.rung))):
         return []
     why = f"the worst {count} of {standing.population.size} become forks of the best {top}"

@@ -188,8 +188,7 @@ def _levels(history: History, bracket: Bracket) -> Iterator[_Level]:
 def _as_it_stands(history: History, bracket: Bracket) -> Bracket:
     """Return the bracket, or what it comes to if the run may start no more trials."""
     begun = len(history.groups[bracket.group])
-    limit = history.run.trials if history.run is not None else None
-    if begun < bracket.trials and limit is not None and history.spent_trials >= limit:
+    if begun < bracket.trials and not history.may_start:
         return replace(bracket, trials=begun)
     return bracket
 
