@@ -305,12 +305,12 @@ def test_modes_from_an_origin_are_those_of_the_best_starts_and_its_own():
     assert len(fit_modes(evidence, 1, 1, best[0], others=2)) == 3
 
 
-def test_skill_against_refitting_without_each_point():
+def test_skill_and_surprise_against_refitting_without_each_point():
     """The mean m is the one of all points, as in the formula; against it, what the mean of the others explains."""
     units, targets = data(MIXED, 25)
     theta = theta_of(MIXED, noise=0.05)
     process = GaussianProcess.of(MIXED, theta, units, targets)
-    missed, plain = [], []
+    missed, plain, stated = [], [], []
     for i in range(25):
         others = np.arange(25) != i
         without = GaussianProcess.of(MIXED, theta, units[others], targets[others])
@@ -318,8 +318,12 @@ def test_skill_against_refitting_without_each_point():
         matrix = process.kernel.matrix(without.gram.inputs, without.gram.inputs) + process.noise * np.eye(24)
         predicted = process.mean + (k @ np.linalg.solve(matrix, targets[others] - process.mean))[0]
         missed.append(targets[i] - predicted)
+        stated.append(process.variance * (1.0 + process.noise - (k @ np.linalg.solve(matrix, k.T))[0, 0]))
         plain.append(targets[i] - targets[others].mean())
     assert process.skill == pytest.approx(1.0 - np.sum(np.square(missed)) / np.sum(np.square(plain)))
+    noise = process.variance * process.noise
+    off, right = np.square(missed) - noise, np.array(stated) - noise
+    assert process.surprise == pytest.approx(np.sqrt(np.sum(off / stated) / np.sum(right / stated)))
 
 
 def test_skill_tells_a_function_from_dice():
