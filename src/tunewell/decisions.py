@@ -66,8 +66,10 @@ class Budget:
 
 
 def _stepless(history: History) -> bool:
-    """Whether several trials have completed and none has reported a step."""
-    return not history.steps_done and history.counts[Status.COMPLETED] >= _TELLING
+    """Whether several trials have completed and none has reported a step; members of a population hear of it there."""
+    if history.steps_done or history.counts[Status.COMPLETED] < _TELLING:
+        return False
+    return sum(trial.status is Status.COMPLETED and not trial.keep for trial in history.trials) >= _TELLING
 
 
 def same_limits(last: RunStarted | None, run: RunStarted) -> bool:

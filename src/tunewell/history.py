@@ -77,6 +77,7 @@ class History:
         moving: of each group the trials that train or will be taken up again; no entry where there are none.
         alive: of each group, the numbers of the trials that may still train.
         begun: the numbers of the trials by group and the step they began at: 0, or where they were forked.
+        at_limit: the numbers of the trials by group and the step at which they completed as the run allowed no more.
         run: the newest run's limits, None before the first.
         runs: the limits of every run that trials began in, by the number of the first of them, oldest first.
         fingerprint: what the newest run found data, model, machine and libraries to be, None where none said.
@@ -108,6 +109,7 @@ class History:
         self.moving: dict[str, dict[int, None]] = {}
         self.alive: dict[str, dict[int, None]] = {}
         self.begun: dict[tuple[str, int], list[int]] = {}
+        self.at_limit: dict[tuple[str, int], list[int]] = {}
         self.run: RunStarted | None = None
         self.runs: dict[int, RunStarted] = {}
         self.fingerprint: Fingerprint | None = None
@@ -482,6 +484,8 @@ class History:
         if event.status is Status.COMPLETED:
             self._completed = max(self._completed, record.step)
             self._set_horizons()
+            if self.run is not None and record.step == self.run.max_steps:
+                self.at_limit.setdefault((record.group, record.step), []).append(event.trial)
         self._come_to_rest(record, event.status, event)
         if event.status is Status.LOST:
             if record.lost_for_good:

@@ -56,7 +56,7 @@ from tunewell.protocols import (
 )
 from tunewell.rehearsal import end_rehearsal, is_rehearsal
 from tunewell.samplers import SAMPLERS
-from tunewell.schedulers import SCHEDULERS
+from tunewell.schedulers import POPULATIONS, SCHEDULERS
 from tunewell.space import Space
 from tunewell.steering import Steering, nearest_values
 from tunewell.storages import Owner, check_free, claim, directory_of, files_of, no_such_study, only_name
@@ -260,10 +260,10 @@ class Study(Steering):
             KeyboardInterrupt: Ctrl-C; running steps were finished and saved first.
         """
         budget = Budget(trials, seconds, steps, trial_seconds)
-        if trials is None and seconds is None and steps is None:
-            raise ValueError("run expected a total, got none: say trials=50, seconds=3600 or steps=1000")
         if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1):
             raise ValueError(f"run expected max_steps to be a whole number of at least 1, got {max_steps!r}")
+        if trials is None and seconds is None and steps is None:
+            raise ValueError(f"run expected a total, got none: say {self._total_in_words(max_steps)}")
         if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 0:
             raise ValueError(f"run expected keep_checkpoints to be a whole number from 0 on, got {keep_checkpoints!r}")
         _check_takes_a_trial(objective)
@@ -287,6 +287,16 @@ class Study(Steering):
         if driver.interrupted:
             raise KeyboardInterrupt(f"{reason}: the same call goes on where this one stopped")
         return reason
+
+    def _total_in_words(self, max_steps: int | None) -> str:
+        """Return which total would do for the scheduler."""
+        scheduler: Any = self._deciders(self.refresh())[1]
+        if SCHEDULERS.describe(scheduler)["name"] not in POPULATIONS:
+            return "trials=50, seconds=3600 or steps=1000"
+        if max_steps is None:
+            return f"max_steps=50, for example, and steps={scheduler.population} * 50, for a population of that size"
+        steps = scheduler.population * max_steps
+        return f"steps={steps}, for that is what {scheduler.population} members of a population train up to {max_steps}"
 
     def ask(self) -> Trial:
         """Start a trial that the caller trains; tell its result with :meth:`tell`.

@@ -731,3 +731,94 @@ def test_a_population_does_not_grow_by_a_member_that_does_badly_by_hand(name):
         assert sum(len(history.rung(step, group)) for group in groups) == 8
         assert sum(len(begun) for (_, at), begun in history.begun.items() if at == step) >= 1
     assert replay(study.events).ok
+
+
+# --- trainings that end before the next comparison --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("steps", [12, 10, 2])
+def test_in_a_longer_run_every_place_goes_on_from_where_it_was(name, steps):
+    study = tw.Study(SPACE, "loss", sampler="random", scheduler=ALL[name](), seed=1)
+    study.run(max_steps=steps, steps=10**6, executor=Simulated(curve, 3), progress=False)
+    done = [trial.number for trial in study.trials if trial.status is Status.COMPLETED]
+    assert len(done) == 8
+    study.run(max_steps=24, steps=10**6, executor=Simulated(curve, 3, faults=0.02), progress=False)
+    heirs = [trial for trial in study.trials if trial.fork and trial.fork.step == steps]
+    assert sorted(trial.fork.trial for trial in heirs) == done
+    assert all(trial.params == study.trials[trial.fork.trial].params for trial in heirs)
+    assert all(trial.group == study.trials[trial.fork.trial].group for trial in heirs)
+    assert study.history.steps_done == 8 * 24
+    assert study.history.counts[Status.COMPLETED] == 16
+    groups = {trial.group for trial in study.trials if trial.step == 24}
+    assert sum(len(study.history.rung(21, group)) for group in groups) == 8
+    assert replay(study.events).ok
+
+
+def test_a_longer_run_takes_on_members_that_ended_and_members_that_were_cut_off():
+    study = tw.Study(SPACE, "loss", sampler="random", scheduler=tw.schedulers.PBT(8, 3), seed=1)
+    study.run(max_steps=12, steps=8 * 12 - 5, executor=Simulated(curve, 3), progress=False)
+    assert 0 < study.history.counts[Status.COMPLETED] < 8
+    study.run(max_steps=24, steps=10**6, executor=Simulated(curve, 3), progress=False)
+    assert study.history.steps_done == 8 * 24
+    assert [len(study.history.rung(step)) for step in (15, 18, 21)] == [8] * 3
+    assert replay(study.events).ok
+
+
+def test_a_longer_run_says_which_checkpoint_it_has_not():
+    def train(trial):
+        for step in trial.steps():
+            trial.report(loss=1.0 / step)
+            if step < 4:
+                trial.save(lambda folder: None)
+
+    study = tw.Study(SPACE, "loss", sampler="random", scheduler=tw.schedulers.PBT(2, 3, fixed=("width",)), seed=1)
+    study.run(train, max_steps=4, steps=10**6, executor="inline", progress=False)
+    with pytest.raises(ValueError, match=r"a checkpoint of step 4, where trial \d completed, to train it on to step 8"):
+        study.run(train, max_steps=8, steps=10**6, executor="inline", progress=False)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("steps", [2, 3])
+def test_trainings_shorter_than_the_interval_are_trained_once_and_said_not_to_be_compared(name, steps):
+    study = tw.Study(SPACE, "loss", sampler="random", scheduler=ALL[name](), seed=1)
+    reason = study.run(max_steps=steps, steps=10**6, executor=Simulated(curve, 3), progress=False)
+    said = f"without a comparison: these are 3 steps apart, and training ends at step {steps}"
+    assert reason == f"the population of 8 is trained, {said}"
+    assert len(study.trials) == 8
+    assert all(said in trial.why for trial in study.trials)
+    assert replay(study.events).ok
+
+
+def test_the_place_of_a_founder_that_completed_before_the_first_rung_goes_to_a_fork_there():
+    paper = Paper(tw.schedulers.PBT(population=4, interval=3), horizon=20)
+    for _ in range(4):
+        paper.start()
+    paper.train(0, 1, 0.5)
+    paper.history.apply(Ended(9.0, 0, Status.COMPLETED))
+    assert not isinstance(paper.act(), Start)
+    for trial in (1, 2, 3):
+        paper.train(trial, 3, trial / 10)
+    _, fork = paper.start()
+    assert (fork.trial, fork.step) == (1, 3)
+    assert "a place was empty" in fork.reason
+
+
+# --- what a run is told -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_without_a_total_a_population_says_how_many_steps_it_takes(name):
+    study = tw.Study(SPACE, "loss", scheduler=ALL[name](), seed=0)
+    with pytest.raises(ValueError, match=r"got none: say steps=96, for that is what 8 members of a population train"):
+        study.run(max_steps=12, executor=Simulated(curve), progress=False)
+    with pytest.raises(ValueError, match=r"got none: say max_steps=50, for example, and steps=8 \* 50"):
+        study.run(executor=Simulated(curve), progress=False)
+
+
+@pytest.mark.parametrize("limits", [{"steps": 96}, {"trials": 8}, {"seconds": 60.0}])
+@pytest.mark.parametrize("name", ALL)
+def test_an_objective_that_only_returns_a_value_is_told_what_a_population_needs(name, limits):
+    study = tw.Study(SPACE, "loss", scheduler=ALL[name](), seed=0)
+    with pytest.raises(ValueError, match=r"trial 0 completed without a report: loop over trial.steps\(\), and call"):
+        study.run(lambda trial: trial.params["lr"], executor="inline", max_steps=12, progress=False, **limits)

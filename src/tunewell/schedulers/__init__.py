@@ -30,4 +30,7 @@ SCHEDULERS = Registry(
     method="decide",
 )
 
+POPULATIONS = frozenset({"pbt", "pb2", "mf_pbt", "ipbt"})
+"""Those that train a number of members to the end, which is a total by itself."""
+
 __getattr__ = SCHEDULERS.attribute

@@ -2,8 +2,8 @@
 
 A population is a number of *places*. A place is held by one trial after the other: a trial that does badly is stopped
 and a fork of a better one takes its place. Rungs lie ``interval`` steps apart, and everything is compared at equal
-step, on the rung. What happens at a rung depends on the losses there and on nothing else, not on who came first nor on
-the number of workers; yet nobody waits for longer than that takes:
+step, on the rung. Who loses a place at a rung depends on the losses there and on nothing else, not on who came first
+nor on the number of workers; yet nobody waits for longer than that takes:
 
 * a member goes on at once when enough others are known to be worse, whoever is still to come;
 * the others rest, with their checkpoints, until all have come; then those who lost their place are replaced;
@@ -12,7 +12,11 @@ the number of workers; yet nobody waits for longer than that takes:
 * a member whose values a person changed keeps its place, and its loss counts for nobody's: the others are compared.
 
 A trial that diverges, fails or ends by itself before the next rung leaves its place empty, to be filled there by a
-fork; before the first rung by a new trial, as long as not every second one ends like that.
+fork; before the first rung by a new trial, as long as not every second one ends like that. One that completes there has
+had its place: where trainings are shorter than the interval, nobody is compared, and nobody is replaced.
+
+Members that completed because their run allowed no more steps go on when a later run allows more: each place goes to a
+fork with the very values, and nobody is compared where the earlier run ended.
 
 All of this is read off the history, in time proportional to the population: who has begun where (``History.begun``),
 who is still there (``History.alive``), who got how far with which loss (``History.rung``).
@@ -30,7 +34,8 @@ from tunewell import options
 from tunewell.events import Reported, Status
 from tunewell.history import History, Rung, TrialRecord
 from tunewell.protocols import Action, Continue, Done, Fork, Pause, Resume, Start, Stop, Verdict, Wait
-from tunewell.space import Config
+from tunewell.schedulers.exploring import explored
+from tunewell.space import Config, Space
 
 DEFAULT_INTERVAL = 5  # where not even the length of a training is known
 _DEFAULT_RUNGS = 10
@@ -150,12 +155,19 @@ class Generations:
     heirs: Heirs
 
     def next_action(self, history: History, rng: np.random.Generator, explore: Explore) -> Action:
-        """Fill the places, the lowest rung first; then let those go on who may."""
+        """Fill the places, the lowest rung first; then let those go on who may.
+
+        Raises:
+            ValueError: the objective reports no steps, or what has to be forked was not saved.
+        """
+        self._check_reports(history)
         for population in self.populations:
             if self._to_start(history, population):
                 number = len(history.begun.get((population.group, 0), ())) + 1
                 reason = f"founder {number} of a population of {population.size}"
-                return Start(group=population.group, reason=reason, keep=self.interval)
+                return Start(group=population.group, reason=self._with_remark(reason), keep=self.interval)
+            if left_off := self._left_off(history, population):
+                return self._taken_on(left_off[0], population, history.space, rng)
         free: list[tuple[int, int, str]] = []
         for step in self._open_rungs(history):
             standings = [self.standing(history, population, step) for population in self.populations]
@@ -173,7 +185,8 @@ class Generations:
         last = history.trials[max(members)]
         if last.status is not Status.COMPLETED and last.reason:
             return Done(f"nobody is left to go on or to fork; the last member, trial {last.number}: {last.reason}")
-        return Done(f"the population of {sum(population.size for population in self.populations)} is trained")
+        size = sum(population.size for population in self.populations)
+        return Done(self._with_remark(f"the population of {size} is trained"))
 
     def decide(self, history: History, report: Reported) -> Verdict:
         """Go on between rungs; at a rung go on, rest or stop."""
@@ -184,7 +197,7 @@ class Generations:
         rung, metric = report.step // self.interval * self.interval, trial.goals[0].metric
         begun = trial.fork.step if trial.fork is not None else 0
         before = trial.reports[-2].step if len(trial.reports) > 1 else begun
-        if not self.is_rung(rung, population) or rung <= before:
+        if not self.is_rung(history, rung, population) or rung <= before:
             return Continue()
         if report.step != rung or metric not in report.metrics:
             return Stop(
@@ -198,23 +211,27 @@ class Generations:
             )
         return self._verdict(history, self.standing(history, population, report.step), trial)
 
-    def is_rung(self, step: int, population: Population) -> bool:
-        """Whether members are compared at a step."""
-        return step > population.first and step % self.interval == 0 and (self.end is None or step < self.end)
+    def is_rung(self, history: History, step: int, population: Population) -> bool:
+        """Whether members are compared at a step: not where trainings end, or ended in a shorter run."""
+        inside = step > population.first and (self.end is None or step < self.end)
+        return inside and step % self.interval == 0 and (population.group, step) not in history.at_limit
 
     def standing(self, history: History, population: Population, step: int) -> Standing:
         """Return what is known of a population at a rung, if all places of the rung before have been filled."""
-        rung = history.rung(step, population.group)
-        alive = history.alive.get(population.group, {})
-        coming = sum(history.trials[number].step < step for number in alive)
-        dead = max(0, population.size - len(rung) - coming)
+        rung, coming = history.rung(step, population.group), self._coming(history, population, step)
+        dead, unborn = max(0, population.size - len(rung) - coming), 0
         if population.first:  # a restart may be under way
             unborn = max(0, population.size - len(history.begun.get((population.group, population.first), ())))
-            coming, dead = coming + unborn, max(0, dead - unborn)
-        elif step == self.interval and self._may_start(history, population):
-            coming, dead = coming + dead, 0
+        elif step == self.interval:
+            unborn = self._to_start(history, population)
+        coming, dead = coming + unborn, max(0, dead - unborn)
         at_risk = self.at_risk(population, step)
         return Standing(population, step, rung, coming, dead, at_risk, _by_hand(history, rung))
+
+    def _coming(self, history: History, population: Population, step: int) -> int:
+        """Return how many members that have begun may still get to a step, those to be taken on in a longer run too."""
+        alive = (history.trials[number] for number in history.alive.get(population.group, ()))
+        return sum(trial.step < step for trial in (*alive, *self._left_off(history, population)))
 
     def all_known(self, history: History, step: int) -> bool:
         """Whether all members of all populations have come to a rung."""
@@ -245,7 +262,7 @@ class Generations:
 
     def _all_settled(self, history: History, step: int) -> bool:
         """Whether all places at a rung are filled, in all populations; so too where there is no rung."""
-        standings = (self.standing(history, p, step) for p in self.populations if self.is_rung(step, p))
+        standings = (self.standing(history, p, step) for p in self.populations if self.is_rung(history, step, p))
         return all(self.is_settled(history, standing) for standing in standings)
 
     def _free(self, history: History, standing: Standing) -> list[int]:
@@ -308,7 +325,7 @@ class Generations:
         last = history.furthest_step if self.end is None else min(history.furthest_step, self.end - 1)
         begin = (min(steps) if steps else max(reached)) // self.interval * self.interval
         rungs = range(max(self.interval, begin - self.interval), last + 1, self.interval)
-        return [step for step in rungs if any(self.is_rung(step, p) for p in self.populations)][:4]
+        return [step for step in rungs if any(self.is_rung(history, step, p) for p in self.populations)][:4]
 
     def _resting(self, history: History, standing: Standing) -> list[TrialRecord]:
         """Return the members that the scheduler paused at a rung."""
@@ -321,19 +338,62 @@ class Generations:
 
     # --- the beginning ------------------------------------------------------------------------------------------------
 
-    def _to_start(self, history: History, population: Population) -> bool:
-        """Whether a place has never been filled, or was left before the first rung."""
-        if population.first or not self._may_start(history, population):
-            return False
-        first = self.standing(history, population, self.interval)
-        alive = sum(history.trials[number].step < self.interval for number in history.alive.get(population.group, ()))
-        return len(first.rung) + alive < population.size
+    def _to_start(self, history: History, population: Population) -> int:
+        """Return how many places founders may still fill: never filled, or left before the first rung unfinished."""
+        founders = [history.trials[number] for number in history.begun.get((population.group, 0), ())]
+        if population.first or not history.may_start or len(founders) >= 2 * population.size:
+            return 0
+        finished = sum(trial.status is Status.COMPLETED and trial.step < self.interval for trial in founders)
+        there = len(history.rung(self.interval, population.group)) + finished
+        return max(0, population.size - there - self._coming(history, population, self.interval))
 
-    def _may_start(self, history: History, population: Population) -> bool:
-        founders = history.begun.get((population.group, 0), ())
-        total = history.run.trials if history.run is not None else None
-        room = total is None or history.spent_trials < total
-        return not population.first and room and len(founders) < 2 * population.size
+    def _check_reports(self, history: History) -> None:
+        """Say so when a founder has trained to its end without a report."""
+        for population in self.populations:
+            for number in history.begun.get((population.group, 0), ()):
+                trial = history.trials[number]
+                if trial.keep and trial.status is Status.COMPLETED and not trial.reports:
+                    raise ValueError(
+                        f"{self.name} expected a report and a checkpoint at least every {self.interval} steps, where "
+                        f"members are compared, but trial {number} completed without a report: loop over "
+                        "trial.steps(), and call trial.report(...) and trial.save(...) there"
+                    )
+
+    def _with_remark(self, text: str) -> str:
+        """Say besides that nobody is compared, where that is so."""
+        if self.end is None or self.end > self.interval:
+            return text
+        return (
+            f"{text}, without a comparison: these are {self.interval} steps apart, and training ends at step {self.end}"
+        )
+
+    # --- a longer run -------------------------------------------------------------------------------------------------
+
+    def _left_off(self, history: History, population: Population) -> list[TrialRecord]:
+        """Return the members that ended with a shorter run and have not been taken on yet."""
+        found: list[TrialRecord] = []
+        for (group, step), numbers in history.at_limit.items():
+            if group == population.group and self.end is not None and step < self.end:
+                forks = (history.trials[number].fork for number in history.begun.get((group, step), ()))
+                taken_on = {fork.trial for fork in forks if fork is not None}
+                found += [history.trials[number] for number in numbers if number not in taken_on]
+        return found
+
+    def _taken_on(self, trial: TrialRecord, population: Population, space: Space, rng: np.random.Generator) -> Fork:
+        """Return the fork that goes on for a member that ended with a shorter run, with its values as far as they fit.
+
+        Raises:
+            ValueError: it did not save its last step.
+        """
+        step = trial.step
+        if not trial.has_checkpoint(step):
+            raise ValueError(
+                f"{self.name} expected a checkpoint of step {step}, where trial {trial.number} completed, to train it "
+                f"on to step {self.end}, found none: save the last step too, or begin another study"
+            )
+        reason = f"goes on for trial {trial.number}, which an earlier run ended at step {step}"
+        config = explored(space, trial.values_after(step), rng, (1.0,), 0.0)
+        return Fork(trial.number, step, config, reason, population.group, self.interval)
 
 
 def _by_hand(history: History, rung: Rung) -> frozenset[int]:
@@ -387,6 +447,8 @@ def check_forks(name: str, history: History, group: str) -> None:
     donor = history.trials[fork.fork.trial]
     before = donor.values_after(fork.fork.step)
     changed = [key for key, value in fork.params.items() if before.get(key) != value]
+    if not changed:  # it goes on for a member of a shorter run: no value is to blame
+        return
     raise ValueError(
         f"{name} expected forks that go on from their donor's checkpoint, but the last {len(failed)} failed before "
         f"their first report; trial {fork.number}, a fork of trial {donor.number} with another "

@@ -139,9 +139,12 @@ class IPBT:
 
     def _may_restart(self, history: History, number: int, step: int) -> bool:
         """Whether the round ends at a rung, unless somebody who is still to come does better."""
-        interval, group, end = self._interval(history, number), _group(number), history.horizon
-        begin = _first(history, number) + interval
-        if step % (_GROWTH * interval) or step < begin or (end is not None and step + _GROWTH * interval > end):
+        interval, group = self._interval(history, number), _group(number)
+        begin, end = _first(history, number) + interval, history.horizon
+        ends = [at for name, at in history.at_limit if name == group and at >= step] + (
+            [end] if end is not None else []
+        )
+        if step % (_GROWTH * interval) or step < begin or any(step + _GROWTH * interval > end for end in ends):
             return False
         rungs = [history.rung(at, group) for at in range(begin, step + 1, interval)]
         best = [rung.loss(rung.ranked()[0]) for rung in rungs if len(rung)]

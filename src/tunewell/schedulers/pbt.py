@@ -9,7 +9,8 @@ Deviations from the paper:
 
 * Members are compared at equal step, on common rungs. In the paper each member looks at the others wherever they happen
   to be, which favours whoever is further. Nobody waits for longer than the comparison takes:
-  see :mod:`tunewell.schedulers.generations`. The outcome does not depend on the number of workers or their speed.
+  see :mod:`tunewell.schedulers.generations`. Who is replaced at a rung does not depend on the number of workers or
+  their speed; what the founders are may, for the sampler learns from those that have come further.
 * Factors act on each parameter's own scale, and 0.8 has 1.25 for its opposite instead of 1.2, so that exploring has no
   drift: see :mod:`tunewell.schedulers.exploring`.
 * A member is not replaced while it trains: a fork is a trial of its own, with its own number and record. Who descends
