@@ -13,7 +13,6 @@ import re
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,6 +35,7 @@ from tunewell.events import (
     TrialStarted,
 )
 from tunewell.events import Fork as ForkPoint
+from tunewell.failing import Failures
 from tunewell.fingerprints import Fingerprint
 from tunewell.granting import Granting
 from tunewell.heartbeat import Listener, beating
@@ -60,8 +60,6 @@ from tunewell.protocols import (
 from tunewell.schedules import schedule_of
 from tunewell.wishes import Place, held_in_words, next_events
 
-SAME_ERROR_LIMIT = 3
-IN_A_ROW_LIMIT = 10  # once any trial of the run came through
 FLUSH_SECONDS = 0.05
 LOOK_AROUND_SECONDS = 1.0
 POLL_SECONDS = 0.2
@@ -88,9 +86,7 @@ class Driver:
     interrupted: str = ""
     _jobs: dict[int, float] = field(default_factory=dict)  # our trials, with the time their stretch began
     _ending: dict[int, float] = field(default_factory=dict)  # trials that were told to end, with the time since when
-    _failures: Counter[str] = field(default_factory=Counter)
-    _failure: str = ""
-    _anyone_came_through: bool = False
+    _failures: Failures = field(default_factory=Failures)
     _flushed: float = 0.0
     _looked: float = -math.inf
     _housekeeping: dict[int, None] = field(default_factory=dict)  # trials with checkpoints to look through
@@ -119,8 +115,8 @@ class Driver:
                     self._granting.grant()
                     reason = self._fill_workers()
                     self._flush()
-                    if self._failure:
-                        raise ObjectiveError(self._failure)
+                    if self._failures.verdict:
+                        raise ObjectiveError(self._failures.verdict)
                     if reason and not self._jobs and not self.executor.busy_trials():
                         return reason
                     self.executor.poll(self.observe, self._patience(reason))
@@ -176,7 +172,7 @@ class Driver:
     def _over(self, steps: int = 0) -> str:
         """Return why nothing more may train, given so many steps that are being trained."""
         history = self.ledger.history
-        return self.interrupted or self._failure or self.budget.spent(history, self._study_seconds(), steps)
+        return self.interrupted or self._failures.verdict or self.budget.spent(history, self._study_seconds(), steps)
 
     def _employ(self, worker: int) -> str | None:
         """Begin one job; return None, or in words why there is none (empty: not now)."""
@@ -369,7 +365,7 @@ class Driver:
             self._heard(decided)
             self._jobs.pop(trial, None)
             self._housekeeping[trial] = None
-            self._came_through()
+            self._failures.came_through()
         elif isinstance(verdict, Continue):
             changes = self.ledger.history.trials[trial].changes_here
             verdict = replace(verdict, values=changes) if changes else verdict
@@ -422,20 +418,9 @@ class Driver:
         self._housekeeping[event.trial] = None
         trial = self.ledger.history.trials[event.trial]
         if event.status is Status.FAILED or trial.lost_for_good:
-            signature = _signature(event)
-            self._failures[signature] += 1
-            if self._failures[signature] >= (IN_A_ROW_LIMIT if self._anyone_came_through else SAME_ERROR_LIMIT):
-                self._failure = (
-                    f"the objective failed {self._failures[signature]} times in the same way, so the run ended: "
-                    f"{event.reason} (trial {event.trial}, {dict(trial.params)})\n{event.error}"
-                ).rstrip()
+            self._failures.add(event, trial)
         elif event.status is Status.COMPLETED:
-            self._came_through()
-
-    def _came_through(self) -> None:
-        """Note that a trial got as far as it was meant to: what fails beside it is not the objective as such."""
-        self._anyone_came_through = True
-        self._failures.clear()
+            self._failures.came_through()
 
     # --- time, other drivers, leaving ---------------------------------------------------------------------------------
 
@@ -616,10 +601,3 @@ def _without_goal(report: Reported, metric: str) -> str:
 
 def _reported_names(record: TrialRecord) -> set[str]:
     return {name for report in record.reports for name in report.metrics}
-
-
-def _signature(event: Ended) -> str:
-    """Return what makes two failures the same: the kind of exception and the line that raised it."""
-    places = re.findall(r'File "([^"]+)", line (\d+)', event.error)
-    kind = event.reason.partition(":")[0]
-    return f"{kind} at {places[-1]}" if places else kind
