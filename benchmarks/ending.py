@@ -149,7 +149,7 @@ def percent(values: Iterable[float]) -> str:
     """Return a mean in words."""
     known = list(values)
     mean = 100.0 * float(np.mean(known or [0.0]))
-    return (f"{mean:.1f} %" if 0.0 < mean < 10.0 else f"{mean:.0f} %") if known else "–"
+    return (f"{mean:.2g} %" if mean < 99.5 else "100 %") if known else "–"
 
 
 def page(seeds: int) -> str:

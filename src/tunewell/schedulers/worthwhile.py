@@ -13,7 +13,7 @@ of the same draw: under noise one does not know what x* is truly worth, and that
 Wilson 2024, "Stopping Bayesian optimization with probabilistic regret bounds", arXiv:2402.16811). While losses are few,
 P is the mean over the different ways in which a process explains them, see :mod:`tunewell.surrogate.processes`.
 
-A process with its likeliest hyperparameters is too sure of what lies between the trials. So functions are drawn wider,
+A process is too sure of what lies between the trials, so functions are drawn wider,
 
     f = μ + max(1, ½ + z) (f' - μ),                                                                         (2)
 
@@ -92,6 +92,11 @@ class Worthwhile:
     """Ends the study when a worthwhile gain has become unlikely; all else is up to another scheduler.
 
     What trains or waits is finished as the other scheduler says: only new trials are no longer begun.
+
+    The probability is the model's, and a model knows nothing of a valley that no trial has come near. Measured where
+    the minimum is known (``benchmarks/results/ending.md``): on surfaces with one valley, or three alike, a gain was
+    left in none of the studies that ended; with one more valley in one of ten; with many in two of nine; with narrow
+    wells on a plain in six of ten, whatever was stated.
 
     Attributes:
         gain: what is worth having, in the metric's own units: 0.002 of an accuracy. None: ``share`` says it.
