@@ -95,6 +95,12 @@ class Rung:
         self._sort()
         return [number for _, _, number in self._ranked]
 
+    def losses(self, most: int) -> list[float]:
+        """The losses of the first goal, of about so many trials at most: evenly from the best to the worst."""
+        self._sort()
+        stride = max(1, len(self._ranked) // most)
+        return [self._losses[number][0] for _, _, number in self._ranked[::stride]]
+
     def best_waiting(self, trials: Sequence[TrialRecord]) -> int | None:
         """The best trial that the scheduler paused here and that still waits, or None."""
         if self._several:

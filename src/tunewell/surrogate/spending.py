@@ -31,6 +31,7 @@ FEWEST_STEPS = 4
 MANY_WORKERS = 32
 DOUBLING, TRIPLING = 2.0, 3  # from rung to rung, of freeze-thaw and of ASHA
 _COMPARED = 8  # trials trained to the end, before their early losses are judged
+_LOOKED_AT = 100  # losses at a rung, to see whether most are equal
 _TELLING = 0.3
 _NAMES = {"fifo": "whole trainings, first in first out", "freeze_thaw": "freeze-thaw", "asha": "ASHA"}
 
@@ -110,7 +111,7 @@ def first_telling(history: History, rungs: Sequence[int]) -> Telling:
 
 
 def _is_tied(rung: Rung) -> bool:
-    return mostly_tied(np.array([[rung.loss(number)] for number in rung.ranked()]).reshape(-1, 1))
+    return mostly_tied(np.array(rung.losses(_LOOKED_AT)).reshape(-1, 1))
 
 
 def _unrestricted(correlation: float, lost: float) -> float:
