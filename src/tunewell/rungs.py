@@ -95,7 +95,7 @@ class Rung:
         self._sort()
         return [number for _, _, number in self._ranked]
 
-    def losses(self, most: int) -> list[float]:
+    def some_losses(self, most: int) -> Sequence[float]:
         """The losses of the first goal, of about so many trials at most: evenly from the best to the worst."""
         self._sort()
         stride = max(1, len(self._ranked) // most)

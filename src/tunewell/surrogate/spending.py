@@ -111,7 +111,7 @@ def first_telling(history: History, rungs: Sequence[int]) -> Telling:
 
 
 def _is_tied(rung: Rung) -> bool:
-    return mostly_tied(np.array(rung.losses(_LOOKED_AT)).reshape(-1, 1))
+    return mostly_tied(np.array(rung.some_losses(_LOOKED_AT)).reshape(-1, 1))
 
 
 def _unrestricted(correlation: float, lost: float) -> float:
