@@ -30,9 +30,10 @@ def _optuna(sampler: str, pruner: str) -> Method:
     return Method("with_optuna", "optuna", {"sampler": sampler, "pruner": pruner}, processes=2)
 
 
-OURS = "tunewell"
+OURS, HELD_OUT = "tunewell", "tunewell-held-out"
 METHODS: Mapping[str, Method] = {
     OURS: Method("ours", "tunewell"),
+    HELD_OUT: Method("ours", "tunewell", {"held_out": True}),
     "optuna-tpe-hyperband": _optuna("TPESampler", "HyperbandPruner"),
     "ray-asha": Method("with_ray", "ray"),
     "optuna-random": _optuna("RandomSampler", "NopPruner"),

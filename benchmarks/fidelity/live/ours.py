@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
+from unittest.mock import patch
 
 import tunewell as tw
 from benchmarks.fidelity.live.training import EPOCHS, Search
+from tunewell.knowledge.effects import UsualEffect
+from tunewell.surrogate import usual
 
 
 def train(search: Search, trial: tw.Trial) -> None:
@@ -18,8 +23,12 @@ def train(search: Search, trial: tw.Trial) -> None:
         trial.save(training.save)
 
 
-def search(given: Search) -> None:
-    """Run a study, stored in SQLite."""
+def search(given: Search, *, held_out: bool = False) -> None:
+    """Run a study, stored in SQLite.
+
+    With ``held_out`` what is usual of hyperparameters is what recorded tables of other data teach.
+    """
+    effects = _learnt_elsewhere(given) if held_out else None
     study = tw.Study(
         given.task.space,
         metric="val_accuracy",
@@ -27,4 +36,12 @@ def search(given: Search) -> None:
         seed=given.seed,
         storage=given.folder / "tunewell.db",
     )
-    study.run(partial(train, given), seconds=given.seconds, workers=2, progress=False)
+    with patch.object(usual, "usual_effects", lambda: effects) if effects is not None else nullcontext():
+        study.run(partial(train, given), seconds=given.seconds, workers=2, progress=False)
+
+
+def _learnt_elsewhere(given: Search) -> Mapping[str, UsualEffect]:
+    """Return what tables of other data than the task's teach."""
+    from benchmarks.fidelity.learn_effects import learnt, source  # here, as it takes time that would count as start-up
+
+    return learnt(source(given.task.name))

@@ -14,6 +14,7 @@ from matplotlib import pyplot, ticker
 
 COLOURS = {
     "tunewell": "#c1121f",
+    "tunewell-held-out": "#f4a261",
     "optuna-tpe-hyperband": "#1d6fb8",
     "ray-asha": "#2a9d8f",
     "optuna-random": "#495057",

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, SCRATCH, number, versions_in
-from benchmarks.fidelity.live.methods import METHODS, OURS
+from benchmarks.fidelity.live.methods import HELD_OUT, METHODS, OURS
 from benchmarks.fidelity.live.run import folder_of, limit_of, read
 from benchmarks.fidelity.live.target import OF, read_trainings, target
 from benchmarks.fidelity.live.training import EPOCHS, TASKS
@@ -133,8 +133,8 @@ def _opening(results: Results) -> list[str]:
         "accuracy, which no tool sees, first is at least the target. Seconds count from the beginning of the first "
         "training; with start-up, from the launch of the tool's process.",
         "Tunewell has its defaults and a total of seconds, and saves every epoch. What it knows of hyperparameters by "
-        "their names was learnt from recordings that include networks of this kind on these data, so expect less on "
-        "yours; the page of recorded trainings has a line without that. Optuna is started twice on one "
+        f"their names was learnt from recordings that include networks of this kind on these data; `{HELD_OUT}` knows "
+        "only what recordings of other data teach, as on yours. Optuna is started twice on one "
         "journal file, has its defaults and prunes after every epoch; `optuna-random` trains everything to the end. "
         "Ray Tune has its default random search under ASHA and uses its actors again.",
         "A search that is there is not run again, so methods may have been measured on different days, on one machine. "
@@ -220,7 +220,7 @@ def _against(ran: Mapping[str, Sequence[Ran]], goal: float) -> list[str]:
             name: statistics.median_low(one.reached(goal, with_start_up=with_start_up) for one in searches)
             for name, searches in ran.items()
         }
-        peers = {name: value for name, value in medians.items() if name != OURS}
+        peers = {name: value for name, value in medians.items() if name not in (OURS, HELD_OUT)}
         if OURS not in medians or not peers:
             return ["not measured", "not measured"]
         best = min(peers, key=lambda name: peers[name])
