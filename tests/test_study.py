@@ -294,6 +294,43 @@ def test_the_same_error_three_times_ends_the_run_with_its_traceback():
     assert "tunewell/trial.py" not in study.trials[0].error
 
 
+@pytest.mark.parametrize(
+    ("breaks", "scheduler"), [("at the end", "asha"), ("when taken up", "asha"), ("when taken up", "freeze_thaw")]
+)
+def test_trials_that_rest_before_it_do_not_hide_what_always_breaks(breaks, scheduler):
+    def train(trial):
+        if trial.checkpoint and breaks == "when taken up":
+            raise RuntimeError("size mismatch")
+        for step in trial.steps(9):
+            trial.report(loss=trial.params["learning_rate"] + 1.0 / step)
+            trial.save(lambda folder: (folder / "state").write_text(""))
+        if breaks == "at the end":
+            raise RuntimeError("cannot write the summary")
+
+    study = study_of(scheduler=scheduler)
+    with pytest.raises(tw.ObjectiveError, match="failed 3 times in the same way"):
+        go(study, train, trials=30, max_steps=9)
+    assert study.history.counts[Status.FAILED] == 3
+
+
+def test_why_a_checkpoint_could_not_be_written_is_not_covered_up(monkeypatch):
+    """Where not even its folder could be made, nobody can say how full the disk is."""
+
+    def nothing(directory):
+        raise FileNotFoundError(directory)
+
+    def train(trial):
+        for _ in trial.steps(2):
+            trial.report(loss=1.0)
+            trial.save(lambda folder: int("not a number") or None)
+
+    monkeypatch.setattr("tunewell.trial.shutil.disk_usage", nothing)
+    monkeypatch.setattr("tunewell.trial._written", lambda write, final: (_ for _ in ()).throw(PermissionError("no")))
+    study = study_of()
+    with pytest.raises(tw.ObjectiveError, match="PermissionError: no"):
+        go(study, train, trials=5)
+
+
 def test_an_error_beside_trials_that_come_through_ends_the_run_only_ten_times_in_a_row():
     """A flake now and then is no reason to lose a night; a data server that went down is one to end it."""
 

@@ -103,8 +103,7 @@ class Driver:
         """Run until the budget is spent or nothing is left to do; return why it ended.
 
         Raises:
-            ObjectiveError: the same exception came from the objective three times before any trial came through, or ten
-                times in a row.
+            ObjectiveError: see :mod:`tunewell.failing`.
             KeyboardInterrupt: the user asked twice to stop.
         """
         with self._signals(), beating(self.ledger.journal, self.identity):
@@ -365,7 +364,7 @@ class Driver:
             self._heard(decided)
             self._jobs.pop(trial, None)
             self._housekeeping[trial] = None
-            self._failures.came_through()
+            self._failures.passed(self.ledger.history.trials[trial])
         elif isinstance(verdict, Continue):
             changes = self.ledger.history.trials[trial].changes_here
             verdict = replace(verdict, values=changes) if changes else verdict
@@ -420,7 +419,7 @@ class Driver:
         if event.status is Status.FAILED or trial.lost_for_good:
             self._failures.add(event, trial)
         elif event.status is Status.COMPLETED:
-            self._failures.came_through()
+            self._failures.passed(trial, whole=True)
 
     # --- time, other drivers, leaving ---------------------------------------------------------------------------------
 

@@ -1,44 +1,61 @@
 """When the objective as such fails, and no more trials are worth beginning: the same failure again and again.
 
-A broken script fails in its first trials, all alike. Beside trials that come through a failure is a flake or a
-configuration that does not work; only many in a row, as of a data server that went down, speak against going on.
+A broken script fails in its first trials, all alike. Where others got beyond the step at which a trial failed, that was
+a flake or a configuration that does not work; only many in a row, as of a data server that went down, speak against
+going on. A trial that rests before that step proves nothing: what breaks at the end is yet to come. And of a trial that
+fails as soon as it is taken up, as its weights do not fit, only others that were taken up are proof.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 
 from tunewell.events import Ended
 from tunewell.records import TrialRecord
 
 AT_FIRST, IN_A_ROW = 3, 10
-"""Failures that are alike before any trial of the run has come through, and one after the other once one has."""
+"""Failures that are alike before any trial of the run got further, and with none that did in between once one has."""
+
+
+@dataclass
+class _Alike:
+    """Failures of one kind: how many, their furthest step, and whether all came as soon as a trial was taken up."""
+
+    count: int = 0
+    step: float = 0.0
+    at_once: bool = True
 
 
 @dataclass
 class Failures:
-    """What has failed in a run since a trial last came through; ``verdict`` says in words why the run has to end."""
+    """What has failed in a run; ``verdict`` says in words why the run has to end, if it has."""
 
     verdict: str = ""
-    _alike: Counter[str] = field(default_factory=Counter)
-    _anyone_came_through: bool = False
+    _alike: dict[str, _Alike] = field(default_factory=dict)
+    _furthest: dict[bool, float] = field(default_factory=lambda: {False: 0.0, True: 0.0})  # True: trials taken up
 
     def add(self, event: Ended, trial: TrialRecord) -> None:
         """Take in a trial that failed."""
-        kind = _kind(event)
-        self._alike[kind] += 1
-        if self._alike[kind] >= (IN_A_ROW if self._anyone_came_through else AT_FIRST):
+        alike = self._alike.setdefault(_kind(event), _Alike())
+        alike.count += 1
+        alike.step = max(alike.step, trial.step)
+        alike.at_once = alike.at_once and 0 < trial.resumed_from == trial.step
+        furthest = self._furthest[True] if alike.at_once else max(self._furthest.values())
+        if alike.count >= (IN_A_ROW if furthest > alike.step else AT_FIRST):
             self.verdict = (
-                f"the objective failed {self._alike[kind]} times in the same way, so the run ended: "
+                f"the objective failed {alike.count} times in the same way, so the run ended: "
                 f"{event.reason} (trial {event.trial}, {dict(trial.params)})\n{event.error}"
             ).rstrip()
 
-    def came_through(self) -> None:
-        """Note that a trial got as far as it was meant to."""
-        self._anyone_came_through = True
-        self._alike.clear()
+    def passed(self, trial: TrialRecord, *, whole: bool = False) -> None:
+        """Note that a trial was paused or stopped where it is, or is ``whole``."""
+        step, taken_up = math.inf if whole else trial.step, trial.resumed_from > 0
+        self._furthest[taken_up] = max(self._furthest[taken_up], step)
+        for alike in self._alike.values():
+            if alike.step < step and (taken_up or not alike.at_once):
+                alike.count = 0
 
 
 def _kind(event: Ended) -> str:

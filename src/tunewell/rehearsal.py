@@ -6,10 +6,12 @@ is kept in memory, whatever its storage; whoever would train, or asks for what o
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 _going_on = False
+_ended_by: Any = None  # the first study that would train, if it is at hand
 
 
 class _Rehearsed(BaseException):
@@ -21,15 +23,17 @@ class _Rehearsed(BaseException):
 
 def rehearse(script: Callable[[], object]) -> Any:
     """Run a script to where it would train; return the study that would, None if it comes to its own end."""
-    global _going_on  # threads that the script starts have to know, too
-    _going_on = True
+    global _going_on, _ended_by  # threads that the script starts have to know, too
+    _going_on, _ended_by = True, None
+    complain = threading.excepthook
+    threading.excepthook = lambda raised: None if raised.exc_type is _Rehearsed else complain(raised)
     try:
         script()
-    except _Rehearsed as end:
-        return end.args[0]
+    except _Rehearsed:
+        pass
     finally:
-        _going_on = False
-    return None
+        _going_on, threading.excepthook = False, complain
+    return _ended_by
 
 
 def is_rehearsal() -> bool:
@@ -39,5 +43,7 @@ def is_rehearsal() -> bool:
 
 def end_rehearsal(study: Any = None) -> None:
     """End a rehearsal, if this is one, where a study would train or be read; None: one that is not at hand."""
+    global _ended_by
     if _going_on:
-        raise _Rehearsed(study)
+        _ended_by = _ended_by or study
+        raise _Rehearsed

@@ -34,6 +34,10 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _FULL = 1 << 16  # bytes: a disk with less is full
 
 
+class NoSpaceError(OSError):
+    """There was no space for a checkpoint for so long that the trial was given up, to be taken up again."""
+
+
 class Halted(BaseException):
     """Raised by :meth:`Trial.report` when the study has ended a trial that does not loop over :meth:`Trial.steps`.
 
@@ -350,7 +354,7 @@ def cause(error: BaseException) -> Status:
         return Status.OUT_OF_MEMORY
     if isinstance(error, FloatingPointError):
         return Status.DIVERGED
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+    if isinstance(error, NoSpaceError):
         return Status.LOST
     return Status.FAILED
 
@@ -383,7 +387,7 @@ def _patiently(act: Callable[[], None], directory: Path) -> None:
                 raise
             sentence = f"no space left for a checkpoint in {directory}: free some space"
             if time.monotonic() > deadline:
-                raise OSError(errno.ENOSPC, sentence) from error
+                raise NoSpaceError(errno.ENOSPC, sentence) from error
             print(f"{sentence}, it is tried again in {delay:g} s", file=sys.stderr, flush=True)
             time.sleep(delay)
             delay = min(2 * delay, 30.0)
@@ -393,7 +397,10 @@ def _is_full(error: Exception, directory: Path) -> bool:
     """Tell whether writing failed for lack of space, which libraries say in errors of their own."""
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         return True
-    return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(directory).free < _FULL
+    try:
+        return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(directory).free < _FULL
+    except OSError:  # the folder could not be made
+        return False
 
 
 def _written(write: Callable[[Path], object], final: Path) -> None:

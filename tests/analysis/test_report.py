@@ -220,6 +220,23 @@ def test_against_the_default_only_what_repeats_do_not_explain_is_a_gain() -> Non
     )
 
 
+def test_a_default_that_was_changed_by_hand_is_compared_with_the_plain_one() -> None:
+    study = tw.Study(Space(x=Float(0.0, 1.0, default=0.5)), metric="loss", scheduler="fifo", seed=0)
+    study.enqueue({"x": 0.5})
+
+    def train(trial: tw.Trial) -> None:
+        for step in trial.steps(4):
+            if trial.number == 1 and step == 2:
+                study.adjust(1, {"x": 0.1}, reason="too high")
+            trial.report(loss=trial.params["x"])
+
+    study.run(train, trials=2, executor="inline", progress=False)
+    said = page_of(study.events).text
+    assert study.best.number == 1
+    assert "times lower than with the default configuration" in said
+    assert "no trial beat it" not in said
+
+
 @pytest.mark.parametrize(
     ("mode", "old", "new", "words"),
     [

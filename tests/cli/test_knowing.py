@@ -128,6 +128,16 @@ def test_lint_trains_nothing_and_leaves_nothing(tunewell: Tunewell, tmp_path: Pa
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_lint_finds_a_study_that_trains_in_a_thread(tunewell: Tunewell, tmp_path: Path) -> None:
+    thread = "import threading\nthread = threading.Thread(target=main)\nthread.start()\nthread.join()\n"
+    (tmp_path / "train.py").write_text(TRAINS.replace("{first}", "pass").replace("\nmain()\n", f"\n{thread}"))
+    before = sorted(tmp_path.iterdir())
+    told = tunewell("lint", "train.py", "--json")
+    assert {one["in"] for one in json.loads(told.stdout)} == {"mine"}
+    assert "Traceback" not in told.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_lint_deletes_nothing(tunewell: Tunewell, tmp_path: Path) -> None:
     delete = "import tunewell as tw\ntw.delete('lab.db', 'digits')\nspace = tw.Space.of(['lr'])\n"
     (tmp_path / "train.py").write_text(delete)

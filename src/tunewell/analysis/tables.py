@@ -53,7 +53,7 @@ def against_default(digest: Digest, best: TrialRecord) -> str:
     default = default_trial(digest)
     if default is None:
         return "<p>The default configuration was not tried, so there is nothing to compare the best one with.</p>"
-    if default.params == best.params:
+    if default is best or (default.params == best.params and not best.adjustments and best.fork is None):
         return f"<p>The default configuration itself, trial {best.number}, is the best so far: no trial beat it.</p>"
     body = "".join(
         f'<tr><th scope="row">{name}</th><td><a href="#t{trial.number}">trial {trial.number}</a></td>'

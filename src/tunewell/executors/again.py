@@ -12,7 +12,7 @@ import cloudpickle
 from tunewell.executors.channel import SETUP, read_setup
 from tunewell.executors.worker import main_names
 
-if __name__ == "__mp_main__":
+if __name__ == "__mp_main__" and SETUP in os.environ:
     _file = os.open(os.environ[SETUP], os.O_RDONLY)
     _objective = cloudpickle.loads(read_setup(_file).objective)
     os.close(_file)
