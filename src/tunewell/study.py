@@ -256,7 +256,7 @@ class Study(Steering):
             TypeError: ``objective`` cannot be called with a trial, ``data`` or ``model`` is none, or ``fingerprint`` no
                 fingerprint.
             ValueError: no total is given, or one is not a number above 0; ``data`` and ``fingerprint`` are.
-            ObjectiveError: three trials failed alike before any came through, or ten in a row.
+            ObjectiveError: three trials failed alike, or ten in a row where others had got further.
             KeyboardInterrupt: Ctrl-C; running steps were finished and saved first.
         """
         budget = Budget(trials, seconds, steps, trial_seconds)
