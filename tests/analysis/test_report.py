@@ -220,20 +220,23 @@ def test_against_the_default_only_what_repeats_do_not_explain_is_a_gain() -> Non
     )
 
 
-def test_a_default_that_was_changed_by_hand_is_compared_with_the_plain_one() -> None:
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_default_that_was_changed_by_hand_is_compared_with_a_plain_one(others: int) -> None:
     study = tw.Study(Space(x=Float(0.0, 1.0, default=0.5)), metric="loss", scheduler="fifo", seed=0)
-    study.enqueue({"x": 0.5})
+    for _ in range(others):
+        study.enqueue({"x": 0.5})
 
     def train(trial: tw.Trial) -> None:
         for step in trial.steps(4):
-            if trial.number == 1 and step == 2:
-                study.adjust(1, {"x": 0.1}, reason="too high")
+            if trial.number == others and step == 2:
+                study.adjust(others, {"x": 0.1}, reason="too high")
             trial.report(loss=trial.params["x"])
 
-    study.run(train, trials=2, executor="inline", progress=False)
+    study.run(train, trials=1 + others, executor="inline", progress=False)
     said = page_of(study.events).text
-    assert study.best.number == 1
-    assert "times lower than with the default configuration" in said
+    assert study.best.number == others
+    assert ("loss is 5 times lower than with the default configuration" in said) == (others == 1)
+    assert ("Trial 0 began with the default configuration and was changed on the way" in said) == (others == 0)
     assert "no trial beat it" not in said
 
 

@@ -21,8 +21,19 @@ SURE = 0.95
 
 
 def default_trial(digest: Digest) -> TrialRecord | None:
-    """Return the trial of the default configuration, as stated or as it is usual, if there is one."""
-    return next((trial for trial in digest.trials if trial.origin == "default" or FIRST in trial.why), None)
+    """Return the trial of the default configuration, as stated or as it is usual, if there is one.
+
+    Where it was changed on the way, another one that had the same values to its end stands for it.
+    """
+    began = next((trial for trial in digest.trials if trial.origin == "default" or FIRST in trial.why), None)
+    if began is None or is_plain(began):
+        return began
+    return next((t for t in digest.trials if t.observed and t.params == began.params and is_plain(t)), began)
+
+
+def is_plain(trial: TrialRecord) -> bool:
+    """Whether a trial had its configuration from beginning to end."""
+    return trial.fork is None and not trial.adjustments
 
 
 def gained(digest: Digest, default: TrialRecord, best: TrialRecord) -> str:
@@ -83,8 +94,8 @@ def _values(digest: Digest, trial: TrialRecord) -> list[float]:
     same = [
         float(value)
         for other, (value, *_) in zip(digest.trials, digest.values, strict=True)
-        if other.observed and other.params == trial.params and other.step == trial.step and other.fork is None
-        if not other.adjustments and math.isfinite(value)
+        if other.observed and other.params == trial.params and other.step == trial.step
+        if is_plain(other) and math.isfinite(value)
     ]
     return same or [float(trial.value or 0.0)]
 

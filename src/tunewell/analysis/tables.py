@@ -9,7 +9,7 @@ from typing import Any
 from tunewell.analysis.charts import icon
 from tunewell.analysis.diagnosis import Diagnosis
 from tunewell.analysis.digest import Digest
-from tunewell.analysis.gain import default_trial, gained
+from tunewell.analysis.gain import default_trial, gained, is_plain
 from tunewell.analysis.standing import feasible
 from tunewell.analysis.words import NOTHING, clean, clipped, counted, escape, literal, short, shown
 from tunewell.events import Status
@@ -53,7 +53,12 @@ def against_default(digest: Digest, best: TrialRecord) -> str:
     default = default_trial(digest)
     if default is None:
         return "<p>The default configuration was not tried, so there is nothing to compare the best one with.</p>"
-    if default is best or (default.params == best.params and not best.adjustments and best.fork is None):
+    if default is best and not is_plain(best):
+        return (
+            f"<p>Trial {best.number} began with the default configuration and was changed on the way; no other trial "
+            "has the default values to compare it with.</p>"
+        )
+    if default.params == best.params and is_plain(best):
         return f"<p>The default configuration itself, trial {best.number}, is the best so far: no trial beat it.</p>"
     body = "".join(
         f'<tr><th scope="row">{name}</th><td><a href="#t{trial.number}">trial {trial.number}</a></td>'
