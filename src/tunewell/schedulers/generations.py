@@ -24,106 +24,17 @@ who is still there (``History.alive``), who got how far with which loss (``Histo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tunewell import options
 from tunewell.events import Reported, Status
-from tunewell.history import History, Rung, TrialRecord
+from tunewell.history import History, TrialRecord
 from tunewell.protocols import Action, Continue, Done, Fork, Pause, Resume, Start, Stop, Verdict, Wait
 from tunewell.schedulers.exploring import explored
+from tunewell.schedulers.standing import Heir, Population, Standing, by_hand
 from tunewell.space import Config, Space
-
-DEFAULT_INTERVAL = 5  # where not even the length of a training is known
-_DEFAULT_RUNGS = 10
-_LEAST_FAILED = 2  # forks that fail before their first report until that is no accident
-
-
-@dataclass(frozen=True, slots=True)
-class Population:
-    """A number of places for trials of one group; ``first`` is the step at which they began."""
-
-    group: str
-    size: int
-    first: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is known of a population at a rung.
-
-    Attributes:
-        rung: the losses there.
-        coming: how many members may still get there.
-        dead: how many places are empty, for their trials ended on the way.
-        at_risk: how many places at the end of the order may be lost here.
-        by_hand: members that came here with values that a person chose: they keep their places, whatever their losses.
-    """
-
-    population: Population
-    step: int
-    rung: Rung
-    coming: int
-    dead: int
-    at_risk: int
-    by_hand: frozenset[int] = frozenset()
-
-    @property
-    def known(self) -> bool:
-        """Whether all have come who will."""
-        return self.coming == 0
-
-    def is_safe(self, trial: int) -> bool:
-        """Whether the trial keeps its place whoever is still to come."""
-        rank = self.rung.rank(trial)
-        worse = len(self.rung) - rank - sum(self.rung.rank(other) > rank for other in self.by_hand)
-        return worse + self.dead >= self.at_risk and math.isfinite(self.rung.loss(trial))
-
-    def place(self, trial: int) -> str:
-        """Say where the trial stands."""
-        so_far = f" so far, {self.coming} still to come" if self.coming else ""
-        return f"place {self.rung.rank(trial)} of {len(self.rung)} at step {self.step}{so_far}"
-
-    def compared(self) -> list[int]:
-        """The trials that may lose their places here, best first."""
-        return [trial for trial in self.rung.ranked() if trial not in self.by_hand]
-
-    def losers(self, history: History, most: int) -> list[int]:
-        """The trials that lose their place here when ``most`` places do, empty ones included; the worst first.
-
-        Whoever rests here and got other values by hand meanwhile keeps its place, and no other loses one instead: those
-        that are better have gone on.
-        """
-        ranked = self.compared()
-        wrong = sum(not math.isfinite(self.rung.loss(trial)) for trial in ranked)
-        count = min(len(ranked), max(most - self.dead, wrong, 0))
-        worst = reversed(ranked[len(ranked) - count :])
-        return [trial for trial in worst if history.trials[trial].over or not history.trials[trial].by_hand]
-
-    def donors(self, history: History, count: int) -> list[int]:
-        """The best ``count`` trials with a finite loss, as far as their checkpoints of this rung are there."""
-        best = [trial for trial in self.rung.ranked()[:count] if math.isfinite(self.rung.loss(trial))]
-        return [trial for trial in best if history.trials[trial].has_checkpoint(self.step)]
-
-
-@dataclass(frozen=True, slots=True)
-class Heir:
-    """Who takes a place: a fork of ``donor``, with ``config`` or else one to be explored; None: of any donor.
-
-    ``loser`` is the trial that lost the place at the rung, None where it had ended before. ``population`` is the one
-    that has the place, None for the loser's own; ``keep`` is its interval.
-    """
-
-    loser: int | None
-    why: str
-    donor: int | None = None
-    config: Config | None = None
-    population: Population | None = None
-    keep: int | None = None
-
 
 Heirs = Callable[[History, Standing], Sequence[Heir]]
 """Who takes which place at a rung when all have come; always in the same order, those already forked included."""
@@ -226,7 +137,7 @@ class Generations:
             unborn = self._to_start(history, population)
         coming, dead = coming + unborn, max(0, dead - unborn)
         at_risk = self.at_risk(population, step)
-        return Standing(population, step, rung, coming, dead, at_risk, _by_hand(history, rung))
+        return Standing(population, step, rung, coming, dead, at_risk, by_hand(history, rung))
 
     def _coming(self, history: History, population: Population, step: int) -> int:
         """Return how many members that have begun may still get to a step, those to be taken on in a longer run too."""
@@ -394,75 +305,3 @@ class Generations:
         reason = f"goes on for trial {trial.number}, which an earlier run ended at step {step}"
         config = explored(space, trial.values_after(step), rng, (1.0,), 0.0)
         return Fork(trial.number, step, config, reason, population.group, self.interval)
-
-
-def _by_hand(history: History, rung: Rung) -> frozenset[int]:
-    """Return who came to a rung, and not with a loss that is none, with values that a person chose."""
-    came = [number for number in rung.ranked() if history.trials[number].by_hand_before(rung.step)]
-    return frozenset(number for number in came if math.isfinite(rung.loss(number)))
-
-
-def vacancies(standing: Standing) -> list[Heir]:
-    """Return the heirs to the places that were empty when all others had come."""
-    return [Heir(None, "a place was empty")] * standing.dead
-
-
-def interval_of(history: History, group: str, given: int | None) -> int:
-    """Return the steps from rung to rung: as given, or as the population began, or a tenth of a training."""
-    if given is not None:
-        return given
-    members = history.groups.get(group)
-    if members and history.trials[members[0]].keep:
-        return history.trials[members[0]].keep
-    return max(1, history.horizon // _DEFAULT_RUNGS) if history.horizon else DEFAULT_INTERVAL
-
-
-def check_budget(name: str, history: History, size: int, groups: Sequence[str]) -> None:
-    """Say that a total of trials is too small for a population that has yet to be filled.
-
-    Raises:
-        ValueError: it is.
-    """
-    limit = history.run.trials if history.run is not None else None
-    founders = sum(len(history.begun.get((group, 0), ())) for group in groups)
-    if limit is not None and limit < size and founders < size:
-        raise ValueError(
-            f"{name} expected a total of at least {size} trials, one for each member, got trials={limit}: "
-            f"leave trials out and say steps={size} * max_steps, or take a smaller population"
-        )
-
-
-def check_forks(name: str, history: History, group: str) -> None:
-    """Say so when forks cannot load what they are forked from, as when a parameter shapes the network.
-
-    Raises:
-        ValueError: the newest forks have all failed before their first report.
-    """
-    newest = [history.trials[number] for number in history.groups.get(group, ())[-_LEAST_FAILED:]]
-    failed = [t for t in newest if t.fork is not None and t.status is Status.FAILED and not t.reports]
-    if len(failed) < _LEAST_FAILED:
-        return
-    fork = failed[-1]
-    assert fork.fork is not None
-    donor = history.trials[fork.fork.trial]
-    before = donor.values_after(fork.fork.step)
-    changed = [key for key, value in fork.params.items() if before.get(key) != value]
-    if not changed:  # it goes on for a member of a shorter run: no value is to blame
-        return
-    raise ValueError(
-        f"{name} expected forks that go on from their donor's checkpoint, but the last {len(failed)} failed before "
-        f"their first report; trial {fork.number}, a fork of trial {donor.number} with another "
-        f"{' and '.join(changed)}, with {fork.reason}: if a parameter cannot change in mid-training because the "
-        f'weights would not fit, name it, e.g. fixed=("{changed[0] if changed else "width"}",)'
-    )
-
-
-def check_numbers(name: str, population: int, interval: int | None, least: int = 2) -> None:
-    """Say what is wrong with the size of a population or its interval.
-
-    Raises:
-        ValueError: one of them is not a whole number, or too small.
-    """
-    options.whole(name, "population", population, least)
-    if interval is not None:
-        options.whole(name, "interval", interval, 1)

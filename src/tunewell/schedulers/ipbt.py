@@ -33,18 +33,11 @@ from tunewell.events import Reported
 from tunewell.history import History, TrialRecord
 from tunewell.protocols import Action, Continue, Fork, Verdict
 from tunewell.schedulers.exploring import check_fixed, explored
-from tunewell.schedulers.generations import (
-    Generations,
-    Heir,
-    Population,
-    Standing,
-    check_budget,
-    check_forks,
-    check_numbers,
-    interval_of,
-)
+from tunewell.schedulers.generations import Generations
 from tunewell.schedulers.pb2 import promising
 from tunewell.schedulers.pbt import check_shares, truncated
+from tunewell.schedulers.populating import check_budget, check_forks, check_numbers, interval_of
+from tunewell.schedulers.standing import Heir, Population, Standing
 from tunewell.space import Config, Space
 
 _GROWTH = 2  # of the interval

@@ -32,15 +32,10 @@ from tunewell.history import History, TrialRecord
 from tunewell.protocols import Action, Verdict
 from tunewell.scales import Floats
 from tunewell.schedulers.exploring import allows, check_fixed, explored
-from tunewell.schedulers.generations import (
-    Generations,
-    Population,
-    check_budget,
-    check_forks,
-    check_numbers,
-    interval_of,
-)
+from tunewell.schedulers.generations import Generations
 from tunewell.schedulers.pbt import check_shares, truncating
+from tunewell.schedulers.populating import check_budget, check_forks, check_numbers, interval_of
+from tunewell.schedulers.standing import Population
 from tunewell.space import Config, Space
 from tunewell.surrogate import processes
 from tunewell.surrogate.cube import cube_of
