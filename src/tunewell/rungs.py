@@ -95,11 +95,11 @@ class Rung:
         self._sort()
         return [number for _, _, number in self._ranked]
 
-    def some_losses(self, most: int) -> Sequence[float]:
-        """The losses of the first goal, of about so many trials at most: evenly from the best to the worst."""
+    def some(self, most: int) -> Sequence[int]:
+        """Trials at this step, less than twice so many: evenly from the best to the worst."""
         self._sort()
         stride = max(1, len(self._ranked) // most)
-        return [self._losses[number][0] for _, _, number in self._ranked[::stride]]
+        return [number for _, _, number in self._ranked[::stride]]
 
     def best_waiting(self, trials: Sequence[TrialRecord]) -> int | None:
         """The best trial that the scheduler paused here and that still waits, or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from tunewell.scales import Floats
@@ -102,9 +103,9 @@ def scalarise(values: Floats, weights: Floats) -> Floats:
     return np.asarray(weighted.max(axis=1) + 0.05 * weighted.sum(axis=1))
 
 
-def normal_scores(n: int) -> Floats:
-    """Return the normal scores of n places, shape ``(n,)``: Φ⁻¹((k - ½) / n) for k = 1 … n."""
-    return np.asarray(ndtri((np.arange(n) + 0.5) / n))
+def normal_scores(n: int, places: NDArray[np.integer] | None = None) -> Floats:
+    """Return the normal scores of n places, Φ⁻¹((k + ½) / n) for k = 0 … n - 1, or of some of these places alone."""
+    return np.asarray(ndtri(((np.arange(n) if places is None else places) + 0.5) / n))
 
 
 def scores(losses: Floats) -> Floats:

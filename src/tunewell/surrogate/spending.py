@@ -1,14 +1,16 @@
 """How compute is best spent on a study, as its newest run and its history so far tell: what the default scheduler does.
 
-Early losses count only as far as they have told late ones. Among trials that were trained to the end the rank
-correlation of their losses at each rung with those at the end is looked at, and trainings are first compared at the
-first rung where it is at least 0.3; where it is so nowhere but at the end, whole trainings are compared. A rung at
-which most losses are equal, as accuracies are at chance level, is passed over from the beginning.
+Early losses count only as far as they have told later ones. Trainings are first compared at the first rung whose losses
+may well rank like those at each later rung: a rank correlation of 0.6 with the next one and 0.3 with all others has to
+lie within one and a half standard errors of what five or more trials at both have shown (of Fisher's z). Where there is
+no such rung, whole trainings are compared. Losses that only jitter, as before a network begins to learn, are found out
+soon, for they rank another way at the next rung; an early order that is reversed later, as soon as a few trainings have
+come so far. A rung at which most losses are equal, as accuracies are at chance level, is passed over at once.
 
-Who was trained to the end was mostly chosen by early losses, and among the like there is less to tell: a correlation of
-0.8 among all may be 0.2 among the best tenth. So it is taken for normal scores and corrected for the range that they
-have lost at the rung (Thorndike 1949, "Personnel selection", case 2): with u the ratio of the deviations among all and
-among these, r becomes r u / √(1 + r² (u² - 1)).
+Who was trained on was mostly chosen by early losses, and among the like there is less to tell: a correlation of 0.8
+among all may be 0.2 among the best tenth. So it is taken for normal scores and corrected for the range that they have
+lost at the rung (Thorndike 1949, "Personnel selection", case 2): with u the ratio of the deviations among all and among
+these, r becomes r u / √(1 + r² (u² - 1)).
 """
 
 from __future__ import annotations
@@ -30,19 +32,30 @@ from tunewell.values import joined
 FEWEST_STEPS = 4
 MANY_WORKERS = 32
 DOUBLING, TRIPLING = 2.0, 3  # from rung to rung, of freeze-thaw and of ASHA
-_COMPARED = 8  # trials trained to the end, before their early losses are judged
-_LOOKED_AT = 100  # losses at a rung, to see whether most are equal
-_TELLING = 0.3
+_COMPARED = 5  # trials at both rungs, before the losses at the first one are judged
+_DEVIATIONS = 1.5  # by which a correlation may be higher than it was seen
+_SURE = 0.99  # no correlation is taken to be higher
+_LOOKED_AT = 100  # trials at a rung
+_SOON, _LATE = 0.6, 0.3  # correlations with the next rung and with all later ones, from which on losses tell
 _NAMES = {"fifo": "whole trainings, first in first out", "freeze_thaw": "freeze-thaw", "asha": "ASHA"}
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """The rank correlation of losses at two rungs: as estimated, from how many trials, and as high as it may be."""
+
+    correlation: float = 1.0
+    trials: int = 0
+    at_most: float = 1.0
+
+
+@dataclass(frozen=True)
 class Telling:
-    """Where trainings are first compared, and the rank correlation there; None while too few were trained whole."""
+    """Where trainings are first compared, and how losses there rank like those at the end."""
 
     step: int
-    correlation: float | None = None
-    trials: int = 0  # that it was measured on
+    end: Agreement = Agreement()
+    looked_at: int = 0  # trials, where no rung tells
 
 
 @dataclass(frozen=True)
@@ -71,13 +84,15 @@ def spending(history: History) -> Spending:
         return Spending("fifo", "no loss is reported before the end of a training")
     first = first_telling(history, doubling)
     if first.step >= horizon:
-        untold = f"early losses have not told late ones in {first.trials} trials"
-        return Spending("fifo", untold if first.trials else "until the end most trials have the same losses")
+        untold = f"early losses have not told late ones in {first.looked_at} trials"
+        return Spending("fifo", untold if first.looked_at else "until the end most trials have the same losses")
     told = "early losses are taken to tell late ones until enough trials were trained to the end"
-    if first.correlation is not None:
+    if first.step > doubling[0]:
+        told = f"losses before step {first.step} have told nothing of later ones"
+    if first.end.trials and first.end.correlation >= _LATE:
         told = (
-            f"losses at step {first.step} have ranked like those at the end (rank correlation {first.correlation:.2f} "
-            f"in {first.trials} trials)"
+            f"losses at step {first.step} have ranked like those at the end "
+            f"(rank correlation {first.end.correlation:.2f} in {first.end.trials} trials)"
         )
     if run.workers > MANY_WORKERS:
         rungs = history.cadence.rungs(geometric_steps(first.step, horizon, TRIPLING))[:-1]
@@ -88,36 +103,39 @@ def spending(history: History) -> Spending:
 
 
 def first_telling(history: History, rungs: Sequence[int]) -> Telling:
-    """Return the first rung at which losses rank like those at the last; while little is known, where they differ."""
-    ranking = [pair for pair in pairwise(rungs) if not _is_tied(history.rung(pair[0], until=pair[1]))]
-    end = history.rung(history.cadence.before(rungs[-1]), until=rungs[-1] + 1)
-    finished = [number for number in end.ranked() if np.isfinite(end.loss(number))]
-    if len(finished) < _COMPARED:
-        return Telling(ranking[0][0] if ranking else rungs[-1])
-    late = normal_scores(len(finished))
-    for step, until in ranking:
-        rung = history.rung(step, until=until)
-        known = np.array([number in rung for number in finished])
-        if known.sum() < _COMPARED:
+    """Return the first rung whose losses may well tell later ones; the last one where there is none."""
+    ladder = [history.rung(step, until=until) for step, until in pairwise(rungs)]
+    ladder.append(history.rung(history.cadence.before(rungs[-1]), until=rungs[-1] + 1))
+    looked_at = 0
+    for place, rung in enumerate(ladder[:-1]):
+        if mostly_tied(np.array([rung.loss(number) for number in rung.some(_LOOKED_AT)]).reshape(-1, 1)):
             continue
-        places = np.array([rung.rank(number) - 1 for number, there in zip(finished, known, strict=True) if there])
-        among_all = normal_scores(len(rung))
-        early = normal_scores(len(places))[np.argsort(np.argsort(places, kind="stable"), kind="stable")]
-        shrunk = float(among_all.std() / max(among_all[places].std(), 1e-12))
-        correlation = _unrestricted(float(np.corrcoef(early, late[known])[0, 1]), shrunk)
-        if correlation >= _TELLING:
-            return Telling(step, correlation, int(known.sum()))
-    return Telling(rungs[-1], None, len(finished))
+        known = [_agreement(rung, later) for later in ladder[place + 1 :]]
+        if known[0].at_most >= _SOON and all(agreement.at_most >= _LATE for agreement in known):
+            return Telling(rung.step, known[-1])
+        looked_at = max(looked_at, *(agreement.trials for agreement in known))
+    return Telling(rungs[-1], looked_at=looked_at)
 
 
-def _is_tied(rung: Rung) -> bool:
-    return mostly_tied(np.array(rung.some_losses(_LOOKED_AT)).reshape(-1, 1))
+def _agreement(rung: Rung, later: Rung) -> Agreement:
+    """Return how losses at a rung rank like those at a later one."""
+    both = [number for number in later.some(_LOOKED_AT) if number in rung and np.isfinite(later.loss(number))]
+    if len(both) < _COMPARED:
+        return Agreement()
+    places = np.array([rung.rank(number) - 1 for number in both])
+    spread = normal_scores(min(len(rung), _LOOKED_AT)).std()
+    lost = max(1.0, float(spread / max(normal_scores(len(rung), places).std(), 1e-12)))
+    among_both = normal_scores(len(both))
+    early = among_both[np.argsort(np.argsort(places, kind="stable"), kind="stable")]
+    seen = float(np.clip(np.corrcoef(early, among_both)[0, 1], -_SURE, _SURE))
+    luck = _DEVIATIONS / np.sqrt(len(both) - 3.0)
+    at_most = float(np.tanh(np.arctanh(seen) + luck))
+    return Agreement(_among_all(seen, lost), len(both), _among_all(at_most, lost))
 
 
-def _unrestricted(correlation: float, lost: float) -> float:
+def _among_all(correlation: float, lost: float) -> float:
     """Return what a correlation would be had the range not shrunk by a factor ``lost``."""
-    u = max(1.0, lost)
-    return correlation * u / float(np.sqrt(1.0 + correlation**2 * (u * u - 1.0)))
+    return correlation * lost / float(np.sqrt(1.0 + correlation**2 * (lost * lost - 1.0)))
 
 
 def in_words(history: History) -> str:
