@@ -34,8 +34,8 @@ def halved(seed, correlation, trials=100, finalists=10):
 @pytest.mark.parametrize("correlation", [0.9, 0.75])
 def test_early_losses_that_tell_are_believed_although_only_the_best_were_finished(correlation):
     found = [first_telling(halved(seed, correlation), [1, 4]) for seed in range(40)]
-    assert np.mean([telling.step == 1 for telling in found]) > 0.7
-    told = [telling.correlation for telling in found if telling.correlation is not None]
+    assert np.mean([telling.step == 1 for telling in found]) > 0.9
+    told = [telling.end.correlation for telling in found if telling.end.trials]
     assert np.median(told) == pytest.approx(correlation, abs=0.12)
 
 
@@ -44,9 +44,15 @@ def test_early_losses_that_tell_nothing_are_mostly_not_believed():
     assert np.mean([telling.step == 4 for telling in found]) > 0.6
 
 
+def test_an_order_that_turns_round_is_found_out_by_few():
+    found = [first_telling(halved(seed, -0.95, finalists=6), [1, 4]) for seed in range(40)]
+    assert np.mean([telling.step == 4 for telling in found]) > 0.6
+
+
 def test_without_selection_it_is_the_rank_correlation():
     found = first_telling(halved(0, 0.6, trials=400, finalists=400), [1, 4])
-    assert found.correlation == pytest.approx(0.6, abs=0.08)
+    assert found.end.correlation == pytest.approx(0.6, abs=0.12)
+    assert found.end.trials >= 100
 
 
 def at_chance(steps, of, metric="accuracy"):
@@ -78,5 +84,34 @@ def test_where_nothing_differs_before_the_end_whole_trainings_are_compared():
 
 
 def test_too_few_that_were_finished_say_nothing():
-    assert first_telling(halved(0, -0.9, finalists=7), [1, 4]).correlation is None
-    assert first_telling(halved(0, -0.9, finalists=7), [1, 4]).step == 1
+    found = first_telling(halved(0, -0.9, finalists=4), [1, 4])
+    assert (found.step, found.end.trials) == (1, 0)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_losses_that_only_jitter_before_learning_begins_are_not_compared(seed):
+    """They differ, but by next to nothing of what is gained when learning begins."""
+
+    def evaluate(params, step):
+        learnt = 0.5 + 4.0 * (params["x"] - 0.3) ** 2 + 1.5 * 0.7 ** (step - 9) if step > 9 else 2.3
+        return {"loss": learnt + 0.002 * np.random.default_rng([step, int(1e9 * params["x"])]).normal()}, 1.0
+
+    study = tw.Study(SPACE, "loss", seed=seed)
+    study.run(seconds=12 * 27, max_steps=27, executor=tw.executors.Simulated(evaluate), progress=False)
+    chosen = spending(study.history)
+    assert chosen.rungs == (16,)
+    assert abs(study.best.params["x"] - 0.3) < 0.1
+
+
+def test_losses_that_rank_another_way_at_each_rung_are_not_compared():
+    """Pure noise before the end, as large as what is gained: only the next rung can tell, and it does."""
+
+    def evaluate(params, step):
+        loss = (params["x"] - 0.3) ** 2 if step > 12 else np.random.default_rng([step, int(1e9 * params["x"])]).normal()
+        return {"loss": float(loss)}, 1.0
+
+    study = tw.Study(SPACE, "loss", seed=0)
+    study.run(seconds=12 * 16, max_steps=16, executor=tw.executors.Simulated(evaluate), progress=False)
+    chosen = spending(study.history)
+    assert chosen.rule == "fifo" or chosen.rungs[0] >= 4
+    assert "have told nothing of later ones" in chosen.why or "early losses have not told late ones" in chosen.why

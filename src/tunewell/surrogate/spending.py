@@ -2,10 +2,12 @@
 
 Early losses count only as far as they have told later ones. Trainings are first compared at the first rung whose losses
 may well rank like those at each later rung: a rank correlation of 0.6 with the next one and 0.3 with all others has to
-lie within one and a half standard errors of what five or more trials at both have shown (of Fisher's z). Where there is
-no such rung, whole trainings are compared. Losses that only jitter, as before a network begins to learn, are found out
-soon, for they rank another way at the next rung; an early order that is reversed later, as soon as a few trainings have
-come so far. A rung at which most losses are equal, as accuracies are at chance level, is passed over at once.
+lie within one and a half standard errors (of Fisher's z) of what five or more trials at both have shown. Where there is
+no such rung, whole trainings are compared. Losses that are mostly noise are found out soon, for they rank another way
+at the next rung; an early order that is reversed later, as soon as a few trainings have come so far.
+
+A rung at which most losses are equal, but for a fiftieth of what trainings gain afterwards, is passed over at once:
+accuracies at chance level are, and losses before a network begins to learn.
 
 Who was trained on was mostly chosen by early losses, and among the like there is less to tell: a correlation of 0.8
 among all may be 0.2 among the best tenth. So it is taken for normal scores and corrected for the range that they have
@@ -26,7 +28,6 @@ from tunewell.events import Status
 from tunewell.history import History, Rung
 from tunewell.numerics.brackets import geometric_steps
 from tunewell.numerics.warps import normal_scores
-from tunewell.surrogate.noise import mostly_tied
 from tunewell.values import joined
 
 FEWEST_STEPS = 4
@@ -34,6 +35,8 @@ MANY_WORKERS = 32
 DOUBLING, TRIPLING = 2.0, 3  # from rung to rung, of freeze-thaw and of ASHA
 _COMPARED = 5  # trials at both rungs, before the losses at the first one are judged
 _DEVIATIONS = 1.5  # by which a correlation may be higher than it was seen
+_HARDLY = 0.02  # of what is gained afterwards: differences that tell nothing
+_SEVERAL = 4  # losses, before it means anything that they hardly differ
 _SURE = 0.99  # no correlation is taken to be higher
 _LOOKED_AT = 100  # trials at a rung
 _SOON, _LATE = 0.6, 0.3  # correlations with the next rung and with all later ones, from which on losses tell
@@ -108,13 +111,32 @@ def first_telling(history: History, rungs: Sequence[int]) -> Telling:
     ladder.append(history.rung(history.cadence.before(rungs[-1]), until=rungs[-1] + 1))
     looked_at = 0
     for place, rung in enumerate(ladder[:-1]):
-        if mostly_tied(np.array([rung.loss(number) for number in rung.some(_LOOKED_AT)]).reshape(-1, 1)):
+        if _hardly_differ(rung, ladder[place + 1 :]):
             continue
         known = [_agreement(rung, later) for later in ladder[place + 1 :]]
         if known[0].at_most >= _SOON and all(agreement.at_most >= _LATE for agreement in known):
             return Telling(rung.step, known[-1])
         looked_at = max(looked_at, *(agreement.trials for agreement in known))
     return Telling(rungs[-1], looked_at=looked_at)
+
+
+def _hardly_differ(rung: Rung, later: Sequence[Rung]) -> bool:
+    """Tell whether most pairs of losses at a rung are equal, but for a fiftieth of what trainings gain afterwards."""
+    losses = np.sort([rung.loss(number) for number in rung.some(_LOOKED_AT)])
+    losses = losses[np.isfinite(losses)]
+    n = len(losses)
+    close = np.searchsorted(losses, losses + _HARDLY * _gain(rung, later), side="right") - np.arange(1, n + 1)
+    return n >= _SEVERAL and close.sum() > n * (n - 1) / 4.0
+
+
+def _gain(rung: Rung, later: Sequence[Rung]) -> float:
+    """Return by how much the losses of a training change after a rung, as far as any has come."""
+    gains = [0.0]
+    for other in later:
+        both = [number for number in other.some(_LOOKED_AT) if number in rung]
+        changes = np.array([abs(rung.loss(number) - other.loss(number)) for number in both])
+        gains.append(float(np.median(changes)) if len(changes) else 0.0)
+    return max(gain for gain in gains if np.isfinite(gain))
 
 
 def _agreement(rung: Rung, later: Rung) -> Agreement:
