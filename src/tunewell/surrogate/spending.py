@@ -17,6 +17,8 @@ these, r becomes r u / √(1 + r² (u² - 1)).
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,18 +40,26 @@ _DEVIATIONS = 1.5  # by which a correlation may be higher than it was seen
 _HARDLY = 0.02  # of what is gained afterwards: differences that tell nothing
 _SEVERAL = 4  # losses, before it means anything that they hardly differ
 _SURE = 0.99  # no correlation is taken to be higher
-_LOOKED_AT = 100  # trials at a rung
+_LOOKED_AT = 50  # trials at a rung, or up to twice as many
 _SOON, _LATE = 0.6, 0.3  # correlations with the next rung and with all later ones, from which on losses tell
 _NAMES = {"fifo": "whole trainings, first in first out", "freeze_thaw": "freeze-thaw", "asha": "ASHA"}
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The rank correlation of losses at two rungs: as estimated, from how many trials, and as high as it may be."""
+    """How losses at two rungs agree.
+
+    Attributes:
+        correlation: the rank correlation, as estimated.
+        trials: how many that was from; none while there are too few.
+        at_most: as high as the correlation may well be.
+        gain: by how much the loss of a training changes from the one to the other.
+    """
 
     correlation: float = 1.0
     trials: int = 0
     at_most: float = 1.0
+    gain: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,53 +121,47 @@ def first_telling(history: History, rungs: Sequence[int]) -> Telling:
     ladder.append(history.rung(history.cadence.before(rungs[-1]), until=rungs[-1] + 1))
     looked_at = 0
     for place, rung in enumerate(ladder[:-1]):
-        if _hardly_differ(rung, ladder[place + 1 :]):
+        found = [_agreement(rung, later) for later in ladder[place + 1 :]]
+        if _hardly_differ(rung, max(agreement.gain for agreement in found)):
             continue
-        known = [_agreement(rung, later) for later in ladder[place + 1 :]]
-        if known[0].at_most >= _SOON and all(agreement.at_most >= _LATE for agreement in known):
-            return Telling(rung.step, known[-1])
-        looked_at = max(looked_at, *(agreement.trials for agreement in known))
+        if found[0].at_most >= _SOON and all(agreement.at_most >= _LATE for agreement in found):
+            return Telling(rung.step, found[-1])
+        looked_at = max(looked_at, *(agreement.trials for agreement in found))
     return Telling(rungs[-1], looked_at=looked_at)
-
-
-def _hardly_differ(rung: Rung, later: Sequence[Rung]) -> bool:
-    """Tell whether most pairs of losses at a rung are equal, but for a fiftieth of what trainings gain afterwards."""
-    losses = np.sort([rung.loss(number) for number in rung.some(_LOOKED_AT)])
-    losses = losses[np.isfinite(losses)]
-    n = len(losses)
-    close = np.searchsorted(losses, losses + _HARDLY * _gain(rung, later), side="right") - np.arange(1, n + 1)
-    return n >= _SEVERAL and close.sum() > n * (n - 1) / 4.0
-
-
-def _gain(rung: Rung, later: Sequence[Rung]) -> float:
-    """Return by how much the losses of a training change after a rung, as far as any has come."""
-    gains = [0.0]
-    for other in later:
-        both = [number for number in other.some(_LOOKED_AT) if number in rung]
-        changes = np.array([abs(rung.loss(number) - other.loss(number)) for number in both])
-        gains.append(float(np.median(changes)) if len(changes) else 0.0)
-    return max(gain for gain in gains if np.isfinite(gain))
 
 
 def _agreement(rung: Rung, later: Rung) -> Agreement:
     """Return how losses at a rung rank like those at a later one."""
-    both = [number for number in later.some(_LOOKED_AT) if number in rung and np.isfinite(later.loss(number))]
-    if len(both) < _COMPARED:
+    both = [number for number in later.some(_LOOKED_AT) if number in rung]
+    changes = [rung.loss(number) - later.loss(number) for number in both]
+    both = [number for number, change in zip(both, changes, strict=True) if math.isfinite(change)]
+    if not both:
         return Agreement()
+    gain = statistics.median(abs(change) for change in changes if math.isfinite(change))
+    if len(both) < _COMPARED:
+        return Agreement(gain=gain)
     places = np.array([rung.rank(number) - 1 for number in both])
     spread = normal_scores(min(len(rung), _LOOKED_AT)).std()
     lost = max(1.0, float(spread / max(normal_scores(len(rung), places).std(), 1e-12)))
     among_both = normal_scores(len(both))
     early = among_both[np.argsort(np.argsort(places, kind="stable"), kind="stable")]
     seen = float(np.clip(np.corrcoef(early, among_both)[0, 1], -_SURE, _SURE))
-    luck = _DEVIATIONS / np.sqrt(len(both) - 3.0)
-    at_most = float(np.tanh(np.arctanh(seen) + luck))
-    return Agreement(_among_all(seen, lost), len(both), _among_all(at_most, lost))
+    at_most = math.tanh(math.atanh(seen) + _DEVIATIONS / math.sqrt(len(both) - 3.0))
+    return Agreement(_among_all(seen, lost), len(both), _among_all(at_most, lost), gain)
+
+
+def _hardly_differ(rung: Rung, gain: float) -> bool:
+    """Tell whether most pairs of losses at a rung are equal, but for a fiftieth of what trainings gain afterwards."""
+    losses = np.array([rung.loss(number) for number in rung.some(_LOOKED_AT)])
+    losses = np.sort(losses[np.isfinite(losses)])
+    n = len(losses)
+    close = np.searchsorted(losses, losses + _HARDLY * gain, side="right") - np.arange(1, n + 1)
+    return n >= _SEVERAL and bool(close.sum() > n * (n - 1) / 4.0)
 
 
 def _among_all(correlation: float, lost: float) -> float:
     """Return what a correlation would be had the range not shrunk by a factor ``lost``."""
-    return correlation * lost / float(np.sqrt(1.0 + correlation**2 * (lost * lost - 1.0)))
+    return correlation * lost / math.sqrt(1.0 + correlation**2 * (lost * lost - 1.0))
 
 
 def in_words(history: History) -> str:
