@@ -51,8 +51,8 @@ def test_an_order_that_turns_round_is_found_out_by_few():
 
 def test_without_selection_it_is_the_rank_correlation():
     found = first_telling(halved(0, 0.6, trials=400, finalists=400), [1, 4])
-    assert found.end.correlation == pytest.approx(0.6, abs=0.12)
-    assert found.end.trials >= 100
+    assert found.end.correlation == pytest.approx(0.6, abs=0.15)
+    assert found.end.trials >= 50
 
 
 def at_chance(steps, of, metric="accuracy"):

@@ -39,7 +39,7 @@ _COMPARED = 5  # trials at both rungs, before the losses at the first one are ju
 _DEVIATIONS = 1.5  # by which a correlation may be higher than it was seen
 _HARDLY = 0.02  # of what is gained afterwards: differences that tell nothing
 _SEVERAL = 4  # losses, before it means anything that they hardly differ
-_SURE = 0.99  # no correlation is taken to be higher
+_SURE = 0.99  # no correlation is taken to be nearer to one
 _LOOKED_AT = 50  # trials at a rung, or up to twice as many
 _SOON, _LATE = 0.6, 0.3  # correlations with the next rung and with all later ones, from which on losses tell
 _NAMES = {"fifo": "whole trainings, first in first out", "freeze_thaw": "freeze-thaw", "asha": "ASHA"}
@@ -145,8 +145,8 @@ def _agreement(rung: Rung, later: Rung) -> Agreement:
     lost = max(1.0, float(spread / max(normal_scores(len(rung), places).std(), 1e-12)))
     among_both = normal_scores(len(both))
     early = among_both[np.argsort(np.argsort(places, kind="stable"), kind="stable")]
-    seen = float(np.clip(np.corrcoef(early, among_both)[0, 1], -_SURE, _SURE))
-    at_most = math.tanh(math.atanh(seen) + _DEVIATIONS / math.sqrt(len(both) - 3.0))
+    seen = float(np.corrcoef(early, among_both)[0, 1])
+    at_most = math.tanh(math.atanh(max(-_SURE, min(seen, _SURE))) + _DEVIATIONS / math.sqrt(len(both) - 3.0))
     return Agreement(_among_all(seen, lost), len(both), _among_all(at_most, lost), gain)
 
 
