@@ -67,10 +67,8 @@ _HOPELESS, _FAIR = 0.05, 0.1
 _BEST = 3  # the best one in so many at a rung is not stopped for something new
 _LATE = 0.5  # the share of what is left to a worker from which on the best one is finished first
 _USUAL = 0.25  # of what begins whatever the model says: how much of it where it is usually good, not at random
-_SELDOM = 0.2  # a share of the compute that finishes trainings even if none promises to be the best
 _DEEP = 4  # a trial in training is under way to its end from this part of it on
 _FINISHED = "looks best, and it is time to finish one"
-_UNSURE = "its end is the least certain, and too few have been finished to trust what early losses promise"
 _FURTHER = "promises most for as far as it can still come"
 
 
@@ -217,17 +215,13 @@ class FreezeThaw:
             return None
         ahead = front_runner(history, view, timely)
         chance = _log_chances(view, [ahead]) + log_kept(history, view, [ahead]) + log_news(view, [ahead])
-        if (due or late[paused.index(ahead)]) and chance[0] >= np.log(_FAIR):
-            return ahead, _FINISHED
-        if self._to_finish(history, view.steps, current, min(self.finish, _SELDOM)):
-            return _least_certain(view, timely), _UNSURE
-        return None
+        return (ahead, _FINISHED) if (due or late[paused.index(ahead)]) and chance[0] >= np.log(_FAIR) else None
 
-    def _to_finish(self, history: History, steps: int, current: int | None = None, share: float | None = None) -> bool:
+    def _to_finish(self, history: History, steps: int, current: int | None = None) -> bool:
         """Whether the share of the compute that finishes trainings is behind, those under way counted as finished."""
         deep = sum(history.trials[n].step * _DEEP >= steps for n in history.running if n != current)
         finished = history.counts[Status.COMPLETED] + deep
-        return finished * steps < (self.finish if share is None else share) * (history.steps_done - steps)
+        return finished * steps < self.finish * (history.steps_done - steps)
 
     def _unsaved(self, history: History, steps: int, trial: int) -> Verdict:
         if not history.counts[Status.COMPLETED]:
@@ -322,12 +316,6 @@ class _Draw:
         rng = np.random.default_rng([history.seed, len(history.trials), history.steps_done // history.cadence.at(1)])
         closing = view is not None and view.closing
         return cls(rng, bool(rng.random() < explore) and not closing, bool(rng.random() < 0.5))
-
-
-def _least_certain(view: Outlook, trials: list[int]) -> int:
-    """Return the trial of whose end the least is known."""
-    _, std = view.ahead(trials, [view.steps] * len(trials))
-    return trials[int(np.argmax(std))]
 
 
 def _log_chances(view: Outlook, trials: list[int]) -> np.ndarray:
