@@ -14,8 +14,7 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 * prices are for what may end better than all that is expected so far, so that looking goes on while it pays; what
   looks best has to be finished as well, to be had at all: a share of the compute, once a full training's worth of it
   is spent, goes to the training with the largest expected improvement on the best loss that was *seen*, while that one
-  has a fair chance to beat it; where less than a fifth of the compute has finished anything, the training whose end is
-  the least certain is finished whatever it promises, for early losses may mislead;
+  has a fair chance to beat it;
 * a share of the other decisions begins a new training whatever the model says, half of them at random and half where it
   expects the best end: no model is right about everything (as in Mallik et al. 2023, "PriorBand", arXiv:2306.12370);
 * what hyperparameters of known names usually do over a range (:mod:`tunewell.surrogate.usual`) is the mean that the
