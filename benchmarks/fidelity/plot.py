@@ -13,8 +13,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot, ticker
 
 COLOURS = {
-    "tunewell-freeze-thaw": "#c1121f",
-    "tunewell-freeze-thaw-held-out": "#c9184a",
+    "tunewell-auto": "#c1121f",
+    "tunewell-auto-held-out": "#c9184a",
     "tunewell-freeze-thaw-unnamed": "#ff758f",
     "tunewell-asha-auto": "#e76f51",
     "tunewell-asha": "#f4a261",

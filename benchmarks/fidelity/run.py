@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fidelity", description=__doc__)
     known = tables.names()
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["tunewell-freeze-thaw"], metavar="METHOD")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["tunewell-auto"], metavar="METHOD")
     parser.add_argument("--tasks", nargs="+", choices=known, default=known, metavar="TASK", help="default: all")
     parser.add_argument("--seeds", type=seeds, default=list(range(10)), help="10: from 0 to 9; 3-5: these; 7,9: these")
     parser.add_argument("--budget", type=float, default=BUDGET, help="full trainings")

@@ -57,6 +57,8 @@ def _neps(algorithm: str) -> Method:
 
 RANDOM = "tunewell-random"
 METHODS: Mapping[str, Method] = {
+    "tunewell-auto": _ours("auto", "Auto"),
+    "tunewell-auto-held-out": _ours("auto", "Auto", held_out=True),
     "tunewell-freeze-thaw": _ours("auto", "FreezeThaw"),
     "tunewell-freeze-thaw-held-out": _ours("auto", "FreezeThaw", held_out=True),
     "tunewell-freeze-thaw-unnamed": _ours("auto", "FreezeThaw", usual=False),
