@@ -291,7 +291,7 @@ class Driver:
         diverged = report is not None and not isinstance(events[-1], Ended) and _not_finite(history, report)
         if report is not None and diverged:
             events = [*events, Ended(report.time, trial, Status.DIVERGED, diverged)]
-        self.ledger.record(events)
+        self.ledger.record(events, self.identity)
         self._heard(events)
         if report is not None and not self._looked_at_names:
             self._look_at_names(report)
@@ -314,7 +314,7 @@ class Driver:
         missing = [goal.metric for goal in history.goals if goal.metric not in report.metrics]
         if missing and all(record.metric(missing[0]) is None for record in history.trials):
             remark = Noted(report.time, _without_goal(report, missing[0]), report.trial)
-            self.ledger.record([remark])
+            self.ledger.record([remark], self.identity)
             self._heard([remark])
 
     def _verdict(self, trial: int, report: Reported | None) -> Verdict:
@@ -460,7 +460,7 @@ class Driver:
     def _time_out(self, trial: int) -> Ended:
         reason = f"took longer than {self.budget.trial_seconds:g} seconds"
         end = Ended(self.executor.clock(), trial, Status.TIMED_OUT, reason)
-        self.ledger.record([end])
+        self.ledger.record([end], self.identity)
         self._heard([end])
         return end
 
@@ -522,7 +522,7 @@ class Driver:
             if self.ledger.history.trials[number].driver == self.identity
         ]
         try:
-            self.ledger.record(ends)
+            self.ledger.record(ends, self.identity)
             self._heard(ends)
             self._flush()
         except JournalError as error:

@@ -441,7 +441,7 @@ class Study(Steering):
     def _heard(self, number: int, events: Sequence[Event]) -> Verdict:
         """Take in what an asked trial reports."""
         with self._lock:
-            self._ledger.record(events)
+            self._ledger.record(events, "")
             self._ledger.flush()
             remove_unneeded(self.history, number)
             reports = [event for event in events if isinstance(event, Reported)]
