@@ -268,7 +268,8 @@ class Breaking(MemoryJournal):
 
 
 @pytest.mark.parametrize(("alone", "good"), [(True, 0), (True, 1), (False, 0)])
-def test_facts_outlive_a_journal_that_breaks_off_after_a_conflict(alone, good):
+@pytest.mark.parametrize("decided", [True, False])
+def test_facts_outlive_a_journal_that_breaks_off_after_a_conflict(alone, good, decided):
     journal = Breaking()
     journal.append([created()], after=0)
     (book,) = ledgers(journal, 1)
@@ -285,7 +286,11 @@ def test_facts_outlive_a_journal_that_breaks_off_after_a_conflict(alone, good):
         written(book, Reported(2.0, 0, 2, {"loss": 0.2}), Ended(3.0, 0, Status.COMPLETED))
     assert book.unwritten == 3
     journal.good = math.inf
-    written(book, Ended(4.0, 0, Status.LOST, fault="run"))
+    lost = Ended(4.0, 0, Status.LOST, fault="run")
+    if decided:
+        book.commit(lambda history: [lost] if history.running else [])
+    else:
+        written(book, lost)
     same(book.history, journal)
     assert [report.step for report in book.history.trials[0].reports] == [1, 2]
     assert book.history.trials[0].status is Status.COMPLETED
@@ -361,12 +366,13 @@ def test_a_request_while_reports_wait_does_not_have_the_study_read_again(wish, s
     assert contents(vars(fresh)) == contents(vars(history))
 
 
-def test_an_end_that_waits_takes_the_place_that_the_journal_gives_it():
+def test_a_checkpoint_that_waits_takes_the_place_that_the_journal_gives_it():
     journal = MemoryJournal()
     journal.append([created()], after=0)
     (book,) = ledgers(journal, 1)
     book.commit(start("a"))
-    book.record([Ended(3.0, 0, Status.COMPLETED)], "a")
-    journal.append([Requested(2.5, 0, "pause")], after=None)
+    book.record([Reported(1.0, 0, 1, {"loss": 0.3}), CheckpointSaved(1.0, 0, 1)], "a")
+    journal.append([Requested(2.5, 0, "fork")], after=None)
     book.flush()
+    assert book.history.pending[0].step is None  # there was none yet
     assert contents(vars(History(journal.read(), book.history.files))) == contents(vars(book.history))
