@@ -1028,7 +1028,7 @@ def test_algorithms_of_ones_own(storage):
     study.close()
     opened = tw.open(storage)
     assert opened.best.value == study.best.value
-    with pytest.raises(ValueError, match="not one of Tunewell's: pass an instance of it, sampler="):
+    with pytest.raises(ValueError, match="not one of Tunewell's: pass an instance of it with the same options, sampler="):
         go(opened, once, trials=3)
     opened.close()
     again = study_of(storage, sampler=Fixed())
