@@ -454,7 +454,8 @@ class Driver:
         if limit is None or trial not in self._jobs:
             return False
         now = self.executor.clock()
-        earlier = sum((s.end or now) - s.begin for s in self.ledger.history.trials[trial].stretches[:-1])
+        stretches = self.ledger.history.trials[trial].stretches[:-1]
+        earlier = sum((now if s.end is None else s.end) - s.begin for s in stretches)
         return earlier + now - self._jobs[trial] > limit
 
     def _time_out(self, trial: int) -> Ended:
