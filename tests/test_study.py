@@ -16,6 +16,7 @@ import pytest
 
 import tunewell as tw
 from tunewell.events import CheckpointSaved, Ended, Paused, Status, TrialResumed, TrialStarted
+from tunewell.executors.inline import Inline
 from tunewell.history import History
 from tunewell.replay import replay
 
@@ -900,6 +901,17 @@ def test_asking_an_exhausted_grid_says_so():
         study.ask()
 
 
+def test_asking_sees_what_another_process_wrote(storage):
+    study = tw.Study(tw.Space(a=tw.Choice(["x"])), sampler="grid", storage=storage)
+    study.tell(study.ask(), 1.0)
+    with tw.open(storage) as other:
+        other.change_space(tw.Space(a=tw.Choice(["x", "y"])))
+        assert study.ask().params == {"a": "y"}
+        other.enqueue({"a": "x"})
+        assert study.ask().params == {"a": "x"}
+    study.close()
+
+
 def test_threads_may_ask_and_tell():
     study = study_of()
 
@@ -1279,6 +1291,36 @@ def test_no_objective_and_unknown_executors():
         go(study_of(), None, trials=1)
     with pytest.raises(ValueError, match='expected workers=1, got 3: use executor="processes"'):
         go(study_of(), once, trials=1, workers=3)
+
+
+class Watched(Inline):
+    """Notes when it is started and closed, and whether another thread might have run the study then."""
+
+    def __init__(self, study):
+        super().__init__()
+        self.study, self.noted = study, []
+
+    def start(self, *given):
+        free = threading.Thread(target=lambda: self.noted.append(self.study._lock.acquire(blocking=False)))
+        free.start()
+        free.join()
+        self.noted.append("start")
+        super().start(*given)
+
+    def close(self):
+        self.noted.append("close")
+        super().close()
+
+
+def test_an_executor_is_started_in_its_turn_and_closed_once_whatever_happens():
+    study = study_of()
+    place = Watched(study)
+    go(study, once, trials=1, executor=place)
+    assert place.noted == [False, "start", "close"]
+    place = Watched(study)
+    with pytest.raises(TypeError, match="progress=True, False or a function"):
+        go(study, once, trials=2, executor=place, progress="yes")
+    assert place.noted == [False, "start", "close"]
 
 
 @pytest.mark.parametrize("executor", ["inline", "processes"])

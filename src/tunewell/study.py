@@ -275,15 +275,19 @@ class Study(Steering):
             claim(self.directory, self._owner)
         from tunewell.console import watching
 
-        place = _executor(executor)
-        place.start(objective, workers, self.history.last_time)
-        with self._lock, watching(self, budget, progress) as view:
-            self._ledger.tell = view.say
-            driver = Driver(
-                self._ledger, self._deciders, place, budget, max_steps, found, keep_checkpoints, view.watch, view.say
-            )
-            reason = driver.run()
-            view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
+        place, driver = _executor(executor), None
+        with self._lock:
+            place.start(objective, workers, self.history.last_time)
+            try:
+                with watching(self, budget, progress) as view:
+                    self._ledger.tell = view.say
+                    limits = budget, max_steps, found, keep_checkpoints
+                    driver = Driver(self._ledger, self._deciders, place, *limits, view.watch, view.say)
+                    reason = driver.run()
+                    view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
+            finally:
+                if driver is None:  # it would have closed the executor
+                    place.close()
         if driver.interrupted:
             raise KeyboardInterrupt(f"{reason}: the same call goes on where this one stopped")
         return reason
@@ -308,6 +312,7 @@ class Study(Steering):
         """
         end_rehearsal(self)
         with self._lock:
+            self._ledger.catch_up()  # others may have made room, or put something first in line
             idle = ""
 
             def decide(history: History) -> Sequence[Event]:
