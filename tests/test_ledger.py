@@ -1,12 +1,27 @@
 from __future__ import annotations
 
+import math
 import random
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewell.events import Ended, Reported, Status, TrialResumed, TrialStarted
+from tunewell.events import (
+    CheckpointSaved,
+    Ended,
+    Noted,
+    Planned,
+    Reported,
+    Requested,
+    RunStarted,
+    Status,
+    TrialResumed,
+    TrialStarted,
+)
 from tunewell.history import History
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import LAST_SECONDS, Ledger
@@ -15,13 +30,16 @@ from tunewell.testing.histories import created
 
 
 def ledgers(journal, count, tmp_path="."):
-    from pathlib import Path
-
     return [Ledger(journal, Path(tmp_path)) for _ in range(count)]
 
 
 def start(driver):
     return lambda history: [TrialStarted(0.0, len(history.trials), {}, 0, driver=driver)]
+
+
+def written(book, *facts):
+    book.record(facts, "a")
+    book.flush()
 
 
 def same(history, journal):
@@ -49,10 +67,10 @@ def test_any_interleaving_of_drivers_gives_one_list(seed, drivers):
         elif act < 0.7:
             trial = hands.choice(list(trials))
             trials[trial] += 1
-            book.record([Reported(0.0, trial, trials[trial], {"loss": 1.0})])
+            book.record([Reported(0.0, trial, trials[trial], {"loss": 1.0})], str(who))
         elif act < 0.9:
             trial = hands.choice(list(trials))
-            book.record([Ended(0.0, trial, Status.COMPLETED, metrics={"loss": float(trial)})])
+            book.record([Ended(0.0, trial, Status.COMPLETED, metrics={"loss": float(trial)})], str(who))
             del trials[trial]
         else:
             book.catch_up()
@@ -83,8 +101,8 @@ def test_a_driver_alone_writes_facts_and_decision_in_one_append(tmp_path):
     book.commit(start("a"))
     before = journal.appends
     for step in range(1, 100):
-        book.record([Reported(0.0, 0, step, {"loss": 1.0})])
-    book.record([Ended(0.0, 0, Status.COMPLETED)])
+        book.record([Reported(0.0, 0, step, {"loss": 1.0})], "a")
+    book.record([Ended(0.0, 0, Status.COMPLETED)], "a")
     book.commit(start("a"))
     assert journal.appends == before + 1
     same(book.history, journal)
@@ -113,7 +131,7 @@ def test_facts_about_a_trial_that_another_ended_are_dropped():
     first.commit(start("a"))
     second.catch_up()
     second.commit(lambda history: [Ended(0.0, 0, Status.CANCELLED, "by a person")])
-    first.record([Reported(0.0, 0, 1, {"loss": 1.0})])
+    first.record([Reported(0.0, 0, 1, {"loss": 1.0})], "a")
     first.commit(start("a"))
     same(first.history, journal)
     assert first.history.trials[0].status == "cancelled"
@@ -131,9 +149,9 @@ def test_facts_of_a_driver_that_woke_up_too_late_are_dropped():
             first._appends_alone = 0
         second.catch_up()
         second.commit(lambda history: [Ended(0.0, 0, Status.LOST, fault="run"), TrialResumed(1.0, 0, 0, driver="b")])
-        second.record([Reported(2.0, 0, 1, {"loss": 0.5})])
+        second.record([Reported(2.0, 0, 1, {"loss": 0.5})], "b")
         second.flush()
-        first.record([Reported(2.0, 0, 1, {"loss": 9.0}), Reported(3.0, 0, 2, {"loss": 9.0})])
+        first.record([Reported(2.0, 0, 1, {"loss": 9.0}), Reported(3.0, 0, 2, {"loss": 9.0})], "a")
         first.flush()
         second.catch_up()
         same(first.history, journal)
@@ -157,9 +175,9 @@ def test_facts_are_written_once_where_the_answer_is_lost():
     book.commit(start("a"))
     book._appends_alone = 0  # others are about
     journal.deaf = True
-    book.record([Reported(2.0, 0, 1, {"loss": 0.5})])
+    book.record([Reported(2.0, 0, 1, {"loss": 0.5})], "a")
     journal.deaf = True
-    book.record([Ended(3.0, 0, Status.COMPLETED)])
+    book.record([Ended(3.0, 0, Status.COMPLETED)], "a")
     assert [type(event).__name__ for event in journal.read()] == ["StudyCreated", "TrialStarted", "Reported", "Ended"]
     same(book.history, journal)
 
@@ -181,7 +199,7 @@ def test_a_journal_that_refuses_for_a_while_loses_nothing(monkeypatch):
     (book,) = ledgers(journal, 1)
     book.tell = said.append
     book.commit(start("a"))
-    book.record([Reported(0.0, 0, 1, {"loss": 1.0})])
+    book.record([Reported(0.0, 0, 1, {"loss": 1.0})], "a")
     journal.refusals = 3
     book.flush()
     same(book.history, journal)
@@ -230,8 +248,131 @@ def test_what_stood_in_the_journal_already_is_not_told_twice():
     (book,) = ledgers(journal, 1)
     book.commit(start("a"))
     facts = [Reported(0.0, 0, 1, {"loss": 1.0})]
-    book.record(facts)
+    book.record(facts, "a")
     journal.append(facts, after=None)
     book.flush()
     same(book.history, journal)
     assert [report.step for report in book.history.trials[0].reports] == [1]
+
+
+class Breaking(MemoryJournal):
+    """Reading succeeds only so many times more."""
+
+    good = math.inf
+
+    def read(self, start=0):
+        if self.good <= 0:
+            raise JournalError("gone")
+        self.good -= 1
+        return super().read(start)
+
+
+@pytest.mark.parametrize(("alone", "good"), [(True, 0), (True, 1), (False, 0)])
+@pytest.mark.parametrize("decided", [True, False])
+def test_facts_outlive_a_journal_that_breaks_off_after_a_conflict(alone, good, decided):
+    journal = Breaking()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.patience = -1.0
+    book.commit(start("a"))
+    if not alone:
+        book._appends_alone = 0
+    journal.append([Noted(0.5, "a word of another's")], after=None)
+    journal.good = good
+    with pytest.raises(JournalError):
+        written(book, Reported(1.0, 0, 1, {"loss": 0.3}))
+    journal.good = 0
+    with pytest.raises(JournalError):
+        written(book, Reported(2.0, 0, 2, {"loss": 0.2}), Ended(3.0, 0, Status.COMPLETED))
+    assert book.unwritten == 3
+    journal.good = math.inf
+    lost = Ended(4.0, 0, Status.LOST, fault="run")
+    if decided:
+        book.commit(lambda history: [lost] if history.running else [])
+    else:
+        written(book, lost)
+    same(book.history, journal)
+    assert [report.step for report in book.history.trials[0].reports] == [1, 2]
+    assert book.history.trials[0].status is Status.COMPLETED
+
+
+def test_a_journal_that_is_shorter_than_before_is_read_anew():
+    """Somebody put a backup in its place."""
+    journal = MemoryJournal()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.commit(start("a"))
+    book.commit(start("a"))
+    book.journal = backup = MemoryJournal()
+    backup.append([created()], after=0)
+    book.record([Reported(1.0, 1, 1, {"loss": 0.3})], "a")
+    book.commit(start("a"))
+    same(book.history, backup)
+    assert len(book.history.trials) == 1
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_of_a_trial_that_is_over_nothing_is_recorded(alone):
+    journal = MemoryJournal()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.commit(start("a"))
+    if not alone:
+        book._appends_alone = 0
+    book.record([Reported(1.0, 0, 1, {"loss": 0.3}), Ended(2.0, 0, Status.COMPLETED), Planned(3.0, 0, 9)], "a")
+    book.record([Reported(4.0, 0, 2, {"loss": 0.2})], "a")
+    book.flush()
+    assert [type(event).__name__ for event in journal.read()][2:] == ["Reported", "Ended"]
+    same(book.history, journal)
+
+
+def contents(found, seen=None):
+    """Return everything that hangs on an object as plain data, each object once."""
+    seen = {} if seen is None else seen
+    if isinstance(found, str | int | float | None | Path | type):
+        return repr(found)
+    if id(found) in seen:
+        return f"number {seen[id(found)]}"
+    seen[id(found)] = len(seen)
+    if isinstance(found, Mapping):
+        return [(contents(key, seen), contents(value, seen)) for key, value in found.items()]
+    if isinstance(found, list | tuple | deque | set | frozenset):
+        return [contents(each, seen) for each in found]
+    if callable(found):
+        return found.__qualname__
+    slots = [name for kind in type(found).__mro__ for name in getattr(kind, "__slots__", ())]
+    names = [*slots, *getattr(found, "__dict__", ())]
+    return [(name, contents(getattr(found, name), seen)) for name in names if hasattr(found, name)]
+
+
+@pytest.mark.parametrize("wish", ["adjust", "back", "fork", "pause", "resume", "stop", "undo"])
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_request_while_reports_wait_does_not_have_the_study_read_again(wish, saved):
+    journal = MemoryJournal()
+    journal.append([created(), RunStarted(0.0, "a", 1, None, 9, keep_checkpoints=2)], after=0)
+    (book,) = ledgers(journal, 1)
+    book.commit(start("a"))
+    book.commit(start("a"))
+    for step in (1, 2):
+        book.record([Reported(step, 0, step, {"loss": step}), CheckpointSaved(step, 0, step)][: 1 + saved], "a")
+    book.flush()
+    history, fresh = book.history, History(journal.read(), book.history.files)
+    book.record([Planned(3.0, 1, 9), Reported(3.0, 0, 3, {"loss": 0.3}), Reported(3.5, 1, 3, {"loss": 0.2})], "a")
+    journal.append([Requested(2.5, trial, wish, by=by) for trial in (0, 1, 7) for by in ("person", "guard")], None)
+    book.catch_up()
+    assert book.history is history
+    for event in journal.read(len(fresh)):
+        fresh.apply(event)
+    assert contents(vars(fresh)) == contents(vars(history))
+
+
+def test_a_checkpoint_that_waits_takes_the_place_that_the_journal_gives_it():
+    journal = MemoryJournal()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.commit(start("a"))
+    book.record([Reported(1.0, 0, 1, {"loss": 0.3}), CheckpointSaved(1.0, 0, 1)], "a")
+    journal.append([Requested(2.5, 0, "fork")], after=None)
+    book.flush()
+    assert book.history.pending[0].step is None  # there was none yet
+    assert contents(vars(History(journal.read(), book.history.files))) == contents(vars(book.history))

@@ -311,6 +311,12 @@ def test_algorithms_of_ones_own_must_be_given(tmp_path: Path) -> None:
         verified(later.events, sampler=Halves(), scheduler=Cautious())
 
 
+def test_what_is_given_with_other_options_does_not_decide(tmp_path: Path) -> None:
+    tuned = study(tmp_path, scheduler=tw.schedulers.Asha(reduction=3))
+    tuned.run(train, trials=12, executor="inline", progress=False)
+    verified(tuned.events, scheduler=tw.schedulers.Asha(reduction=2))
+
+
 class Pausing:
     """Pauses every trial at its first step."""
 

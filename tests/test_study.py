@@ -16,6 +16,7 @@ import pytest
 
 import tunewell as tw
 from tunewell.events import CheckpointSaved, Ended, Paused, Status, TrialResumed, TrialStarted
+from tunewell.executors.inline import Inline
 from tunewell.history import History
 from tunewell.replay import replay
 
@@ -860,6 +861,73 @@ def test_an_asked_trial_that_the_scheduler_stops_is_told_as_stopped():
     assert "place 1 of 1" in study.trials[0].reason
 
 
+@pytest.mark.parametrize("end", [{}, {"value": 0.3}, {"status": "failed"}])
+def test_nan_ends_the_loop_of_an_asked_trial_as_it_does_in_a_run(end):
+    study, steps = study_of(), []
+    trial = study.ask()
+    for step in trial.steps(6):
+        steps.append(step)
+        trial.report(loss=0.5 if step == 1 else math.nan)
+    told = study.tell(trial, **end)
+    assert steps == [1, 2]
+    assert (told.status.value, told.reason) == ("diverged", "loss is nan at step 2")
+
+
+def test_the_last_words_of_an_asked_trial_count_where_it_trained_to_the_end():
+    study = study_of()
+    trial = study.ask()
+    for _ in trial.steps(1):
+        trial.report(loss=math.nan)
+    assert study.tell(trial, 0.3).status == "completed"
+
+
+def test_of_an_asked_trial_that_is_over_nothing_is_recorded(storage):
+    study = study_of(storage, scheduler=tw.schedulers.Asha(reduction=3), default_first=False)
+    for number in range(4):
+        trial = study.ask()
+        if number < 3:
+            trial.report(loss=number)
+            study.tell(trial)
+    study.history.rung(1)
+    study.tell(3, 9.0)  # while its objective is at work
+    steps = []
+    for step in trial.steps(3):
+        steps.append(step)
+        trial.report(loss=0.1)
+    with pytest.raises(ValueError, match="trial 3 is completed already"):
+        study.tell(trial)
+    assert steps == [1]
+    assert study.trials[3].reports == []
+    assert study.trials[3].value == 9.0
+    assert len(study.history.rung(1)) == len(History(study.events).rung(1)) == 3
+    study.close()
+
+
+def test_a_second_tell_records_nothing_of_what_is_pending():
+    study = study_of()
+    trial = study.ask()
+    study.tell(0, 0.3)
+    trial.report(loss=0.9)
+    before = study.events
+    with pytest.raises(ValueError, match="trial 0 is completed already: tell each trial once"):
+        study.tell(trial, 0.2)
+    assert study.events == before
+
+
+def test_a_trial_that_a_run_trains_is_stopped_not_told():
+    study, refused = study_of(), []
+
+    def progress(history, events):
+        if len(history.trials) == 1 and history.trials[0].step == 2 and not refused:
+            with pytest.raises(ValueError, match="which a run trains: use study.stop") as error:
+                study.tell(0, 0.0)
+            refused.append(error)
+
+    go(study, by_steps, trials=1, progress=progress)
+    assert len(refused) == 1
+    assert [(t.status.value, t.step) for t in study.trials] == [("completed", 9)]
+
+
 def test_reading_and_adding_from_another_thread_while_a_run_goes_on(storage):
     for where in (None, storage):
         study, seen = study_of(where), []
@@ -898,6 +966,17 @@ def test_asking_an_exhausted_grid_says_so():
     study.tell(study.ask(), 1.0)
     with pytest.raises(RuntimeError, match="nothing to try: all 1 points"):
         study.ask()
+
+
+def test_asking_sees_what_another_process_wrote(storage):
+    study = tw.Study(tw.Space(a=tw.Choice(["x"])), sampler="grid", storage=storage)
+    study.tell(study.ask(), 1.0)
+    with tw.open(storage) as other:
+        other.change_space(tw.Space(a=tw.Choice(["x", "y"])))
+        assert study.ask().params == {"a": "y"}
+        other.enqueue({"a": "x"})
+        assert study.ask().params == {"a": "x"}
+    study.close()
 
 
 def test_threads_may_ask_and_tell():
@@ -1028,7 +1107,7 @@ def test_algorithms_of_ones_own(storage):
     study.close()
     opened = tw.open(storage)
     assert opened.best.value == study.best.value
-    with pytest.raises(ValueError, match="not one of Tunewell's: pass an instance of it, sampler="):
+    with pytest.raises(ValueError, match="pass an instance of it with the same options, sampler="):
         go(opened, once, trials=3)
     opened.close()
     again = study_of(storage, sampler=Fixed())
@@ -1279,6 +1358,36 @@ def test_no_objective_and_unknown_executors():
         go(study_of(), None, trials=1)
     with pytest.raises(ValueError, match='expected workers=1, got 3: use executor="processes"'):
         go(study_of(), once, trials=1, workers=3)
+
+
+class Watched(Inline):
+    """Notes when it is started and closed, and whether another thread might have run the study then."""
+
+    def __init__(self, study):
+        super().__init__()
+        self.study, self.noted = study, []
+
+    def start(self, *given):
+        free = threading.Thread(target=lambda: self.noted.append(self.study._lock.acquire(blocking=False)))
+        free.start()
+        free.join()
+        self.noted.append("start")
+        super().start(*given)
+
+    def close(self):
+        self.noted.append("close")
+        super().close()
+
+
+def test_an_executor_is_started_in_its_turn_and_closed_once_whatever_happens():
+    study = study_of()
+    place = Watched(study)
+    go(study, once, trials=1, executor=place)
+    assert place.noted == [False, "start", "close"]
+    place = Watched(study)
+    with pytest.raises(TypeError, match="progress=True, False or a function"):
+        go(study, once, trials=2, executor=place, progress="yes")
+    assert place.noted == [False, "start", "close"]
 
 
 @pytest.mark.parametrize("executor", ["inline", "processes"])

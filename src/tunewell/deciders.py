@@ -38,6 +38,7 @@ class Deciders:
 
     def _one(self, kind: str, registry: Registry) -> Any:
         stored, given = (self._settings or {}).get(kind, "auto"), self._given[kind]
+        stored = {"name": stored} if isinstance(stored, str) else stored
         if given is not None and plain(registry.describe(given)) == plain(stored):
             return given
         return registry.make(stored)

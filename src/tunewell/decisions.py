@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from tunewell.analysis.diagnosis.explosion import hopeless
 from tunewell.analysis.diagnosis.overview import Shift, shift_of
-from tunewell.events import Origin, Reported, RunStarted, Status
-from tunewell.history import History
+from tunewell.events import Ended, Goal, Origin, Reported, RunStarted, Status
+from tunewell.history import History, TrialRecord
 from tunewell.protocols import (
     Action,
     Done,
@@ -86,6 +87,48 @@ def beyond_hope(history: History, trial: int) -> str:
     if record.by_hand or history.settings.get("diagnosis", "off") == "off":
         return ""
     return hopeless(record)
+
+
+def not_finite(report: Reported, goals: Sequence[Goal]) -> str:
+    """Return in words which goal is NaN or infinite in a report, or an empty string."""
+    for goal in goals:
+        value = report.metrics.get(goal.metric)
+        if value is not None and not math.isfinite(value):
+            return f"{goal.metric} is {value} at step {report.step}"
+    return ""
+
+
+def amounts_to(end: Ended, record: TrialRecord, report: Reported | None = None) -> Ended:
+    """Return what the end of a trial amounts to: no value for the study's metric is a failure, NaN divergence.
+
+    ``report`` is the trial's newest, where ``record`` does not hold it yet.
+    """
+    newest = report or (record.reports[-1] if record.reports else None)
+    if end.status in (Status.FAILED, Status.STOPPED) and newest and (nan := not_finite(newest, record.goals)):
+        return replace(end, status=Status.DIVERGED, reason="; then ".join(filter(None, (nan, end.reason))))
+    if end.status is not Status.COMPLETED:
+        return end
+    if record.origin == "person" and newest is None and not end.metrics:
+        reason = f"there was nothing left to train after step {record.step}"
+        return replace(end, status=Status.CANCELLED, reason=reason)
+    for goal in record.goals:
+        reported = report.metrics.get(goal.metric) if report else None
+        value = end.metrics.get(goal.metric, record.metric(goal.metric) if reported is None else reported)
+        if value is None:
+            return replace(end, status=Status.FAILED, reason=_without(goal, end, record, report), metrics={})
+        if not math.isfinite(value):
+            reason = end.reason or f"{goal.metric} is {value} at the end"
+            return replace(end, status=Status.DIVERGED, reason=reason)
+    return end
+
+
+def _without(goal: Goal, end: Ended, record: TrialRecord, report: Reported | None) -> str:
+    reports = [*record.reports, *([report] if report else [])]
+    seen = sorted({*end.metrics, *(name for each in reports for name in each.metrics)})
+    return (
+        f"the objective ended without a value for {goal.metric!r}, the study's metric "
+        f"(it gave {', '.join(seen) or 'nothing'}): report it or return it"
+    )
 
 
 def believed(history: History) -> Shift | None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
-from tunewell.decisions import Budget, believed, beyond_hope, choose, counted, same_limits
+from tunewell.decisions import Budget, amounts_to, believed, beyond_hope, choose, counted, not_finite, same_limits
 from tunewell.events import (
     Believed,
     CheckpointSaved,
@@ -287,11 +287,12 @@ class Driver:
         for event in events:
             if isinstance(event, Reported):
                 report = event
-        events = [self._believable(event, report) for event in events]
-        diverged = report is not None and not isinstance(events[-1], Ended) and _not_finite(history, report)
+        record = history.trials[trial]
+        events = [amounts_to(event, record, report) if isinstance(event, Ended) else event for event in events]
+        diverged = report is not None and not isinstance(events[-1], Ended) and not_finite(report, history.goals)
         if report is not None and diverged:
             events = [*events, Ended(report.time, trial, Status.DIVERGED, diverged)]
-        self.ledger.record(events)
+        self.ledger.record(events, self.identity)
         self._heard(events)
         if report is not None and not self._looked_at_names:
             self._look_at_names(report)
@@ -314,7 +315,7 @@ class Driver:
         missing = [goal.metric for goal in history.goals if goal.metric not in report.metrics]
         if missing and all(record.metric(missing[0]) is None for record in history.trials):
             remark = Noted(report.time, _without_goal(report, missing[0]), report.trial)
-            self.ledger.record([remark])
+            self.ledger.record([remark], self.identity)
             self._heard([remark])
 
     def _verdict(self, trial: int, report: Reported | None) -> Verdict:
@@ -383,35 +384,6 @@ class Driver:
         self._housekeeping[trial] = None
         return Pause(record.reason) if record.status is Status.PAUSED else Stop(record.reason)
 
-    def _believable(self, event: Event, report: Reported | None) -> Event:
-        """Return the event, or what it amounts to: no value for the study's metric is a failure, NaN divergence."""
-        if not isinstance(event, Ended):
-            return event
-        if event.status is Status.FAILED and report is not None and (nan := _not_finite(self.ledger.history, report)):
-            return Ended(event.time, event.trial, Status.DIVERGED, f"{nan}; then {event.reason}", error=event.error)
-        if event.status is not Status.COMPLETED:
-            return event
-        record = self.ledger.history.trials[event.trial]
-        if record.origin == "person" and report is None and not record.reports and not event.metrics:
-            reason = f"there was nothing left to train after step {record.step}"
-            return Ended(event.time, event.trial, Status.CANCELLED, reason)
-        for goal in self.ledger.history.goals:
-            newest = report.metrics.get(goal.metric) if report is not None else None
-            value = event.metrics.get(goal.metric, newest if newest is not None else record.metric(goal.metric))
-            if value is None:
-                seen = sorted({*event.metrics, *(report.metrics if report else {}), *_reported_names(record)})
-                return Ended(
-                    event.time,
-                    event.trial,
-                    Status.FAILED,
-                    f"the objective ended without a value for {goal.metric!r}, the study's metric "
-                    f"(it gave {', '.join(seen) or 'nothing'}): report it or return it",
-                )
-            if not math.isfinite(value):
-                reason = f"{goal.metric} is {value} at the end"
-                return Ended(event.time, event.trial, Status.DIVERGED, reason, event.metrics)
-        return event
-
     def _ended(self, event: Ended) -> None:
         self._jobs.pop(event.trial, None)
         self._housekeeping[event.trial] = None
@@ -454,13 +426,14 @@ class Driver:
         if limit is None or trial not in self._jobs:
             return False
         now = self.executor.clock()
-        earlier = sum((s.end or now) - s.begin for s in self.ledger.history.trials[trial].stretches[:-1])
+        stretches = self.ledger.history.trials[trial].stretches[:-1]
+        earlier = sum((now if s.end is None else s.end) - s.begin for s in stretches)
         return earlier + now - self._jobs[trial] > limit
 
     def _time_out(self, trial: int) -> Ended:
         reason = f"took longer than {self.budget.trial_seconds:g} seconds"
         end = Ended(self.executor.clock(), trial, Status.TIMED_OUT, reason)
-        self.ledger.record([end])
+        self.ledger.record([end], self.identity)
         self._heard([end])
         return end
 
@@ -522,7 +495,7 @@ class Driver:
             if self.ledger.history.trials[number].driver == self.identity
         ]
         try:
-            self.ledger.record(ends)
+            self.ledger.record(ends, self.identity)
             self._heard(ends)
             self._flush()
         except JournalError as error:
@@ -577,15 +550,6 @@ def _begun(events: Sequence[Event]) -> int:
     return next(event.trial for event in events if isinstance(event, TrialStarted | TrialResumed))
 
 
-def _not_finite(history: History, report: Reported) -> str:
-    """Return in words which goal is NaN or infinite, or an empty string."""
-    for goal in history.goals:
-        value = report.metrics.get(goal.metric)
-        if value is not None and not math.isfinite(value):
-            return f"{goal.metric} is {value} at step {report.step}"
-    return ""
-
-
 def _without_goal(report: Reported, metric: str) -> str:
     """Say that a report has no value for the study's metric, and which of its names was perhaps meant to be it."""
     alike = {re.sub(r"\W", "_", name.lower()): name for name in report.metrics}
@@ -596,7 +560,3 @@ def _without_goal(report: Reported, metric: str) -> str:
         f"trial {report.trial} reports {names}, but not {metric!r}, the study's metric{hint}: a trial "
         "that has not reported or returned it when it ends has failed"
     )
-
-
-def _reported_names(record: TrialRecord) -> set[str]:
-    return {name for report in record.reports for name in report.metrics}

@@ -6,8 +6,10 @@ history before them, so they are appended only if nobody has appended meanwhile;
 date and the decision is made again.
 
 While this driver is alone its facts enter the history at once, in the expectation that they will stand in the journal
-in just that order: one transaction per decision. When the expectation fails the history is read anew, and as long as
-others are about, facts are written first and take the place the journal gives them.
+in just that order: one transaction per decision. When the expectation fails the history is read anew, which takes
+microseconds an event and drops what samplers remember with it; a person's requests, which may as well come after the
+reports that wait, do not cost that. As long as others are about, facts are written first and take the place the journal
+gives them.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from tunewell.events import CheckpointSaved, Ended, Event, Paused, Planned, Reported
+from tunewell.events import CheckpointSaved, Ended, Event, Paused, Planned, Reported, Requested
 from tunewell.history import History
 from tunewell.protocols import Conflict, Journal, JournalError
 
@@ -34,90 +35,133 @@ LAST_SECONDS = 30.0
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
+OfOneTrial = Planned | Reported | CheckpointSaved | Paused | Ended
 
 
 class Ledger:
-    """The one writer's view of a study: ``history`` is the fold of the journal plus the facts not yet written."""
+    """The one writer's view of a study: ``history`` is the fold of the journal plus the facts not yet written.
+
+    Whatever breaks in between, such as a journal that refuses for too long or an interrupt, facts are kept until they
+    stand in the journal.
+    """
 
     def __init__(self, journal: Journal, files: Path, tell: Callable[[str], None] = lambda text: None) -> None:
         self.journal = journal
         self.tell = tell
         self._files = files
         self.patience = PATIENCE_SECONDS  # for how long to try again when the journal refuses
-        self._facts: list[Event] = []
+        self._facts: list[tuple[Event, str]] = []  # not in the journal yet, with the driver that found each
         self._appends_alone = ALONE_AFTER
         self.history = self._read_all()
+        self._known = len(self.history)
 
     def keep_files_in(self, folder: Path) -> None:
         """Take ``folder`` for the place of checkpoints and logs, for the records there are and those to come."""
         self._files = self.history.files = folder
 
     @property
+    def known(self) -> int:
+        """How many events of the journal the history holds; what it holds beyond them are facts."""
+        return self._known
+
+    @property
     def unwritten(self) -> int:
         """How many facts are waiting to be written."""
         return len(self._facts)
 
-    def record(self, facts: Sequence[Event]) -> None:
-        """Take in facts about this driver's own trials; they are written with the next decision or flush."""
-        if self._alone:
-            for event in facts:
-                self.history.apply(event)
-            self._facts.extend(facts)
-        else:
-            self._write(facts)
+    def record(self, facts: Sequence[Event], driver: str) -> None:
+        """Take in facts about trials of ``driver``; they are written with the next decision or flush.
+
+        Of a trial that is over, or another's by now, nothing is recorded: see :func:`still_true`.
+        """
+        for event in facts:
+            if still_true(event, self.history, driver) and not self._is_about_to_end(event):
+                self._facts.append((event, driver))
+                if self._alone:
+                    self.history.apply(event)
+        if not self._alone:
+            self.flush()
 
     def commit(self, decide: Callable[[History], Sequence[E]]) -> Sequence[E]:
         """Write what ``decide`` makes of the history, after all facts, and return it; decide again on a conflict."""
         while True:
+            if self._lacking:
+                self.flush()
             decided = decide(self.history)
-            if not decided:
-                return decided
-            if self._append_expected([*self._facts, *decided], len(decided)):
+            if not decided or self._append(decided):
                 return decided
 
     def flush(self) -> None:
         """Write the facts that are waiting."""
-        while self._facts:
-            if self._append_expected(self._facts, 0):
-                return
+        while self._facts and not self._append(()):
+            pass
 
-    def catch_up(self) -> bool:
-        """Take in what other drivers have written; return whether there was anything."""
+    def catch_up(self) -> None:
+        """Take in what other drivers have written."""
         self.flush()
-        before = len(self.history)
-        self._read_on()
-        if len(self.history) > before:
+        if news := self._news():
             self._appends_alone = 0
-        return len(self.history) > before
+            self._take_in(news)
 
     @property
     def _alone(self) -> bool:
         return self._appends_alone >= ALONE_AFTER
 
-    def _append_expected(self, events: Sequence[Event], undecided: int) -> bool:
-        """Append at the place the history expects; the last ``undecided`` events are not in the history yet."""
-        expected = len(self.history) - len(self._facts)
+    @property
+    def _lacking(self) -> list[tuple[Event, str]]:
+        """The facts that the history does not hold yet; none while this driver is alone."""
+        return self._facts[len(self.history) - self._known :]
+
+    def _is_about_to_end(self, event: Event) -> bool:
+        """Whether the end of the trial is waiting, which the history does not know of."""
+        ends = {fact.trial for fact, _ in self._lacking if isinstance(fact, Paused | Ended)}
+        return isinstance(event, OfOneTrial) and event.trial in ends
+
+    def _append(self, decided: Sequence[Event]) -> bool:
+        """Write all facts, and then what was decided on them; return False where others wrote first."""
+        held = len(self.history) - self._known
+        events = [*(fact for fact, _ in self._facts), *decided]
         try:
-            self._patiently(lambda: self.journal.append(events, after=expected))
-        except Conflict:
-            self._others_wrote()
+            self._patiently(lambda: self.journal.append(events, after=self._known))
+        except Conflict:  # others wrote, or we did and never heard the answer
+            self._appends_alone = 0
+            self._hear_others()
             return False
-        self._facts = []
+        self._facts, self._known = [], self._known + held
+        self._take_in(events[held:])
         self._appends_alone += 1
-        for event in events[len(events) - undecided :] if undecided else ():
-            self.history.apply(event)
         return True
 
-    def _others_wrote(self) -> None:
-        """Bring the history up to date; facts that it took in too early are written and take their true place."""
-        self._appends_alone = 0
-        if not self._facts:
-            self.catch_up()
-            return
-        facts, self._facts = self._facts, []
-        drivers = self._drivers(facts)
-        self.history = self._patiently(self._read_all)
-        self._write(facts, drivers)
+    def _hear_others(self) -> None:
+        """Bring the history up to the end of the journal; facts that it took in too early take their place later.
+
+        Nothing is forgotten before what replaces it is there: reading may break off.
+        """
+        news = self._news()
+        if news and (len(self.history) == self._known or self._commute(news)):
+            self._take_in(news)
+        else:  # facts stand where others wrote, or the journal is shorter than it was
+            self.history = self._patiently(self._read_all)
+            self._known = len(self.history)
+        held = len(self.history) - self._known
+        left = [(fact, driver) for fact, driver in self._facts[held:] if still_true(fact, self.history, driver)]
+        self._facts = [*self._facts[:held], *left]
+
+    def _commute(self, news: Sequence[Event]) -> bool:
+        """Whether the history is the same be the waiting facts before or after what others wrote.
+
+        So it is with a person's requests and how far trials have come, so none of them has the whole study read again.
+        """
+        facts = all(isinstance(fact, Planned | Reported) for fact, _ in self._facts)
+        return facts and all(isinstance(event, Requested) for event in news)
+
+    def _news(self) -> list[Event]:
+        return self._patiently(lambda: list(self.journal.read(self._known)))
+
+    def _take_in(self, news: Sequence[Event]) -> None:
+        for event in news:
+            self.history.apply(event)
+            self._known += 1
 
     def _read_all(self) -> History:
         # The collector would walk the growing heap again and again, and a fold makes no cycles: half the time without.
@@ -128,34 +172,6 @@ class Ledger:
         finally:
             if collecting:
                 gc.enable()
-
-    def _write(self, facts: Sequence[Event], drivers: Sequence[str | None] | None = None) -> None:
-        """Write facts at the end of the journal, and apply everything up to there.
-
-        ``drivers`` looked after the trials when the facts were found; whose trial is another's by now is not heard.
-        """
-        drivers = self._drivers(facts) if drivers is None else drivers
-        while True:
-            news = [e for e, driver in zip(facts, drivers, strict=True) if still_true(e, self.history, driver)]
-            try:
-                if news:
-                    self._patiently(partial(self.journal.append, news, after=len(self.history)))
-            except Conflict:  # others wrote, or we did and never heard the answer
-                self._read_on()
-            else:
-                break
-        self._read_on()
-        self._appends_alone += 1
-
-    def _read_on(self) -> None:
-        for event in self._patiently(lambda: list(self.journal.read(len(self.history)))):
-            self.history.apply(event)
-
-    def _drivers(self, facts: Sequence[Event]) -> list[str | None]:
-        """Return who looks after the trial of each fact, as far as this history knows."""
-        trials = self.history.trials
-        numbers = [getattr(event, "trial", len(trials)) for event in facts]
-        return [trials[number].driver if number < len(trials) else None for number in numbers]
 
     def _patiently(self, act: Callable[[], T]) -> T:
         """Try again while the journal refuses: what has finished is kept in memory until it can be written."""
@@ -171,9 +187,9 @@ class Ledger:
                 delay = min(2 * delay, 30.0)
 
 
-def still_true(event: Event, history: History, driver: str | None) -> bool:
+def still_true(event: Event, history: History, driver: str) -> bool:
     """Whether a fact about a trial is news: the trial still runs there, and the step has not been told before."""
-    if not isinstance(event, Planned | Reported | CheckpointSaved | Paused | Ended):
+    if not isinstance(event, OfOneTrial):
         return True
     if event.trial not in history.running or history.trials[event.trial].driver != driver:
         return False

@@ -79,9 +79,9 @@ class Reading:
 
     def _space_to_come(self) -> Space:
         """Return today's space, also where a run has not noticed yet that it was changed."""
-        history = self.refresh()
-        unread = list(self._ledger.journal.read(len(history) - self._ledger.unwritten))
-        return next((event.space for event in reversed(unread) if isinstance(event, SpaceChanged)), history.space)
+        self.refresh()
+        unread = list(self._ledger.journal.read(self._ledger.known))
+        return next((event.space for event in reversed(unread) if isinstance(event, SpaceChanged)), self.space)
 
     @property
     def goals(self) -> tuple[Goal, ...]:

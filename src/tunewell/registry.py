@@ -89,7 +89,7 @@ class Registry:
         if ":" in name:
             raise ValueError(
                 f"the study's {self._kind} is {name}, which is not one of Tunewell's: "
-                f"pass an instance of it, {self._kind}=..."
+                f"pass an instance of it with the same options, {self._kind}=..."
             )
         near = difflib.get_close_matches(name, self.names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(self.names())}"

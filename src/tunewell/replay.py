@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tunewell.deciders import Deciders
 from tunewell.decisions import Chosen, StartsOnly, believed, beyond_hope, choose
 from tunewell.events import (
     Adjusted,
@@ -35,9 +36,6 @@ from tunewell.events import Fork as ForkPoint
 from tunewell.guards import taken_back
 from tunewell.history import History, TrialRecord
 from tunewell.protocols import Continue, Fork, Pause, Resume, Sampler, Scheduler, Start, Stop, Verdict
-from tunewell.registry import Registry
-from tunewell.samplers import SAMPLERS
-from tunewell.schedulers import SCHEDULERS
 from tunewell.space import Config
 from tunewell.wishes import Place, carried_out
 
@@ -97,14 +95,15 @@ def replay(events: Iterable[Event], sampler: Sampler | None = None, scheduler: S
 
     Args:
         events: the study, e.g. ``study.events``.
-        sampler: stands in where the study names a sampler of this class; needed for one of the user's own.
+        sampler: stands in where the study names a sampler of this class with these options; needed for one of the
+            user's own.
         scheduler: the same for the scheduler.
 
     Raises:
         ValueError: the study was decided by an algorithm of the user's own, and none was given.
     """
     history = History()
-    deciders = _Deciders(sampler, scheduler)
+    deciders = Deciders(sampler, scheduler)
     read = suggestions = verdicts = answers = 0
     mismatch = None
     due: deque[Event] = deque()  # what has to follow the last answer
@@ -120,38 +119,12 @@ def replay(events: Iterable[Event], sampler: Sampler | None = None, scheduler: S
                 suggestions += 1
             else:
                 verdicts += 1
-            difference = check(history, *deciders.of(history.settings))
+            difference = check(history, *deciders(history))
             if difference is not None:
                 mismatch = Mismatch(read, event, *difference)
                 break
         history.apply(event)
     return ReplayResult(read, suggestions, verdicts, mismatch, answers)
-
-
-@dataclass
-class _Deciders:
-    """The sampler and scheduler that the settings name, made once for each settings."""
-
-    sampler: Sampler | None
-    scheduler: Scheduler | None
-    _settings: Mapping[str, Any] | None = field(default=None, init=False)
-    _made: tuple[Sampler, Scheduler] | None = field(default=None, init=False)
-
-    def of(self, settings: Mapping[str, Any]) -> tuple[Sampler, Scheduler]:
-        if self._made is None or settings is not self._settings:
-            self._settings = settings
-            self._made = (
-                _made(SAMPLERS, settings.get("sampler", "auto"), self.sampler),
-                _made(SCHEDULERS, settings.get("scheduler", "auto"), self.scheduler),
-            )
-        return self._made
-
-
-def _made(registry: Registry, described: Any, given: Any) -> Any:
-    name = described["name"] if isinstance(described, Mapping) else described
-    if given is not None and registry.describe(given)["name"] == name:
-        return given
-    return registry.make(described)
 
 
 Difference = tuple[str, str]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import secrets
 import shutil
 import tempfile
@@ -12,20 +11,20 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tunewell.aims import check_same, constraints_of, goals_of
 from tunewell.checkpoints import remove_unneeded
 from tunewell.deciders import Deciders, plain
-from tunewell.decisions import Budget, StartsOnly, choose
+from tunewell.decisions import Budget, StartsOnly, amounts_to, choose, not_finite
 from tunewell.driver import Driver
 from tunewell.events import (
     Believed,
     Ended,
     Enqueued,
     Event,
-    Goal,
     Noted,
     Reported,
     RunStarted,
@@ -51,6 +50,7 @@ from tunewell.protocols import (
     Sampler,
     Scheduler,
     Start,
+    Stop,
     Verdict,
     Wait,
 )
@@ -275,15 +275,19 @@ class Study(Steering):
             claim(self.directory, self._owner)
         from tunewell.console import watching
 
-        place = _executor(executor)
-        place.start(objective, workers, self.history.last_time)
-        with self._lock, watching(self, budget, progress) as view:
-            self._ledger.tell = view.say
-            driver = Driver(
-                self._ledger, self._deciders, place, budget, max_steps, found, keep_checkpoints, view.watch, view.say
-            )
-            reason = driver.run()
-            view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
+        place, driver = _executor(executor), None
+        with self._lock:
+            place.start(objective, workers, self.history.last_time)
+            try:
+                with watching(self, budget, progress) as view:
+                    self._ledger.tell = view.say
+                    limits = budget, max_steps, found, keep_checkpoints
+                    driver = Driver(self._ledger, self._deciders, place, *limits, view.watch, view.say)
+                    reason = driver.run()
+                    view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
+            finally:
+                if driver is None:  # it would have closed the executor
+                    place.close()
         if driver.interrupted:
             raise KeyboardInterrupt(f"{reason}: the same call goes on where this one stopped")
         return reason
@@ -308,6 +312,7 @@ class Study(Steering):
         """
         end_rehearsal(self)
         with self._lock:
+            self._ledger.catch_up()  # others may have made room, or put something first in line
             idle = ""
 
             def decide(history: History) -> Sequence[Event]:
@@ -351,25 +356,24 @@ class Study(Steering):
         Telling a trial twice is an error.
 
         Raises:
-            ValueError: the trial is unknown or already over, or a value is missing.
+            ValueError: the trial is unknown, already over or a run's, or a value is missing.
             TypeError: the value is not a number.
         """
         reason = _text(reason, "tell")
         with self._lock:
             self._ledger.catch_up()
             number = self._number(trial, "tell")
+            _check_asked(self.history.trials[number])
+            end = _told(number, value, status, reason, [goal.metric for goal in self.history.goals])
             if isinstance(trial, Trial):
-                self._heard(number, trial.take_pending())
-            goals = self.history.goals
-            if isinstance(trial, Trial) and trial.halted and status == "completed":
-                status, reason = "stopped", reason or trial.halt_reason
-            end = _told(value, status, reason, [goal.metric for goal in goals])
+                self._ledger.record(trial.take_pending(), "")
+                self._ledger.flush()
+            halted = trial.halt_reason if isinstance(trial, Trial) and trial.halted else None
 
             def decide(history: History) -> Sequence[Event]:
                 record = history.trials[number]
-                if record.status is not Status.RUNNING:
-                    raise ValueError(f"trial {number} is {record.status.value} already: tell each trial once")
-                return [_honest(end, record, goals)]
+                _check_asked(record)
+                return [_honest(end, record, halted)]
 
             self._ledger.commit(decide)
             remove_unneeded(self.history, number)
@@ -439,14 +443,20 @@ class Study(Steering):
         self._add(Noted(time.time(), text, None if trial is None else self._number(trial, "note")))
 
     def _heard(self, number: int, events: Sequence[Event]) -> Verdict:
-        """Take in what an asked trial reports."""
+        """Take in what an asked trial did up to a step boundary and say how it goes on."""
         with self._lock:
-            self._ledger.record(events)
+            self._ledger.record(events, "")
             self._ledger.flush()
+            if not _is_asked(self.history.trials[number]):
+                return Stop("the study does not count this trial as asked for any more")
             remove_unneeded(self.history, number)
             reports = [event for event in events if isinstance(event, Reported)]
+            if not reports:
+                return Continue()
+            if nan := not_finite(reports[-1], self.history.goals):
+                return Stop(nan)
             _, scheduler = self._deciders(self.history)
-            return scheduler.decide(self.history, reports[-1]) if reports else Continue()
+            return scheduler.decide(self.history, reports[-1])
 
     def close(self) -> None:
         """Write what is waiting and close the storage; the study can still be read."""
@@ -478,7 +488,21 @@ def open(storage: str | Path, name: str | None = None, *, directory: str | Path 
     return Study._opened(storage, name, directory)
 
 
-def _told(value: Any, status: str, reason: str, goals: Sequence[str]) -> Ended:
+def _is_asked(record: TrialRecord) -> bool:
+    """Whether a trial is in the hands of whoever asked for it."""
+    return record.status is Status.RUNNING and not record.driver
+
+
+def _check_asked(record: TrialRecord) -> None:
+    if record.driver and not record.over:
+        raise ValueError(
+            f"tell expected a trial that was asked for, got {record.number}, which a run trains: use study.stop"
+        )
+    if not _is_asked(record):
+        raise ValueError(f"trial {record.number} is {record.status.value} already: tell each trial once")
+
+
+def _told(number: int, value: Any, status: str, reason: str, goals: Sequence[str]) -> Ended:
     try:
         ended = Status(status)
     except ValueError:
@@ -486,7 +510,7 @@ def _told(value: Any, status: str, reason: str, goals: Sequence[str]) -> Ended:
     if ended in (Status.RUNNING, Status.PAUSED):
         known = ", ".join(s.value for s in Status if s not in (Status.RUNNING, Status.PAUSED))
         raise ValueError(f"tell expected a status that ends a trial ({known}), got {status!r}")
-    return Ended(time.time(), -1, ended, reason, returned_metrics(value, goals), "")
+    return Ended(time.time(), number, ended, reason, returned_metrics(value, goals), "")
 
 
 def _text(text: Any, who: str) -> str:
@@ -495,17 +519,21 @@ def _text(text: Any, who: str) -> str:
     return text
 
 
-def _honest(end: Ended, record: TrialRecord, goals: Sequence[Goal]) -> Ended:
-    """Return the end of ``record`` as it is: without a value nothing is complete, and NaN is divergence."""
-    status, reason = end.status, end.reason
-    for goal in goals if status is Status.COMPLETED else ():
-        value = end.metrics.get(goal.metric, record.metric(goal.metric))
-        if value is None:
-            got = ", ".join(end.metrics) or "none"
-            raise ValueError(f'tell expected a value for {goal.metric!r}, got {got}: pass it, or status="failed"')
-        if not math.isfinite(value):
-            status, reason = Status.DIVERGED, reason or f"{goal.metric} is {value}"
-    return Ended(end.time, record.number, status, reason, end.metrics)
+def _honest(end: Ended, record: TrialRecord, halted: str | None) -> Ended:
+    """Return the end that a caller tells as it is; ``halted`` is why the study ended the trial's loop before, if so.
+
+    Raises:
+        ValueError: without a value nothing is complete.
+    """
+    if halted is not None and end.status is Status.COMPLETED:
+        stopped = amounts_to(replace(end, status=Status.STOPPED), record)
+        return replace(stopped, reason=stopped.reason or halted)
+    found = amounts_to(end, record)
+    if end.status is Status.COMPLETED and found.status is Status.FAILED:
+        missing = [g.metric for g in record.goals if g.metric not in end.metrics and record.metric(g.metric) is None]
+        got = ", ".join(end.metrics) or "none"
+        raise ValueError(f'tell expected a value for {missing[0]!r}, got {got}: pass it, or status="failed"')
+    return found
 
 
 def _check_takes_a_trial(objective: Any) -> None:

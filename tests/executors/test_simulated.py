@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 import tunewell as tw
-from tunewell.events import CheckpointSaved, Ended, Reported, RunStarted, Status, TrialResumed
+from tunewell.deciders import Deciders
+from tunewell.decisions import Budget
+from tunewell.driver import Driver
+from tunewell.events import (
+    CheckpointSaved,
+    Ended,
+    Noted,
+    Reported,
+    RunStarted,
+    Status,
+    StudyCreated,
+    TrialResumed,
+    TrialStarted,
+)
 from tunewell.executors import Simulated
+from tunewell.history import History
+from tunewell.journals.memory import MemoryJournal
+from tunewell.ledger import Ledger
 from tunewell.protocols import Continue, Pause, Stop
 from tunewell.replay import replay
 from tunewell.testing.executors import Notebook, make_job
@@ -52,6 +69,19 @@ def test_steps_take_their_seconds_and_the_clock_jumps(tmp_path):
     assert notebook.end_of(0).status is Status.COMPLETED
     assert [e.step for e in notebook.of(0) if isinstance(e, CheckpointSaved)] == [1, 2, 3]
     assert (executor.clock(), executor.busy_seconds) == (111.0, 11.0)
+
+
+def test_a_stretch_that_ended_when_the_clock_began_took_no_time():
+    seed = tw.Study(SPACE, seed=0).history
+    journal = MemoryJournal()
+    begun = TrialStarted(0.0, 0, seed.space.default(lr=0.1, width=8), 1, driver="gone")
+    journal.append([StudyCreated(0.0, "x", SPACE, seed.goals, seed.settings, 0), begun], None)
+    journal.append([Ended(0.0, 0, Status.LOST, fault="run"), Noted(100.0, "a day later")], None)
+    executor = Simulated(lambda params, step: (1.0 / step, 2.0))
+    executor.start(None, None, 100.0)
+    budget = Budget(trials=1, trial_seconds=50.0)
+    Driver(Ledger(journal, Path()), Deciders(), executor, budget, max_steps=3).run()
+    assert [(t.status.value, t.step) for t in History(journal.read()).trials] == [("completed", 3)]
 
 
 def test_a_job_goes_on_after_its_step(tmp_path):

@@ -158,15 +158,19 @@ def test_never_more_than_one_in_eta_goes_on(trials, workers, reduction, seed, sa
 @given(losses=st.lists(st.floats(0, 1), min_size=1, max_size=60), reduction=st.integers(2, 4))
 def test_only_the_top_one_in_eta_is_promoted(losses, reduction):
     asha, history = tw.schedulers.Asha(reduction=reduction), History([created()])
+    promoted = 0
     for loss in losses:
         trial = run_at_once(history, {}, [loss])
         verdict = rest(history, asha, trial)
         if isinstance(verdict, Continue):
             assert history.rung(1).rank(trial) <= len(history.rung(1)) // reduction
+            promoted += 1
         while isinstance(action := asha.next_action(history.space, history, RNG), Resume):
             rung = history.rung(1)
             assert rung.rank(action.trial) <= len(rung) // reduction
             history.apply(TrialResumed(0.0, action.trial, 1, action.reason))
+            promoted += 1
+    assert promoted == len(losses) // reduction
 
 
 @pytest.mark.parametrize(
