@@ -517,21 +517,18 @@ class History:
         self._activity.sign(record.driver or record.number, time, record.last_sign)
 
     def _come_to_rest(self, record: TrialRecord, status: Status, event: Paused | Ended) -> None:
-        time = event.time
         if record.status is Status.RUNNING:
-            self._activity.end(record.driver or record.number, time, record.last_sign)
-        else:  # it rested before: that was no training
-            time = record.stretches[-1].end or time
+            self._activity.end(record.driver or record.number, event.time, record.last_sign)
         self._set_status(record, status, event.reason)
         self._look(record)
-        self._rest(record, time)
-
-    def _rest(self, record: TrialRecord, time: float) -> None:
         stretch = record.stretches[-1]
-        cut = record.status is Status.LOST or record.interrupted or record.held
-        record.stretches[-1] = Stretch(stretch.driver, stretch.worker, stretch.begin, time, cut)
+        if stretch.end is None:  # else it rested before: that was no training
+            record.stretches[-1] = replace(stretch, end=event.time, cut=_is_cut(record, event))
+        self._rest(record)
+
+    def _rest(self, record: TrialRecord) -> None:
         self.rested.append(record.number)
-        if not cut:
+        if not record.stretches[-1].cut:
             self.settled.append(record.number)
         self.stirred.append(record.number)
         if not record.interrupted and record.number in (moving := self.moving.get(record.group, {})):
@@ -586,6 +583,13 @@ class History:
 
 
 _NONE_YET = (math.inf, -1)
+
+
+def _is_cut(record: TrialRecord, event: Paused | Ended) -> bool:
+    """Whether neither the trial nor a scheduler ended the stretch that ended with ``event``."""
+    if record.status in (Status.LOST, Status.CANCELLED) or record.interrupted or record.held:
+        return True
+    return isinstance(event, Ended) and event.fault == "run"
 
 
 def _standing(record: TrialRecord) -> tuple[float, int]:
