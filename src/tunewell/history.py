@@ -13,6 +13,7 @@ from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ class History:
         self.suggested = 0  # trials whose configuration the sampler chose
         self.default_started = False
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
-        self._so_far_best: tuple[float, int] | None = _NONE_YET  # None where it has to be looked up
+        self._leaders: list[tuple[float, int]] | None = None  # a heap of standings, some of which are stale
         self._about = About(files=files or Path())
         self._lost_for_good = 0
         self._forks_by_hand: list[TrialRecord] = []
@@ -227,11 +228,15 @@ class History:
     def best_so_far(self) -> tuple[float, int] | None:
         """The smallest newest loss of the first goal, and its trial, for the eye: of :attr:`best`, or in training.
 
-        Trials that have not reported what the constraints are about, diverged or failed are none of them.
+        Trials that have not reported what the constraints are about, diverged or failed are none of them. The first
+        call looks at every trial; from then on it is kept up to date.
         """
-        if self._so_far_best is None:  # the one that was best has become worse
-            self._so_far_best = min(map(_standing, self.trials), default=_NONE_YET)
-        return self._so_far_best if self._so_far_best[0] < math.inf else None
+        if self._leaders is None:
+            self._leaders = list(map(_standing, self.trials))
+            heapify(self._leaders)
+        while self._leaders and self._leaders[0] != _standing(self.trials[self._leaders[0][1]]):
+            heappop(self._leaders)
+        return self._leaders[0] if self._leaders and self._leaders[0][0] < math.inf else None
 
     @property
     def pareto(self) -> list[TrialRecord]:
@@ -564,11 +569,8 @@ class History:
         return found
 
     def _look(self, record: TrialRecord) -> None:
-        best, now = self._so_far_best, _standing(record)
-        if best is not None and now < best:
-            self._so_far_best = now
-        elif best is not None and record.number == best[1] and now > best:
-            self._so_far_best = None
+        if self._leaders is not None:
+            heappush(self._leaders, _standing(record))
 
     def _forget_after(self, record: TrialRecord, step: int) -> None:
         while record.reports and record.reports[-1].step > step:
@@ -580,9 +582,6 @@ class History:
             if self._so_far is not None:
                 self._so_far.remove(record.number)
             self.steps_done += record.step - report.step
-
-
-_NONE_YET = (math.inf, -1)
 
 
 def _is_cut(record: TrialRecord, event: Paused | Ended) -> bool:
