@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from tunewell.events import Goal, Reported, Status
@@ -92,8 +92,12 @@ class Rung:
 
     def ranked(self) -> Sequence[int]:
         """All trials at this step, best first."""
+        return list(self.best_first())
+
+    def best_first(self) -> Iterator[int]:
+        """All trials at this step one by one, for who needs the first few: listing them takes time in large studies."""
         self._sort()
-        return [number for _, _, number in self._ranked]
+        return (number for _, _, number in self._ranked)
 
     def some(self, most: int) -> Sequence[int]:
         """Trials at this step, less than twice so many: evenly from the best to the worst."""
