@@ -576,11 +576,11 @@ class History:
         while record.reports and record.reports[-1].step > step:
             for rung in self._rungs_at(record):
                 rung.remove(record.number)
+            if self._so_far is not None:
+                self._so_far.remove(record)
             report = record.reports.pop()
             if record.loss_steps and record.loss_steps[-1] == report.step:
                 record.loss_steps.pop()
-            if self._so_far is not None:
-                self._so_far.remove(record.number)
             self.steps_done += record.step - report.step
 
 
