@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,18 @@ class History:
             rung = self._rungs[step, group, until] = Rung(step, trials, until)
             insort(self._rungs_by_step.setdefault(group, []), (step, rung), key=itemgetter(0))
         return rung
+
+    def ladder(self, steps: Iterable[int], group: str | None = None) -> Iterator[tuple[int, Rung]]:
+        """Yield each of some rising steps with the rung there, to which trials come before the next of them.
+
+        The last step is the end of a training: there the last loss counts that is reported up to it. Of equal steps
+        there is one rung.
+        """
+        distinct = list(dict.fromkeys(steps))
+        for step, until in pairwise(distinct):
+            yield step, self.rung(step, group, until)
+        for end in distinct[-1:]:
+            yield end, self.rung(self.cadence.before(end), group, end + 1)
 
     def needed_checkpoints(self, trial: int) -> set[int]:
         """Return the steps whose checkpoints of ``trial`` must stay on disk.
