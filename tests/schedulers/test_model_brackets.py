@@ -329,7 +329,7 @@ def test_a_good_prior_is_faster_and_a_bad_one_is_recovered_from():
         (lambda: BOHB(table="paper"), "bohb expected table to be 'jmlr' or 'floor', got 'paper'"),
         (lambda: BOHB(random=1.5), "bohb expected random to be a number from 0 to 1, got 1.5"),
         (lambda: BOHB(reduction=1), "bohb expected reduction to be a whole number of at least 2, got 1"),
-        (lambda: PriorBand(spread=0.0), "prior_band expected a spread above 0, got 0.0"),
+        (lambda: PriorBand(spread=0.0), "prior_band expected a spread of at least 0.0001, such as 0.25, got 0.0"),
         (lambda: PriorBand(mutation=-1), "prior_band expected mutation to be a number from 0 to 1, got -1"),
         (lambda: PriorBand(table="x"), "prior_band expected table to be 'jmlr' or 'floor', got 'x'"),
     ],

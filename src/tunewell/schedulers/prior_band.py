@@ -42,7 +42,7 @@ from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History, Rung
 from tunewell.numerics.brackets import Table
-from tunewell.numerics.parzen import Parzen
+from tunewell.numerics.parzen import NARROWEST, Parzen
 from tunewell.protocols import Action, Suggestion, Verdict
 from tunewell.samplers.tpe import axes_of
 from tunewell.samplers.untried import fresh
@@ -105,8 +105,8 @@ class PriorBand:
         options.among("prior_band", "table", self.table, get_args(Table))
         options.share("prior_band", "spread", self.spread)
         options.share("prior_band", "mutation", self.mutation)
-        if not self.spread:
-            raise ValueError(f"prior_band expected a spread above 0, got {self.spread!r}")
+        if self.spread < NARROWEST:
+            raise ValueError(f"prior_band expected a spread of at least {NARROWEST}, such as 0.25, got {self.spread!r}")
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Do what Hyperband says; choose the configuration of a trial that it starts."""

@@ -127,8 +127,7 @@ class Worthwhile:
                 raise ValueError(f"worthwhile expected {name} to lie between 0 and 1, got {getattr(self, name)!r}")
         if self.min_trials is not None:
             options.whole("worthwhile", "min_trials", self.min_trials, 1)
-        if isinstance(self.then, type) or not callable(getattr(self.then, "decide", None)):
-            raise ValueError(f"worthwhile expected then= to be a scheduler such as Asha(), got {self.then!r}")
+        options.scheduler("worthwhile", self.then)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Do what the other scheduler says, but begin no trial when a worthwhile gain has become unlikely."""
