@@ -253,12 +253,12 @@ class History:
         """The observed trial that breaks its constraints least, of those of which all are known; None without any."""
         import numpy as np
 
-        from tunewell.numerics.feasibility import breach
+        from tunewell.numerics.feasibility import breach_in_medians
 
         known = [trial for trial in self.trials if trial.observed and not any(map(math.isnan, trial.margins))]
         if not known:
             return None
-        return known[int(np.argmin(breach(np.array([trial.margins for trial in known]))))]
+        return known[int(np.argmin(breach_in_medians(np.array([trial.margins for trial in known]))))]
 
     @property
     def active_seconds(self) -> float:

@@ -128,7 +128,7 @@ class Rung:
         self._steps[number] = report.step
         self._took += report.step
         self._several = len(self._losses[number]) > 1
-        self._breaches[number] = breach(trial, report) if trial.constraints else 0.0
+        self._breaches[number] = breach_in_bounds(trial, report) if trial.constraints else 0.0
         if self._several:
             self._stale = True
         else:
@@ -219,10 +219,11 @@ def _newest(trial: TrialRecord, report: Reported, metric: str) -> float | None:
     return next((known.metrics[metric] for known in earlier if metric in known.metrics), None)
 
 
-def breach(trial: TrialRecord, report: Reported, unknown: float = 0.0) -> float:
+def breach_in_bounds(trial: TrialRecord, report: Reported, unknown: float = 0.0) -> float:
     """Return by how much the constraints are broken after ``report``, each as a share of its bound.
 
-    Each one that was not measured up to there counts as ``unknown``.
+    A bound of 0 counts as 1, and each metric that was not measured up to there as ``unknown``. See
+    :mod:`tunewell.numerics.feasibility` for another measure, which needs all trials at once.
     """
     total = 0.0
     for rule in trial.constraints:

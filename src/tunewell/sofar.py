@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tunewell.events import Reported
 from tunewell.records import TrialRecord
-from tunewell.rungs import breach, losses_after
+from tunewell.rungs import breach_in_bounds, losses_after
 
 Standing = tuple[float, float]
 """By how much constraints are broken, and a loss: the smaller pair is the better one."""
@@ -70,10 +70,10 @@ class SoFar:
             points.append(None)
             return
         losses = losses_after(trial, report)
-        broken = breach(trial, report) if trial.constraints else 0.0
+        broken = breach_in_bounds(trial, report) if trial.constraints else 0.0
         last = next((point for point in reversed(points) if point is not None), None)
         count, total = (last.count + 1, last.total + losses[0]) if last else (1, losses[0])
-        least = breach(trial, report, math.inf) if trial.constraints else 0.0
+        least = breach_in_bounds(trial, report, math.inf) if trial.constraints else 0.0
         now = (broken, losses[0])
         points.append(
             Point(

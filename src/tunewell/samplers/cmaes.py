@@ -29,7 +29,7 @@ from tunewell import options
 from tunewell.history import History, TrialRecord
 from tunewell.numerics import cmaes
 from tunewell.numerics.cmaes import Normal, Places, Strategy
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.samplers.results import Result, encoded, first_result
 from tunewell.samplers.sobol import Sobol
 from tunewell.samplers.untried import fresh
@@ -252,7 +252,7 @@ def _next(sampler: CMAES, plan: _Plan, run: _Run, rng: np.random.Generator) -> _
 
 def _breaches(results: Sequence[Result]) -> Floats:
     """Return by how much each result breaks the constraints, shape ``(λ,)``."""
-    return breach(np.array([one.margins for one in results]).reshape(len(results), -1))
+    return breach_in_medians(np.array([one.margins for one in results]).reshape(len(results), -1))
 
 
 def _order(losses: Floats, breaches: Floats) -> Places:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from tunewell.events import Status
 from tunewell.history import OBSERVED, History, TrialRecord
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.pareto import Places, crowding_distance, fronts
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
@@ -74,7 +74,7 @@ def places(losses: Floats, violations: Floats) -> Places:
         violations: shape ``(n, n_constraints)``.
     """
     wrong = ~np.isfinite(losses).all(axis=1)
-    breaches = np.where(wrong, 0.0, breach(violations))
+    breaches = np.where(wrong, 0.0, breach_in_medians(violations))
     keys = np.column_stack([wrong, breaches, np.zeros(len(losses)), np.zeros(len(losses))])
     for group in (np.flatnonzero(~wrong & (breaches == 0.0)), np.flatnonzero(breaches > 0.0)):
         front = fronts(losses[group])

@@ -51,7 +51,7 @@ from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History
 from tunewell.numerics import acquisition, gp
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.protocols import Action, Done, Scheduler, Start, Verdict
 from tunewell.samplers.acquiring import Measured, best_units
 from tunewell.scales import Floats
@@ -157,7 +157,7 @@ class Worthwhile:
 
     def _judge(self, space: Space, seen: Observations, seed: int) -> Outlook | None:
         d, finite = len(cube_of(space).free), np.isfinite(seen.losses[:, 0])
-        allowed = finite & ~(breach(seen.violations) > 0.0)
+        allowed = finite & ~(breach_in_medians(seen.violations) > 0.0)
         least = 10 + 5 * d if self.min_trials is None else self.min_trials
         if (allowed & ~seen.weak).sum() < max(2, least):
             return None
