@@ -447,7 +447,13 @@ def test_looking_on_never_walks_over_all_trials() -> None:
     frame(shown, 80, 24)
     view = LineView(shown.history)
     view.watch(shown.history, [Ended(5.0, 4, Status.COMPLETED)])
-    shown.best.look(shown.history)
+    for event in (
+        started(5),
+        *(Reported(6.0, 5, 1 + step, {"val_loss": loss}) for step, loss in enumerate((0.1, 3.0))),
+    ):
+        shown.history.apply(event)
+        shown.best.look(shown.history)
+    assert shown.best.loss == 1.0  # the leader has become worse than those before it
 
 
 def test_the_time_left_waits_until_something_is_known() -> None:

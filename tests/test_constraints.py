@@ -14,7 +14,7 @@ from tunewell.console.summary import summary
 from tunewell.events import Constraint, Ended, Goal, Paused, Reported, Status, StudyCreated, TrialStarted
 from tunewell.history import History
 from tunewell.journals import codec
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.protocols import Suggestion
 from tunewell.surrogate.observations import observe
 from tunewell.testing.histories import created
@@ -216,12 +216,12 @@ def test_a_bound_known_only_at_the_end_counts_at_the_level_too():
 
 def test_breach():
     nan = math.nan
-    assert breach(np.array([[-5.0, -1.0], [10.0, -1.0], [20.0, 0.5], [nan, -1.0]])).tolist() == [
+    assert breach_in_medians(np.array([[-5.0, -1.0], [10.0, -1.0], [20.0, 0.5], [nan, -1.0]])).tolist() == [
         0.0, 10 / 15, 20 / 15 + 1.0, pytest.approx((0 + 10 / 15 + 20 / 15) / 3),
     ]  # fmt: skip
-    assert breach(np.full((3, 1), nan)).tolist() == [0.0, 0.0, 0.0]
-    assert breach(np.empty((2, 0))).tolist() == [0.0, 0.0]
-    assert breach(np.array([[math.inf], [2.0], [-math.inf]])).tolist() == [1.0, 1.0, 0.0]
+    assert breach_in_medians(np.full((3, 1), nan)).tolist() == [0.0, 0.0, 0.0]
+    assert breach_in_medians(np.empty((2, 0))).tolist() == [0.0, 0.0]
+    assert breach_in_medians(np.array([[math.inf], [2.0], [-math.inf]])).tolist() == [1.0, 1.0, 0.0]
 
 
 def constrained_search(sampler, seed, trials):

@@ -34,6 +34,7 @@ def picture(history):
         "steps": history.steps_done,
         "spent": history.spent_trials,
         "counts": history.counts,
+        "best so far": history.best_so_far,
         "rungs": [
             (
                 rung.ranked(),
@@ -97,6 +98,7 @@ def event_lists(draw):
 def test_indexes_kept_up_to_date_equal_those_made_anew(events, early):
     """Asking for rungs early makes them grow event by event; asking late makes them from scratch."""
     grown = History(events[:early])
+    assert grown.best_so_far == History(events[:early]).best_so_far
     for step in range(1, 6):
         grown.rung(step)
         grown.rung(step, until=step + 2)

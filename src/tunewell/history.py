@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -130,7 +132,7 @@ class History:
         self.suggested = 0  # trials whose configuration the sampler chose
         self.default_started = False
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
-        self._so_far_best: tuple[float, int] | None = _NONE_YET  # None where it has to be looked up
+        self._leaders: list[tuple[float, int]] | None = None  # a heap of standings, some of which are stale
         self._about = About(files=files or Path())
         self._lost_for_good = 0
         self._forks_by_hand: list[TrialRecord] = []
@@ -227,11 +229,15 @@ class History:
     def best_so_far(self) -> tuple[float, int] | None:
         """The smallest newest loss of the first goal, and its trial, for the eye: of :attr:`best`, or in training.
 
-        Trials that have not reported what the constraints are about, diverged or failed are none of them.
+        Trials that have not reported what the constraints are about, diverged or failed are none of them. The first
+        call looks at every trial; from then on it is kept up to date.
         """
-        if self._so_far_best is None:  # the one that was best has become worse
-            self._so_far_best = min(map(_standing, self.trials), default=_NONE_YET)
-        return self._so_far_best if self._so_far_best[0] < math.inf else None
+        if self._leaders is None:
+            self._leaders = list(map(_standing, self.trials))
+            heapify(self._leaders)
+        while self._leaders and self._leaders[0] != _standing(self.trials[self._leaders[0][1]]):
+            heappop(self._leaders)
+        return self._leaders[0] if self._leaders and self._leaders[0][0] < math.inf else None
 
     @property
     def pareto(self) -> list[TrialRecord]:
@@ -247,12 +253,12 @@ class History:
         """The observed trial that breaks its constraints least, of those of which all are known; None without any."""
         import numpy as np
 
-        from tunewell.numerics.feasibility import breach
+        from tunewell.numerics.feasibility import breach_in_medians
 
         known = [trial for trial in self.trials if trial.observed and not any(map(math.isnan, trial.margins))]
         if not known:
             return None
-        return known[int(np.argmin(breach(np.array([trial.margins for trial in known]))))]
+        return known[int(np.argmin(breach_in_medians(np.array([trial.margins for trial in known]))))]
 
     @property
     def active_seconds(self) -> float:
@@ -295,6 +301,18 @@ class History:
             rung = self._rungs[step, group, until] = Rung(step, trials, until)
             insort(self._rungs_by_step.setdefault(group, []), (step, rung), key=itemgetter(0))
         return rung
+
+    def ladder(self, steps: Iterable[int], group: str | None = None) -> Iterator[tuple[int, Rung]]:
+        """Yield each of some rising steps with the rung there, to which trials come before the next of them.
+
+        The last step is the end of a training: there the last loss counts that is reported up to it. Of equal steps
+        there is one rung.
+        """
+        distinct = list(dict.fromkeys(steps))
+        for step, until in pairwise(distinct):
+            yield step, self.rung(step, group, until)
+        for end in distinct[-1:]:
+            yield end, self.rung(self.cadence.before(end), group, end + 1)
 
     def needed_checkpoints(self, trial: int) -> set[int]:
         """Return the steps whose checkpoints of ``trial`` must stay on disk.
@@ -517,21 +535,18 @@ class History:
         self._activity.sign(record.driver or record.number, time, record.last_sign)
 
     def _come_to_rest(self, record: TrialRecord, status: Status, event: Paused | Ended) -> None:
-        time = event.time
         if record.status is Status.RUNNING:
-            self._activity.end(record.driver or record.number, time, record.last_sign)
-        else:  # it rested before: that was no training
-            time = record.stretches[-1].end or time
+            self._activity.end(record.driver or record.number, event.time, record.last_sign)
         self._set_status(record, status, event.reason)
         self._look(record)
-        self._rest(record, time)
-
-    def _rest(self, record: TrialRecord, time: float) -> None:
         stretch = record.stretches[-1]
-        cut = record.status is Status.LOST or record.interrupted or record.held
-        record.stretches[-1] = Stretch(stretch.driver, stretch.worker, stretch.begin, time, cut)
+        if stretch.end is None:  # else it rested before: that was no training
+            record.stretches[-1] = replace(stretch, end=event.time, cut=_is_cut(record, event))
+        self._rest(record)
+
+    def _rest(self, record: TrialRecord) -> None:
         self.rested.append(record.number)
-        if not cut:
+        if not record.stretches[-1].cut:
             self.settled.append(record.number)
         self.stirred.append(record.number)
         if not record.interrupted and record.number in (moving := self.moving.get(record.group, {})):
@@ -567,25 +582,26 @@ class History:
         return found
 
     def _look(self, record: TrialRecord) -> None:
-        best, now = self._so_far_best, _standing(record)
-        if best is not None and now < best:
-            self._so_far_best = now
-        elif best is not None and record.number == best[1] and now > best:
-            self._so_far_best = None
+        if self._leaders is not None:
+            heappush(self._leaders, _standing(record))
 
     def _forget_after(self, record: TrialRecord, step: int) -> None:
         while record.reports and record.reports[-1].step > step:
             for rung in self._rungs_at(record):
                 rung.remove(record.number)
+            if self._so_far is not None:
+                self._so_far.remove(record)
             report = record.reports.pop()
             if record.loss_steps and record.loss_steps[-1] == report.step:
                 record.loss_steps.pop()
-            if self._so_far is not None:
-                self._so_far.remove(record.number)
             self.steps_done += record.step - report.step
 
 
-_NONE_YET = (math.inf, -1)
+def _is_cut(record: TrialRecord, event: Paused | Ended) -> bool:
+    """Whether neither the trial nor a scheduler ended the stretch that ended with ``event``."""
+    if record.status in (Status.LOST, Status.CANCELLED) or record.interrupted or record.held:
+        return True
+    return isinstance(event, Ended) and event.fault == "run"
 
 
 def _standing(record: TrialRecord) -> tuple[float, int]:

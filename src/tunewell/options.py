@@ -46,3 +46,13 @@ def share(who: str, name: str, value: Any) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
         raise ValueError(f"{who} expected {name} to be a number from 0 to 1, got {value!r}")
+
+
+def scheduler(who: str, then: Any) -> None:
+    """Refuse what is no scheduler to leave all else to.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(then, type) or not callable(getattr(then, "decide", None)):
+        raise ValueError(f"{who} expected then= to be a scheduler such as Asha(), got {then!r}")

@@ -24,7 +24,7 @@ class Stretch:
     """A time that a trial spent on a worker: ``end`` is None while it lasts. Seconds on the executor's clock.
 
     ``cut`` is whether neither the trial nor a scheduler ended it: its worker was lost, its run over, or a person
-    interfered. Where that happened says nothing about the trial.
+    interfered. Where that happened says nothing about the trial. What befalls a trial at rest does not change it.
     """
 
     driver: str

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from tunewell.events import Goal, Reported, Status
@@ -92,8 +92,12 @@ class Rung:
 
     def ranked(self) -> Sequence[int]:
         """All trials at this step, best first."""
+        return list(self.best_first())
+
+    def best_first(self) -> Iterator[int]:
+        """All trials at this step one by one, for who needs the first few: listing them takes time in large studies."""
         self._sort()
-        return [number for _, _, number in self._ranked]
+        return (number for _, _, number in self._ranked)
 
     def some(self, most: int) -> Sequence[int]:
         """Trials at this step, less than twice so many: evenly from the best to the worst."""
@@ -124,7 +128,7 @@ class Rung:
         self._steps[number] = report.step
         self._took += report.step
         self._several = len(self._losses[number]) > 1
-        self._breaches[number] = breach(trial, report) if trial.constraints else 0.0
+        self._breaches[number] = breach_in_bounds(trial, report) if trial.constraints else 0.0
         if self._several:
             self._stale = True
         else:
@@ -215,10 +219,11 @@ def _newest(trial: TrialRecord, report: Reported, metric: str) -> float | None:
     return next((known.metrics[metric] for known in earlier if metric in known.metrics), None)
 
 
-def breach(trial: TrialRecord, report: Reported, unknown: float = 0.0) -> float:
+def breach_in_bounds(trial: TrialRecord, report: Reported, unknown: float = 0.0) -> float:
     """Return by how much the constraints are broken after ``report``, each as a share of its bound.
 
-    Each one that was not measured up to there counts as ``unknown``.
+    A bound of 0 counts as 1, and each metric that was not measured up to there as ``unknown``. See
+    :mod:`tunewell.numerics.feasibility` for another measure, which needs all trials at once.
     """
     total = 0.0
     for rule in trial.constraints:

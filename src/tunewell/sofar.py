@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunewell.events import Reported
 from tunewell.records import TrialRecord
-from tunewell.rungs import breach, losses_after
+from tunewell.rungs import breach_in_bounds, losses_after
 
 Standing = tuple[float, float]
 """By how much constraints are broken, and a loss: the smaller pair is the better one."""
@@ -41,25 +41,39 @@ class Point:
 class SoFar:
     """The learning curves of all trials, and how they compare at each step."""
 
-    def __init__(self, trials: Iterable[TrialRecord]) -> None:
+    def __init__(self, trials: Sequence[TrialRecord]) -> None:
         self._points: dict[int, list[Point | None]] = {}  # one for each report; None where the metric is missing
-        self._averages: dict[int, list[Standing]] = {}  # by step, sorted
+        self._trials = trials
+        self._asked: list[int] = []  # the steps at which somebody compared trials, rising
+        self._averages: dict[int, list[Standing]] = {}  # of each of these, sorted
         for trial in trials:
             for report in trial.reports:
-                self.add(trial, report)
+                self._extend(trial, report)
 
     def add(self, trial: TrialRecord, report: Reported) -> None:
-        """Take in a new report."""
+        """Take in a new report, the newest of ``trial``."""
+        self._extend(trial, report)
+        for step, average in self._passed(trial):
+            insort(self._averages[step], average)
+
+    def remove(self, trial: TrialRecord) -> None:
+        """Forget the newest report of a trial, which still has it."""
+        for step, average in self._passed(trial):
+            averages = self._averages[step]
+            del averages[bisect_left(averages, average)]
+        self._points[trial.number].pop()
+
+    def _extend(self, trial: TrialRecord, report: Reported) -> None:
         points = self._points.setdefault(trial.number, [])
         goals = trial.goals
         if goals[0].metric not in report.metrics:
             points.append(None)
             return
         losses = losses_after(trial, report)
-        broken = breach(trial, report) if trial.constraints else 0.0
+        broken = breach_in_bounds(trial, report) if trial.constraints else 0.0
         last = next((point for point in reversed(points) if point is not None), None)
         count, total = (last.count + 1, last.total + losses[0]) if last else (1, losses[0])
-        least = breach(trial, report, math.inf) if trial.constraints else 0.0
+        least = breach_in_bounds(trial, report, math.inf) if trial.constraints else 0.0
         now = (broken, losses[0])
         points.append(
             Point(
@@ -72,14 +86,25 @@ class SoFar:
                 average=(broken, total / count),
             )
         )
-        insort(self._averages.setdefault(report.step, []), (broken, total / count))
 
-    def remove(self, trial: int) -> None:
-        """Forget a trial's newest report."""
-        point = self._points[trial].pop()
-        if point is not None:
-            averages = self._averages[point.step]
-            del averages[bisect_left(averages, point.average)]
+    def _passed(self, trial: TrialRecord) -> Iterator[tuple[int, Standing]]:
+        """Yield the steps asked for that a trial has passed since its report before, and its averages there."""
+        before = trial.reports[-2].step if len(trial.reports) > 1 else 0
+        for step in self._asked[bisect_right(self._asked, before) : bisect_right(self._asked, trial.step)]:
+            if (average := self._average(trial, step)) is not None:
+                yield step, average
+
+    def _average(self, trial: TrialRecord, step: int) -> Standing | None:
+        """Return a trial's average at its newest loss up to ``step``; None without one or if it is not that far."""
+        point = self.at(trial, step) if trial.step >= step else None
+        return None if point is None else point.average
+
+    def _averages_at(self, step: int) -> list[Standing]:
+        if step not in self._averages:
+            insort(self._asked, step)
+            found = (self._average(trial, step) for trial in self._trials)
+            self._averages[step] = sorted(average for average in found if average is not None)
+        return self._averages[step]
 
     def now(self, trial: int) -> Point | None:
         """What the trial has come to with its newest report; None where that has no loss."""
@@ -92,19 +117,22 @@ class SoFar:
         points = self._points.get(trial.number, [])
         return next((points[row] for row in range(end - 1, -1, -1) if points[row] is not None), None)
 
-    def others(self, point: Point) -> int:
-        """How many other trials have a loss at the step of ``point``."""
-        return len(self._averages[point.step]) - 1
+    def others(self, trial: TrialRecord, step: int) -> int:
+        """How many other trials have come as far as ``step`` and had a loss by then.
 
-    def median(self, point: Point) -> Standing:
-        """The median at the step of ``point`` of the running averages of all other trials, of which there are some.
+        The first call for a step looks at every trial; from then on they are counted as they come.
+        """
+        return len(self._averages_at(step)) - (self._average(trial, step) is not None)
+
+    def median(self, trial: TrialRecord, step: int) -> Standing:
+        """The median of the running averages up to ``step`` of these other trials, of which there are some.
 
         The mean of the middle two where these break no constraint, else the worse of them.
         """
-        averages = self._averages[point.step]
-        own = bisect_left(averages, point.average)
-        low, high = ((len(averages) - 2) // 2, (len(averages) - 1) // 2)
-        one, other = (averages[row + (row >= own)] for row in (low, high))
+        averages, average = self._averages_at(step), self._average(trial, step)
+        own = len(averages) if average is None else bisect_left(averages, average)
+        count = len(averages) - (average is not None)
+        one, other = (averages[row + (row >= own)] for row in ((count - 1) // 2, count // 2))
         if one == other or one[0] or other[0]:
             return other
         return 0.0, (one[1] + other[1]) / 2.0

@@ -40,6 +40,22 @@ def test_the_update_is_that_of_the_cmaes_package(d, population):
     assert law.generation == reference.generation
 
 
+@pytest.mark.parametrize("far", np.linspace(1.0, 6.0, 26))
+def test_a_long_path_holds_the_other_back_as_the_tutorial_says(far):
+    """h of the first two updates, g = 0 and 1; the package counts one generation more, so it does so later."""
+    d, s = 5, cmaes.strategy(5, 8)
+    law, path = cmaes.start(np.full(d, 0.5), 0.1), np.zeros(d)
+    limit = (1.4 + 2.0 / (d + 1.0)) * s.expected_norm
+    for g in range(2):
+        points = law.mean + law.sigma * np.outer(np.full(8, far), np.eye(d)[g])  # all alike, so y_w is their y
+        whiten = (law.axes / law.lengths) @ law.axes.T
+        pull = np.sqrt(s.c_sigma * (2.0 - s.c_sigma) * s.mu_eff)
+        path = (1.0 - s.c_sigma) * path + pull * (whiten @ (far * np.eye(d)[g]))
+        h = np.linalg.norm(path) / np.sqrt(1.0 - (1.0 - s.c_sigma) ** (2 * (g + 1))) < limit
+        before, law = law.path_c, cmaes.update(law, s, points)
+        assert np.allclose(law.path_c, (1.0 - s.c_c) * before) == (not h)
+
+
 def test_the_default_population_is_that_of_the_tutorial():
     assert [cmaes.default_population(n) for n in (1, 2, 5, 10, 20, 200)] == [4, 6, 8, 10, 12, 19]
 

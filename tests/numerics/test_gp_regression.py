@@ -265,6 +265,23 @@ def test_draws_in_a_row_have_the_mean_and_the_deviation_of_the_posterior():
     assert (np.max(chain, axis=0) <= law.high).all()
 
 
+def test_walls_reflect_draws_and_hold_none():
+    """Where the log of the noise is most likely on its wall, as with a deterministic objective: half a normal law."""
+    law, rng = prior(1), np.random.default_rng(0)
+    peak = np.append(law.center[:-1], law.low[-1])
+
+    class Bell:
+        def value_and_gradient(self, theta):
+            return -0.5 * float(((theta - peak) ** 2).sum()), peak - theta
+
+    chain = [peak]
+    for _ in range(2000):
+        chain.append(draw(Bell(), chain[-1], rng))
+    above = np.array(chain[1:])[:, -1] - law.low[-1]
+    assert (above > 0.0).all()
+    assert above.mean() == pytest.approx(np.sqrt(2.0 / np.pi), rel=0.1)
+
+
 def test_much_data_leaves_draws_little_room():
     units, targets = data(PLAIN, 60)
     evidence, rng = Evidence(PLAIN, units, targets), np.random.default_rng(0)

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import dblquad, quad
 from scipy.stats import gaussian_kde, norm, truncnorm
 
-from tunewell.numerics.parzen import Axis, Parzen, neighbour_bandwidths
+from tunewell.numerics.parzen import NARROWEST, Axis, Parzen, neighbour_bandwidths
 
 REAL = Axis()
 FIFTHS = Axis(edges=np.linspace(0.0, 1.0, 6))
@@ -143,3 +143,9 @@ def test_bandwidths_have_a_floor_that_sinks_with_the_number_of_kernels():
     assert neighbour_bandwidths((REAL,), close, 0.01)[1, 0] == pytest.approx(1 / 16)
     many = np.full((30, 1), 0.5)
     assert neighbour_bandwidths((REAL,), many, 0.01)[15, 0] == pytest.approx(0.01)
+
+
+def test_the_narrowest_kernel_keeps_its_digits():
+    law = Parzen((REAL,), np.array([[0.7]]), np.array([[NARROWEST]]), np.ones(1))
+    points = 0.7 + np.array([0.0, 1.0, 2.0]) * NARROWEST
+    np.testing.assert_allclose(law.log_density(points[:, None]), norm(0.7, NARROWEST).logpdf(points), atol=1e-6)

@@ -161,6 +161,14 @@ def test_a_group_is_fitted_on_the_trials_in_which_it_is_active():
         assert len(part.below.weights) + len(part.above.weights) == n + 3  # prior and uniform law, which is alone in g
 
 
+def test_what_is_seen_of_a_group_is_as_long_everywhere():
+    space = tw.Space(a=tw.Choice([0, 1]), b=tw.Float(0.0, 1.0, when={"a": 1}))
+    history = history_of(space, [{"a": k % 2, **({"b": 0.1 * k} if k % 2 else {})} for k in range(6)], [1.0] * 6)
+    seen = groups(space)[1].seen(observe(space, history))
+    columns = (seen.units, seen.losses, seen.violations, seen.weak, seen.native)
+    assert [len(column) for column in columns] == [3] * 5
+
+
 def test_the_good_of_a_group_are_the_good_of_all_and_the_best_of_its_own():
     space, configs, losses = two_branches(loss_of_b=lambda config: 5.0 + config["y"])
     _, of_a, of_b = model_of(TPE(share=0.25, grouped=True), space, history_of(space, configs, losses)).parts

@@ -26,7 +26,7 @@ def test_what_counts_is_the_loss_a_trial_first_rested_with():
         assert (found.losses.tolist(), found.violations.tolist()) == ([[0.5]], [[1.0]])
 
 
-@pytest.mark.parametrize("cut", ["lost", "over", "held"])
+@pytest.mark.parametrize("cut", ["lost", "over", "held", "cancelled"])
 def test_what_a_trial_was_cut_off_with_does_not_count(cut):
     history = History([created(cube(1))])
     number = ask(tw.samplers.Random(), history)
@@ -34,6 +34,8 @@ def test_what_a_trial_was_cut_off_with_does_not_count(cut):
     history.apply(Reported(1.0, number, 1, {"loss": 0.9}))
     if cut == "lost":
         history.apply(Ended(2.0, number, Status.LOST, fault="run"))
+    elif cut == "cancelled":
+        history.apply(Ended(2.0, number, Status.CANCELLED))
     else:
         history.apply(Paused(2.0, number, 1, "cut", "person" if cut == "over" else "hold"))
     assert len(results.results(history.space, history)) == 0
@@ -44,6 +46,28 @@ def test_what_a_trial_was_cut_off_with_does_not_count(cut):
     history.apply(Ended(5.0, number, Status.COMPLETED))
     for found in (results.results(history.space, history), results._Table(history.space, history).read(history)):
         assert found.losses.tolist() == [[0.5], [0.1]]  # its place is that of its end, so the past has not changed
+
+
+def test_where_a_run_ended_a_trial_without_a_checkpoint_does_not_count():
+    history = History([created(cube(1))])
+    number = ask(tw.samplers.Random(), history)
+    history.apply(Reported(1.0, number, 1, {"loss": 0.9}))
+    history.apply(Ended(2.0, number, Status.STOPPED, "13 steps are done", fault="run"))
+    assert len(results.results(history.space, history)) == 0
+
+
+@pytest.mark.parametrize("fate", ["held", "cancelled"])
+def test_what_befalls_a_trial_at_rest_does_not_change_its_result(fate):
+    history = History([created(cube(1))])
+    number = ask(tw.samplers.Random(), history)
+    history.apply(Reported(1.0, number, 1, {"loss": 0.9}))
+    history.apply(Paused(2.0, number, 1, "rests"))
+    if fate == "held":
+        history.apply(Paused(3.0, number, 1, "laid aside", "hold"))
+    else:
+        history.apply(Ended(3.0, number, Status.CANCELLED))
+    for found in (results.results(history.space, history), results._Table(history.space, history).read(history)):
+        assert found.losses.tolist() == [[0.9]]
 
 
 @pytest.mark.parametrize("name", ["evolution", "de", "nsga2", "cmaes"])
@@ -83,12 +107,16 @@ def test_paused_and_lost_trials_leave_no_trace_in_the_memo(seed):
                 resting.append(number)
             elif fate < 0.6:
                 history.apply(Ended(now + 0.5, number, Status.CANCELLED))
+                resting.append(number)
             else:
                 tell(history, number, bowl(record.params))
         elif resting:
             number = resting.pop()
-            history.apply(TrialResumed(now, number, history.trials[number].step))
-            open_.append(number)
+            if move < 0.9:
+                history.apply(TrialResumed(now, number, history.trials[number].step))
+                open_.append(number)
+            elif history.trials[number].status is Status.PAUSED:
+                history.apply(Ended(now, number, Status.CANCELLED))
         kept = results.results(history.space, history)
         fresh = results._Table(history.space, history).read(history)
         for name in ("units", "losses", "violations", "numbers"):

@@ -232,7 +232,15 @@ def test_trials_of_an_earlier_space_do_not_disturb():
 
 @pytest.mark.parametrize(
     "options",
-    [{"design": 0}, {"share": 0.0}, {"share": 1.0}, {"candidates": 0}, {"narrowest": 0.0}, {"prior": -1.0}],
+    [
+        {"design": 0},
+        {"share": 0.0},
+        {"share": 1.0},
+        {"candidates": 0},
+        {"narrowest": 0.0},
+        {"narrowest": 1e-5},
+        {"prior": -1.0},
+    ],
 )
 def test_nonsense_is_refused(options):
     with pytest.raises(ValueError, match="TPE expected"):

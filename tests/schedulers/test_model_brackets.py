@@ -116,6 +116,19 @@ def test_the_model_is_that_of_the_largest_rung_with_d_plus_two_results():
     assert bohb.results(LINE, history)[0] == 9
 
 
+def test_models_see_at_a_rung_whom_hyperband_compares_there():
+    """Every other trial reports at steps of its own, as at the ends of longer epochs."""
+    bohb, prior_band, history = BOHB(max_steps=27), PriorBand(max_steps=27), begun()
+    for k in range(4):
+        trial(history, {"x": 0.1 * (k + 1)}, {3 + k % 2: 6.0 - k})
+    assert tw.schedulers.Hyperband(max_steps=27).bracket(history, "round 1, bracket 1").steps == (3, 9, 27)
+    step, seen = bohb.results(LINE, history)
+    assert (step, len(seen.losses)) == (3, 4)
+    rungs = [*prior_band._hyperband.ladder(history, "round 1, bracket 1").values()]
+    assert prior_band._best(LINE, history, rungs, 4).trials == [3]
+    assert [rung.step for rung in rungs] == [3, 9, 27]
+
+
 def test_the_ratio_of_densities_by_hand():
     """One good result at 0.5 of four: l has its kernel and the prior's, g those of the others and the prior's."""
     history = begun()
@@ -316,7 +329,7 @@ def test_a_good_prior_is_faster_and_a_bad_one_is_recovered_from():
         (lambda: BOHB(table="paper"), "bohb expected table to be 'jmlr' or 'floor', got 'paper'"),
         (lambda: BOHB(random=1.5), "bohb expected random to be a number from 0 to 1, got 1.5"),
         (lambda: BOHB(reduction=1), "bohb expected reduction to be a whole number of at least 2, got 1"),
-        (lambda: PriorBand(spread=0.0), "prior_band expected a spread above 0, got 0.0"),
+        (lambda: PriorBand(spread=0.0), "prior_band expected a spread of at least 0.0001, such as 0.25, got 0.0"),
         (lambda: PriorBand(mutation=-1), "prior_band expected mutation to be a number from 0 to 1, got -1"),
         (lambda: PriorBand(table="x"), "prior_band expected table to be 'jmlr' or 'floor', got 'x'"),
     ],

@@ -18,7 +18,7 @@ from tunewell.events import (
     TrialResumed,
     TrialStarted,
 )
-from tunewell.history import History
+from tunewell.history import History, Rung
 from tunewell.protocols import Continue, Pause, Resume, Start, Stop
 from tunewell.replay import replay
 from tunewell.testing.histories import created, run_at_once
@@ -247,6 +247,19 @@ def test_the_last_promotion_waits_for_those_that_may_still_come_to_the_rung():
     assert isinstance(asha.next_action(history.space, history, RNG), Start)
     history.apply(Ended(11.0, 1, Status.DIVERGED, "NaN"))  # the next best is left
     assert asha.next_action(history.space, history, RNG).trial == 0
+
+
+def test_at_the_end_of_a_run_no_decision_lists_the_trials_of_a_rung(monkeypatch):
+    asha, history = tw.schedulers.Asha(), History([created()])
+    history.apply(RunStarted(0.0, "d", 1, trials=5))
+    for number in range(4):
+        rest(history, asha, run_at_once(history, {}, [0.5 - 0.1 * number]))
+    last = run_at_once(history, {}, [0.9])
+    assert not history.may_start
+    monkeypatch.delattr(Rung, "ranked")
+    assert isinstance(asha.decide(history, report(history, last)), Pause)
+    history.apply(Paused(99.0, last, 1, "rests"))
+    assert asha.next_action(history.space, history, RNG).trial == 3
 
 
 def test_a_larger_total_goes_on_after_the_winner_of_a_smaller_one():

@@ -30,7 +30,7 @@ from tunewell.protocols import Continue, Done, Pause, Resume, Start, Stop, Wait
 from tunewell.replay import replay
 from tunewell.schedulers.async_hyperband import _expected_steps
 from tunewell.sofar import SoFar
-from tunewell.testing.histories import created, random_events, run_at_once
+from tunewell.testing.histories import created, run_at_once
 from tunewell.testing.schedulers import check_walk, curve, play
 
 SPACE = tw.Space(level=tw.Float(0.0, 1.0), speed=tw.Float(0.0, 1.0))
@@ -205,29 +205,57 @@ def test_a_missing_metric_decides_nothing():
         assert isinstance(decide(rule, history, trial), Continue)
 
 
+def at_steps_of_their_own(goals, steps_of_each, losses):
+    """A study of trials that report at steps of their own, as at the ends of epochs of different batch sizes."""
+    history = History([created(goals=goals)])
+    for number, (steps, loss) in enumerate(zip(steps_of_each, losses, strict=True)):
+        history.apply(TrialStarted(1.0, number, {}, number, driver="d"))
+        for step in steps:
+            history.apply(Reported(2.0, number, step, {goal.metric: loss for goal in goals}))
+    return history
+
+
+@pytest.mark.parametrize("goals", [(Goal("loss"),), (Goal("loss"), Goal("size"))])
+def test_the_median_is_of_those_that_came_as_far_wherever_they_report(goals):
+    rule = tw.schedulers.Median()
+    for epoch in (10, 12, 7):
+        history = at_steps_of_their_own(goals, [range(10, 50, 10)] * 6, [1.0 + 0.1 * k for k in range(6)])
+        trial = 6
+        history.apply(TrialStarted(3.0, trial, {}, trial, driver="d"))
+        for step in (epoch, 2 * epoch):
+            history.apply(Reported(4.0, trial, step, {goal.metric: 9.0 for goal in goals}))
+        assert isinstance(decide(rule, history, trial), Stop)
+
+
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 999), trials=st.integers(2, 25), cut=st.floats(0.0, 1.0))
-def test_curves_that_grew_are_those_made_from_scratch(seed, trials, cut):
-    events = random_events(SPACE, trials, steps=4, seed=seed, pending=1)
-    history = History(events[:1])
-    assert isinstance(history.so_far, SoFar)
-    for event in events[1:]:
-        history.apply(event)
-    for number in list(range(0, trials - 1, 3)):  # taken up again from an earlier step
-        history.apply(TrialResumed(99.0, number, int(cut * 4)))
+@given(seed=st.integers(0, 999), trials=st.integers(2, 25), cut=st.integers(0, 12), asked=st.integers(1, 60))
+def test_curves_that_grew_are_those_made_from_scratch(seed, trials, cut, asked):
+    rng = np.random.default_rng(seed)
+    history, steps = History([created()]), range(1, 13)
+    for number in range(trials):
+        history.apply(TrialStarted(0.0, number, {}, number, driver="d"))
+        for step in range(int(rng.integers(1, 5)), 13, int(rng.integers(1, 5))):
+            metric = "loss" if rng.random() < 0.8 else "other"
+            history.apply(Reported(1.0, number, step, {metric: float(rng.choice([rng.random(), np.nan]))}))
+            if len(history) == asked:
+                for each in steps:
+                    history.so_far.others(history.trials[number], each)
+    for trial in list(history.trials[::3]):  # taken up again from an earlier step
+        history.apply(Ended(98.0, trial.number, Status.LOST, fault="run"))
+        history.apply(TrialResumed(99.0, trial.number, cut))
     fresh = SoFar(history.trials)
     for trial in history.trials:
-        point = history.so_far.now(trial.number)
-        assert point == fresh.now(trial.number)
-        if point is None or history.so_far.others(point) < 1:
-            continue
-        losses = {t.number: [r.metrics["loss"] for r in t.reports if r.step <= point.step] for t in history.trials}
-        others = [
-            float("inf") if np.isnan(values).any() else sum(values) / len(values)
-            for number, values in losses.items()
-            if number != trial.number and len(values) == point.step
-        ]
-        assert history.so_far.median(point)[1] == pytest.approx(statistics.median(others))
+        assert history.so_far.now(trial.number) == fresh.now(trial.number)
+        for step in steps:
+            others = [each.reports for each in history.trials if each is not trial and each.step >= step]
+            losses = [
+                [r.metrics["loss"] for r in reports if r.step <= step and "loss" in r.metrics] for reports in others
+            ]
+            averages = [np.inf if np.isnan(each).any() else statistics.fmean(each) for each in losses if each]
+            for so_far in (history.so_far, fresh):
+                assert so_far.others(trial, step) == len(averages)
+                if averages:
+                    assert so_far.median(trial, step)[1] == pytest.approx(statistics.median(averages))
 
 
 # --- patience ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import kstest, truncnorm
 
 import tunewell as tw
-from tunewell.surrogate.cube import Cube, cube_of
+from tunewell.surrogate.cube import Cube, bin_walls, cube_of
 from tunewell.testing.histories import mixed_space
 
 DEEP = tw.Space(
@@ -98,3 +98,12 @@ def test_believing_follows_a_cut_off_normal_law():
 def test_a_cube_is_made_once():
     space = mixed_space()
     assert cube_of(space) is cube_of(space)
+
+
+def test_the_bins_of_a_number_have_its_values_in_their_middles():
+    layers = tw.Int(1, 5, scale="log")
+    walls = bin_walls(layers)
+    assert (walls[0], walls[-1], len(walls)) == (0.0, 1.0, 6)
+    np.testing.assert_allclose((walls[1:] + walls[:-1]) / 2.0, layers.to_units([1, 2, 3, 4, 5]))
+    assert bin_walls(tw.Float(0.0, 1.0)) is None
+    assert bin_walls(tw.Int(1, 1025)) is None

@@ -61,7 +61,7 @@ def default_population(dimension: int) -> int:
 
 
 def strategy(dimension: int, population: int) -> Strategy:
-    """Return the constants for ``dimension`` at least 1 and ``population`` at least 3."""
+    """Return the constants for ``dimension`` at least 1 and ``population`` at least 4."""
     n, mu = dimension, population // 2
     raw = math.log((population + 1) / 2) - np.log(np.arange(1, population + 1))  # (49)
     mu_eff = raw[:mu].sum() ** 2 / (raw[:mu] ** 2).sum()
@@ -145,8 +145,7 @@ def update(law: Normal, s: Strategy, points: Floats) -> Normal:
     length = float(np.linalg.norm(path_sigma))
     sigma = law.sigma * math.exp(min(50.0, s.c_sigma / s.d_sigma * (length / s.expected_norm - 1.0)))  # (44)
 
-    generation = law.generation + 1
-    usual = length / math.sqrt(1.0 - (1.0 - s.c_sigma) ** (2 * (generation + 1)))
+    usual = length / math.sqrt(1.0 - (1.0 - s.c_sigma) ** (2 * (law.generation + 1)))  # g = 0 in the first update
     h = 1.0 if usual < (1.4 + 2.0 / (s.dimension + 1.0)) * s.expected_norm else 0.0
     path_c = (1.0 - s.c_c) * law.path_c + h * math.sqrt(s.c_c * (2.0 - s.c_c) * s.mu_eff) * y_w  # (45)
 
@@ -162,7 +161,7 @@ def update(law: Normal, s: Strategy, points: Floats) -> Normal:
             covariance=covariance,
             path_sigma=path_sigma,
             path_c=path_c,
-            generation=generation,
+            generation=law.generation + 1,
         )
     )
 

@@ -1,4 +1,7 @@
-"""How far from feasible: several constraints, each in units of its own, as one number."""
+"""How far from feasible: several constraints, each in units of its own, as one number.
+
+It takes all rows at once; trials that are ranked one by one as they come need :func:`tunewell.rungs.breach_in_bounds`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import numpy as np
 from tunewell.scales import Floats
 
 
-def breach(violations: Floats) -> Floats:
+def breach_in_medians(violations: Floats) -> Floats:
     """Return by how much rows break their constraints in all; 0 where all hold.
 
     Every constraint counts in units of its typical violation, the median of those that are above 0 here, so that

@@ -267,7 +267,7 @@ def draw(evidence: Evidence, theta: Floats, rng: np.random.Generator) -> Floats:
     for _ in range(_LEAPS):
         momentum = momentum + 0.5 * _LEAP * slope
         there = here + _LEAP * momentum
-        here = np.clip(there, law.low, law.high)
+        here = 2.0 * np.clip(there, law.low, law.high) - there  # as far on this side of a wall as it would be behind it
         momentum = np.where(there == here, momentum, -momentum)
         value, slope = evidence.value_and_gradient(here)
         momentum = momentum + 0.5 * _LEAP * slope

@@ -40,6 +40,9 @@ from scipy.special import ndtr, ndtri
 
 from tunewell.scales import Floats
 
+NARROWEST = 1e-4
+"""The smallest bandwidth of use. The square in (2) is multiplied out, so narrower kernels lose the digits of log p."""
+
 _TINY = 1e-300
 _LOG_ROOT_TAU = 0.5 * float(np.log(2.0 * np.pi))
 

@@ -29,14 +29,14 @@ from tunewell import options
 from tunewell.history import History, TrialRecord
 from tunewell.numerics import cmaes
 from tunewell.numerics.cmaes import Normal, Places, Strategy
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.samplers.results import Result, encoded, first_result
 from tunewell.samplers.sobol import Sobol
 from tunewell.samplers.untried import fresh
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
+from tunewell.surrogate.cube import bin_walls
 
-_MOST_BINS = 1024  # with more, an integer is treated as a real number
 _TOL_X = 1e-10  # a law narrower than this, in the unit cube, has converged
 _TOL_FUN = 1e-12  # relative range of the losses of the last generations
 _WORST_CONDITION = 1e14
@@ -145,11 +145,9 @@ def _plan(space: Space) -> _Plan:
             labels.append(column)
             counts.append(int(parameter.count))
             continue
-        if parameter.count <= _MOST_BINS:
-            walls = [0.0]
-            for middle in parameter.to_units(parameter.grid(int(parameter.count))).tolist():
-                walls.append(2.0 * middle - walls[-1])
-            edges[len(numbers)] = np.array([*walls[:-1], 1.0])
+        walls = bin_walls(parameter)
+        if walls is not None:
+            edges[len(numbers)] = walls
         numbers.append(column)
     return _Plan(len(space), np.array(numbers, np.intp), edges, np.array(labels, np.intp), tuple(counts))
 
@@ -254,7 +252,7 @@ def _next(sampler: CMAES, plan: _Plan, run: _Run, rng: np.random.Generator) -> _
 
 def _breaches(results: Sequence[Result]) -> Floats:
     """Return by how much each result breaks the constraints, shape ``(λ,)``."""
-    return breach(np.array([one.margins for one in results]).reshape(len(results), -1))
+    return breach_in_medians(np.array([one.margins for one in results]).reshape(len(results), -1))
 
 
 def _order(losses: Floats, breaches: Floats) -> Places:

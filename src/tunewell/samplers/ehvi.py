@@ -34,7 +34,7 @@ from scipy.special import ndtr
 from tunewell import options
 from tunewell.history import History
 from tunewell.numerics import gp, warps
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.hypervolume import Boxes, log_expected_hypervolume_improvement, undominated
 from tunewell.numerics.kernels import Indices
 from tunewell.numerics.pareto import non_dominated
@@ -92,7 +92,7 @@ class EHVI:
             enough = self.initial or min(2 * (len(cube.free) + 1), 10)
             if len(seen.losses) < enough or not np.isfinite(seen.losses).any() or not len(cube.free):
                 return Suggestion(first(cube, space, history, rng), "to begin with")
-            broken = breach(seen.violations) > 0.0
+            broken = breach_in_medians(seen.violations) > 0.0
             softened, limits = _softened(seen.losses, bounds)
             behind = _behind(softened)
             rows = processes.chosen(seen.units[:, cube.free], behind)

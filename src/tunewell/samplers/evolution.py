@@ -26,7 +26,7 @@ import numpy as np
 
 from tunewell import options
 from tunewell.history import History
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.pareto import Places, non_dominated
 from tunewell.numerics.variation import mirrored
 from tunewell.protocols import Exhausted
@@ -176,7 +176,7 @@ class DE:
         sums = np.zeros(len(rows))
         for column in seen.losses[rows].T:
             sums += np.unique(column, return_inverse=True)[1]
-        rows = rows[np.lexsort((-rows, sums, breach(seen.violations[rows])))]
+        rows = rows[np.lexsort((-rows, sums, breach_in_medians(seen.violations[rows])))]
         _, best = np.unique(seen.numbers[rows] % self.population, return_index=True)
         members: Places = rows[np.sort(best)]
         return members
@@ -268,7 +268,7 @@ def _best(space: Space, seen: Observations, rng: np.random.Generator) -> Config 
     rows = np.flatnonzero(np.isfinite(seen.losses).all(axis=1) & ~seen.weak)
     if not len(rows):
         return None
-    breaches = breach(seen.violations[rows])
+    breaches = breach_in_medians(seen.violations[rows])
     rows = rows[breaches == breaches.min()]
     front = rows[non_dominated(seen.losses[rows])]
     return grown(space, seen.units[rng.choice(front)], rng)

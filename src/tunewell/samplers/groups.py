@@ -45,13 +45,10 @@ class Group:
 
     def seen(self, seen: Observations) -> Observations:
         """Return the trials in which the group is active, with its parameters only."""
-        known = self.active(seen.units)
+        active = seen.at(self.active(seen.units))
         return replace(
-            seen,
-            units=seen.units[known][:, self.columns],
-            losses=seen.losses[known],
-            violations=seen.violations[known],
-            weak=seen.weak[known],
+            active,
+            units=active.units[:, self.columns],
             failed=self.rows(seen.failed),
             pending=self.rows(seen.pending),
         )

@@ -2,9 +2,9 @@
 
 A population that is rebuilt from the history must not change its past when a trial trains on. So what counts is the
 loss a trial *first* rested with, and its place is that of its first rest. A rest is its end or a scheduler's pause;
-where a trial was cut off, because its worker died or its run was over, says nothing about it, so what it comes to later
-counts. A trial that diverged, ran out of memory or time, or failed has infinite losses, the worst there are. Trials
-that were cancelled or are lost have no result.
+where a trial was cut off, because its worker died, its run was over or a person stopped it, says nothing about it, so
+what it comes to later counts, if it comes to anything. A trial that diverged, ran out of memory or time, or failed has
+infinite losses, the worst there are. Trials that were cancelled or lost in their first stretch have no result.
 
 A fork has no result here, as it is no observation elsewhere: its losses are the work of several configurations.
 
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from tunewell.events import Status
 from tunewell.history import OBSERVED, History, TrialRecord
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.pareto import Places, crowding_distance, fronts
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
@@ -74,7 +74,7 @@ def places(losses: Floats, violations: Floats) -> Places:
         violations: shape ``(n, n_constraints)``.
     """
     wrong = ~np.isfinite(losses).all(axis=1)
-    breaches = np.where(wrong, 0.0, breach(violations))
+    breaches = np.where(wrong, 0.0, breach_in_medians(violations))
     keys = np.column_stack([wrong, breaches, np.zeros(len(losses)), np.zeros(len(losses))])
     for group in (np.flatnonzero(~wrong & (breaches == 0.0)), np.flatnonzero(breaches > 0.0)):
         front = fronts(losses[group])
@@ -101,9 +101,10 @@ def first_result(history: History, record: TrialRecord) -> Result | None:
     come before the way it ended. What came of values that were changed on the way says nothing about the configuration.
     """
     goals = history.goals
-    if len(record.stretches) > 1 or record.status is Status.PAUSED:
+    at_rest = record.status in (Status.PAUSED, Status.CANCELLED)  # what it is worth was said when it came to rest
+    if len(record.stretches) > 1 or at_rest:
         first = next(record.losses_along(), None)
-        rests = record.stretches[:-1] if record.over else record.stretches
+        rests = record.stretches[:-1] if record.over and not at_rest else record.stretches
         ends = [rest.end for rest in rests if rest.end is not None and not rest.cut]
         if first is not None and (end := next((end for end in ends if end >= first[0].time), None)) is not None:
             known: dict[str, float] = {}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.pareto import Places, crowded_order
 from tunewell.scales import Floats
 from tunewell.surrogate.observations import Observations
@@ -51,7 +51,7 @@ def split(seen: Observations, share: float, most: int) -> Good:
     n_good = min(math.ceil(share * (len(seen.losses) + len(seen.failed))), most, len(worked))  # (1)
     if not n_good:
         return Good(worked, np.empty(0))
-    breaches = breach(seen.violations[worked])
+    breaches = breach_in_medians(seen.violations[worked])
     places = _allowed_first(seen.losses[worked], breaches, n_good + 1)
     order = worked[places]
     weights = _by_place(n_good) if breaches[places].any() else _improvements(seen.losses[order], n_good)

@@ -53,16 +53,16 @@ from numpy.typing import NDArray
 
 from tunewell import options
 from tunewell.history import History
-from tunewell.numerics.parzen import Axis, Parzen, neighbour_bandwidths
+from tunewell.numerics.parzen import NARROWEST, Axis, Parzen, neighbour_bandwidths
 from tunewell.samplers.groups import Group, groups, whole
 from tunewell.samplers.sobol import Sobol
 from tunewell.samplers.split import Good, scaled, split
 from tunewell.samplers.untried import noisy, untried
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
+from tunewell.surrogate.cube import bin_walls
 from tunewell.surrogate.observations import Observations, believed, observe, tried, values_of
 
-_MOST_BINS = 1024  # an integer with more is a real axis
 _MOST_GOOD = 128  # kernels in l
 _MOST_OTHERS = 512  # kernels in g
 
@@ -75,7 +75,7 @@ class TPE:
         design: quasi-random trials before the first comparison of densities.
         share: the share of the finished trials that counts as good, between 0 and 1: less is greedier.
         candidates: draws among which the best is taken: more is greedier.
-        narrowest: the smallest bandwidth, in the unit cube: less gives finer search.
+        narrowest: the smallest bandwidth, in the unit cube, at least 0.0001: less gives finer search.
         prior: the weight in both densities, in trials, of the uniform law, or at first of the priors: more explores.
         grouped: whether parameters that are always active together have densities of their own, for spaces whose
             conditions add up, such as a width for each layer; else all parameters have one joint density.
@@ -96,9 +96,10 @@ class TPE:
             options.whole("TPE", name, getattr(self, name), 1)
         if not 0.0 < self.share < 1.0:
             raise ValueError(f"TPE expected a share between 0 and 1, such as 0.15, got {self.share!r}")
-        for name in ("narrowest", "prior"):
-            if not 0.0 < getattr(self, name) < math.inf:
-                raise ValueError(f"TPE expected {name} above 0, got {getattr(self, name)!r}")
+        if not NARROWEST <= self.narrowest < math.inf:
+            raise ValueError(f"TPE expected narrowest of at least {NARROWEST}, such as 0.03, got {self.narrowest!r}")
+        if not 0.0 < self.prior < math.inf:
+            raise ValueError(f"TPE expected prior above 0, got {self.prior!r}")
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
         """Return the candidate with the largest ratio of densities.
@@ -236,19 +237,13 @@ def axes_of(space: Space) -> tuple[Axis, ...]:
 def _plan(space: Space) -> _Plan:
     axes = []
     for parameter in space.values():
-        edges = None
-        if parameter.is_categorical:
-            edges = np.linspace(0.0, 1.0, int(parameter.count) + 1)
-        elif parameter.count <= _MOST_BINS:
-            walls = [0.0]
-            for middle in parameter.to_units(parameter.grid(int(parameter.count))).tolist():
-                walls.append(2.0 * middle - walls[-1])
-            edges = np.array([*walls[:-1], 1.0])
+        labels = parameter.is_categorical
+        edges = np.linspace(0.0, 1.0, int(parameter.count) + 1) if labels else bin_walls(parameter)
         center, spread = 0.5, math.inf
         if parameter.prior is not None:
             center = parameter.to_unit(parameter.prior.center)
-            spread = parameter.prior.std * (2.0 if parameter.is_categorical else 1.0)  # of labels: b in (4) there
-        axes.append(Axis(edges, not parameter.is_categorical, center, spread))
+            spread = parameter.prior.std * (2.0 if labels else 1.0)  # of labels: b in (4) there
+        axes.append(Axis(edges, not labels, center, spread))
     conditional = any(parameter.when for parameter in space.values())
     return _Plan(tuple(axes), conditional, any(math.isfinite(axis.spread) for axis in axes), space.size)
 

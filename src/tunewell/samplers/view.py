@@ -9,7 +9,7 @@ import numpy as np
 from tunewell.events import Status
 from tunewell.history import OBSERVED, History
 from tunewell.numerics import acquisition, gp
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.kernels import Indices
 from tunewell.protocols import Suggestion
 from tunewell.samplers.acquiring import Measured, Term
@@ -172,7 +172,7 @@ def look(
         return None
     weights = rng.dirichlet(np.ones(seen.losses.shape[1]))
     targets = processes.targets_of(seen.losses, weights)
-    broken = breach(seen.violations) > 0.0
+    broken = breach_in_medians(seen.violations) > 0.0
     behind = np.where(broken, targets + np.ptp(targets), targets)
     rows = processes.chosen(seen.units[:, cube.free], behind)
     others = np.concatenate([seen.failed[-_MOST_FAILED:], seen.pending])

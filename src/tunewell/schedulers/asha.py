@@ -174,7 +174,7 @@ def _winner(history: History, rung: Rung, group: str | None) -> int | None:
     below = (n for numbers in moving for n in numbers if n not in rung)
     if any(history.trials[number].step < rung.until for number in below):
         return None
-    ranked = (history.trials[number] for number in rung.ranked())
+    ranked = (history.trials[number] for number in rung.best_first())
     left = (t for t in ranked if t.status is Status.COMPLETED or not (t.over or t.held))
     return next((trial.number for trial in left), None)
 

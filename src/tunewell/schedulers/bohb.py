@@ -96,11 +96,11 @@ class BOHB:
         """Return b of (1) and what is known there; None while no rung has enough finite losses."""
         d = len(cube_of(space).free)
         newest = next(reversed(history.groups), "")
-        steps = self._hyperband.rungs(history, newest) if d else []
-        for step in reversed(steps):
-            if len(history.rung(step)) < d + 2:
+        ladder = self._hyperband.ladder(history, newest) if d else {}
+        for step, rung in reversed(ladder.items()):
+            if len(rung) < d + 2:
                 continue
-            seen = observe_at(space, history, step, steps)
+            seen = observe_at(space, history, step, [*ladder])
             if np.isfinite(seen.losses).all(axis=1).sum() >= d + 2:
                 return step, seen
         return None

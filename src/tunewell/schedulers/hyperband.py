@@ -18,7 +18,7 @@ import numpy as np
 
 from tunewell import options
 from tunewell.events import Reported
-from tunewell.history import History
+from tunewell.history import History, Rung
 from tunewell.numerics.brackets import Table, hyperband_trials, levels, rung_steps
 from tunewell.protocols import Action, Verdict
 from tunewell.schedulers.synchronous import Bracket, Brackets
@@ -68,6 +68,10 @@ class Hyperband:
         if most is None:
             return []
         return history.cadence.moved(rung_steps(most, self.reduction, self._levels(history, most)))
+
+    def ladder(self, history: History, group: str) -> dict[int, Rung]:
+        """Return the rungs that the brackets of a group's round play on, with the trials of all brackets, by step."""
+        return dict(history.ladder(self.rungs(history, group)))
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Let a trial go on where a rung is decided; or fill the bracket; or begin the next."""

@@ -5,9 +5,11 @@ s if its best loss up to s is strictly worse than the median of the running aver
 losses. The best against averages: a trial is judged kindly, so one bad step costs nothing.
 
 Deviations from the paper: it compares with completed trials only, which says nothing before the first have completed;
-here every other trial counts that has come as far as step s, also those that train, rest or were stopped there. What
-breaks a constraint counts as worse than all that breaks none. With several goals there is no average: there a trial is
-stopped that ranks in the worse half at this step, by non-dominated fronts.
+here every other trial counts that has come as far as step s, also those that train, rest or were stopped there. Where
+trials report at steps of their own, s is the last step up to there at which the first trial reported a loss, and the
+others count with their averages up to s (:mod:`tunewell.cadence`). What breaks a constraint counts as worse than all
+that breaks none. With several goals there is no average: there a trial is stopped that ranks in the worse half at this
+step, by non-dominated fronts.
 """
 
 from __future__ import annotations
@@ -50,10 +52,11 @@ class Median:
         return self._rank(history, report) if len(history.goals) > 1 else self._compare(history, report)
 
     def _compare(self, history: History, report: Reported) -> Verdict:
-        point = history.so_far.now(report.trial)
-        if point is None or (others := history.so_far.others(point)) < self.min_trials:
+        trial, so_far, step = history.trials[report.trial], history.so_far, history.cadence.before(report.step)
+        point = so_far.now(report.trial)
+        if point is None or (others := so_far.others(trial, step)) < self.min_trials:
             return Continue()
-        median = history.so_far.median(point)
+        median = so_far.median(trial, step)
         if point.best <= median:
             return Continue()
         if point.best[0] > median[0]:
@@ -67,8 +70,9 @@ class Median:
         )
 
     def _rank(self, history: History, report: Reported) -> Verdict:
-        rung = history.rung(report.step)
-        if report.trial not in rung:
+        step = history.cadence.before(report.step)
+        rung = history.rung(step, until=history.cadence.at(step + 1))
+        if rung.came_at(report.trial) != report.step:
             return Continue()
         rank, trials = rung.rank(report.trial), len(rung)
         if trials - 1 < self.min_trials or 2 * rank <= trials + 1:

@@ -48,8 +48,7 @@ class Patience:
         options.whole("patience", "steps", self.steps, 1)
         if not 0.0 <= self.min_gain < math.inf:
             raise ValueError(f"patience expected min_gain of at least 0, got {self.min_gain!r}")
-        if isinstance(self.then, type) or not callable(getattr(self.then, "decide", None)):
-            raise ValueError(f"patience expected then= to be a scheduler such as Asha(), got {self.then!r}")
+        options.scheduler("patience", self.then)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Do what the other scheduler says."""

@@ -32,6 +32,7 @@ Deviations from the paper:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -39,9 +40,9 @@ import numpy as np
 
 from tunewell import options
 from tunewell.events import Reported
-from tunewell.history import History
+from tunewell.history import History, Rung
 from tunewell.numerics.brackets import Table
-from tunewell.numerics.parzen import Parzen
+from tunewell.numerics.parzen import NARROWEST, Parzen
 from tunewell.protocols import Action, Suggestion, Verdict
 from tunewell.samplers.tpe import axes_of
 from tunewell.samplers.untried import fresh
@@ -104,8 +105,8 @@ class PriorBand:
         options.among("prior_band", "table", self.table, get_args(Table))
         options.share("prior_band", "spread", self.spread)
         options.share("prior_band", "mutation", self.mutation)
-        if not self.spread:
-            raise ValueError(f"prior_band expected a spread above 0, got {self.spread!r}")
+        if self.spread < NARROWEST:
+            raise ValueError(f"prior_band expected a spread of at least {NARROWEST}, such as 0.25, got {self.spread!r}")
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Do what Hyperband says; choose the configuration of a trial that it starts."""
@@ -119,18 +120,18 @@ class PriorBand:
 
     def mix(self, space: Space, history: History, group: str) -> Mix:
         """Return where the configuration of a trial that begins in ``group`` comes from."""
-        bracket, steps = self._hyperband.bracket(history, group), self._hyperband.rungs(history, group)
-        rung = len(steps) - len(bracket.steps) if bracket is not None else 0
-        random = 1.0 / (1.0 + self.reduction**rung)  # (1)
+        bracket, rungs = self._hyperband.bracket(history, group), [*self._hyperband.ladder(history, group).values()]
+        skipped = len(self._hyperband.rungs(history, group)) - len(bracket.steps) if bracket is not None else 0
+        random = 1.0 / (1.0 + self.reduction**skipped)  # (1)
         prior = self._prior(space, history)
-        best = self._best(space, history, steps[-1:], 1)
+        best = self._best(space, history, rungs[-1:], 1)
         if not len(best.units):
             share = 0.0 if prior is None else 1.0 - random
             return Mix(1.0 - share, share, 0.0, prior, None, None)
         around = self._around(space, best.units[0])
         if prior is None:
             return Mix(random, 0.0, 1.0 - random, None, around, best.trials[0])
-        top = self._best(space, history, steps, self.reduction)
+        top = self._best(space, history, rungs, self.reduction)
         if not len(top.units):
             return Mix(random, 1.0 - random, 0.0, prior, around, best.trials[0])
         of_prior, of_best = _log_score(prior, top.units), _log_score(around, top.units)
@@ -176,10 +177,9 @@ class PriorBand:
     def _around(self, space: Space, unit: Floats) -> Parzen:
         return _law(space, unit[None], np.full((1, len(unit)), self.spread))
 
-    def _best(self, space: Space, history: History, steps: list[int], least: int) -> _Best:
+    def _best(self, space: Space, history: History, rungs: Sequence[Rung], least: int) -> _Best:
         """Return the best 1/η, at least one, of the largest of the rungs that has at least so many results."""
-        for step in reversed(steps):
-            rung = history.rung(step)
+        for rung in reversed(rungs):
             ranked = [number for number in rung.ranked() if np.isfinite(rung.loss(number))]
             if len(ranked) >= least:
                 best = ranked[: max(1, len(ranked) // self.reduction)]

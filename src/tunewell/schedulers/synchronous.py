@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from weakref import WeakKeyDictionary
 
 from tunewell.events import Reported, Status
@@ -171,9 +170,8 @@ def _levels(history: History, bracket: Bracket) -> Iterator[_Level]:
 
     below: _Level | None = None
     stages = bracket.stages
-    for step, until in pairwise([*stages, bracket.steps[-1]]):
-        size, go_on = stages[step]
-        rung = history.rung(step, bracket.group, until)
+    ladder = history.ladder([*stages, bracket.steps[-1]], bracket.group)
+    for (size, go_on), (_, rung) in zip(stages.values(), ladder, strict=False):
         if below is None:
             missing = max(0, size - len(history.groups.get(bracket.group, ())))
             missing += len(coming(rung))

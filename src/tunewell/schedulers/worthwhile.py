@@ -51,7 +51,7 @@ from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History
 from tunewell.numerics import acquisition, gp
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.protocols import Action, Done, Scheduler, Start, Verdict
 from tunewell.samplers.acquiring import Measured, best_units
 from tunewell.scales import Floats
@@ -127,8 +127,7 @@ class Worthwhile:
                 raise ValueError(f"worthwhile expected {name} to lie between 0 and 1, got {getattr(self, name)!r}")
         if self.min_trials is not None:
             options.whole("worthwhile", "min_trials", self.min_trials, 1)
-        if isinstance(self.then, type) or not callable(getattr(self.then, "decide", None)):
-            raise ValueError(f"worthwhile expected then= to be a scheduler such as Asha(), got {self.then!r}")
+        options.scheduler("worthwhile", self.then)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Do what the other scheduler says, but begin no trial when a worthwhile gain has become unlikely."""
@@ -158,7 +157,7 @@ class Worthwhile:
 
     def _judge(self, space: Space, seen: Observations, seed: int) -> Outlook | None:
         d, finite = len(cube_of(space).free), np.isfinite(seen.losses[:, 0])
-        allowed = finite & ~(breach(seen.violations) > 0.0)
+        allowed = finite & ~(breach_in_medians(seen.violations) > 0.0)
         least = 10 + 5 * d if self.min_trials is None else self.min_trials
         if (allowed & ~seen.weak).sum() < max(2, least):
             return None

@@ -42,15 +42,7 @@ def without_accidents(cube: Cube, seen: Observations) -> Observations:
     alone = works[nearest].any(axis=1) | (k < _NEIGHBOURS)
     accidents = np.union1d(diverged[:-_JUDGED], judged[alone])
     kept = np.setdiff1d(np.arange(len(seen.losses)), accidents)
-    return replace(
-        seen,
-        units=seen.units[kept],
-        losses=seen.losses[kept],
-        violations=seen.violations[kept],
-        weak=seen.weak[kept],
-        native=seen.native[kept],
-        failed=np.concatenate([seen.failed, seen.units[accidents]]),
-    )
+    return replace(seen.at(kept), failed=np.concatenate([seen.failed, seen.units[accidents]]))
 
 
 def _points(cube: Cube, units: Floats) -> Floats:

@@ -8,10 +8,12 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from tunewell.numerics.kernels import Columns
+from tunewell.parameters import Parameter
 from tunewell.scales import Floats
 from tunewell.space import Space
 
 _MOST_PLACES = 4096  # columns with more are treated as continuous until they are decoded
+_MOST_BINS = 1024  # a number with more values is as good as a real one
 _MOST_STEPS = 24  # columns with more places than this have a slope worth following
 
 
@@ -114,3 +116,16 @@ class Cube:
 def cube_of(space: Space) -> Cube:
     """Return the cube of a space."""
     return Cube(space)
+
+
+def bin_walls(parameter: Parameter) -> Floats | None:
+    """Return where the bins of a number begin and end, shape ``(count + 1,)``: each value is the middle of its own.
+
+    None for a real number, and for one with more than 1,024 values.
+    """
+    if parameter.count > _MOST_BINS:
+        return None
+    walls = [0.0]
+    for middle in parameter.to_units(parameter.grid(int(parameter.count))).tolist():
+        walls.append(2.0 * middle - walls[-1])
+    return np.array([*walls[:-1], 1.0])

@@ -5,6 +5,8 @@ A value after one step says little about one after fifty. So there is one *level
 earlier counts with its final value: it trained as far as it meant to. A trial that rests or was stopped below the level
 is *weak* information: what it would have become is read off the trials that went on, by matching its value at the step
 where it stopped to theirs. Where nothing was cut short, which is most studies, all values are simply the final ones.
+A trial that its run or a person cut off does not say where the level is, as long as there are others: nobody chose
+that step to compare trials at.
 
 A fork is no observation: what it came to is the work of all the values that it and its ancestors trained with, and says
 little about training with its own from the beginning. Its founder, stopped or not, is one like any other. That the
@@ -18,7 +20,7 @@ the last call, which changes the time it takes and nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from weakref import WeakKeyDictionary
 
@@ -46,7 +48,7 @@ class Observations:
         weak: which losses were extrapolated from fewer steps, shape ``(n,)``.
         native: whose configurations are of today's space, and not of an earlier one with other parameters, ``(n,)``.
         failed: the configurations that ended without a loss (out of memory, timed out, failed), shape ``(m, d)``.
-        pending: the configurations still in training, shape ``(p, d)``.
+        pending: the configurations still in training that have no loss above, shape ``(p, d)``.
     """
 
     units: Floats
@@ -56,6 +58,17 @@ class Observations:
     native: NDArray[np.bool_]
     failed: Floats
     pending: Floats
+
+    def at(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Observations:
+        """Return these with some of the configurations that have a loss, and all of the others."""
+        return replace(
+            self,
+            units=self.units[rows],
+            losses=self.losses[rows],
+            violations=self.violations[rows],
+            weak=self.weak[rows],
+            native=self.native[rows],
+        )
 
 
 def observe(space: Space, history: History) -> Observations:
@@ -165,13 +178,16 @@ def _curve(record: TrialRecord) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Passing:
-    """One trial in training, past the level: when it was there, and its row of each array."""
+    """One trial in training, with a loss and past the level: when it was there, and its row of each array."""
 
     time: float
     units: Floats
     losses: Floats
     violations: Floats
     native: bool
+
+
+_COLUMNS = ("_units", "_losses", "_violations", "_steps", "_times", "_kinds", "_trials", "_native", "_cut")
 
 
 class _Table:
@@ -192,6 +208,7 @@ class _Table:
         self._kinds = np.empty(16, dtype=np.int8)
         self._trials = np.empty(16, dtype=np.int64)
         self._native = np.empty(16, dtype=np.bool_)
+        self._cut = np.empty(16, dtype=np.bool_)
 
     def update(self, history: History) -> None:
         """Take in the trials that started or came to rest since the last call."""
@@ -217,6 +234,7 @@ class _Table:
         self._trials[rows] = numbers
         self._steps[rows] = [record.own_step for record in records]
         self._times[rows] = [_time(record) for record in records]
+        self._cut[rows] = [record.stretches[-1].cut for record in records]
         self._kinds[rows] = np.where(inside, [_kind(record) for record in records], _Kind.IGNORED)
         nothing = (np.inf,) * len(self.goals)
         found = [_losses(record) or nothing for record in records]
@@ -236,7 +254,7 @@ class _Table:
         self._size = size
         extra = max(size, 2 * len(self._kinds)) - len(self._kinds)
         if size > len(self._kinds):
-            for name in ("_units", "_losses", "_violations", "_steps", "_times", "_kinds", "_trials", "_native"):
+            for name in _COLUMNS:
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.empty((extra, *old.shape[1:]), dtype=old.dtype)]))
 
@@ -272,9 +290,8 @@ class _Table:
         steps, times, losses = self._steps[:size], self._times[:size].copy(), self._losses[:size].copy()
         violations = self._violations[:size].copy()
         observed = partial | (kinds == _Kind.COMPLETED)
-        enough = min(len(self.space) + 1, _MOST_FOR_LEVEL, int(observed.sum()))
-        level = int(np.partition(steps[observed], -enough)[-enough])
-        for row in np.flatnonzero(observed & (steps > level)):  # fewer than enough, so one by one
+        level = self._level(observed)
+        for row in np.flatnonzero(observed & (steps > level)):  # few, so one by one
             record = history.trials[int(self._trials[row])]
             found = _losses_at(record, level)
             if found is not None:
@@ -285,8 +302,8 @@ class _Table:
         strong = (observed & ~weak) | (kinds == _Kind.DIVERGED)
         known = self._extrapolate(history, np.flatnonzero(weak), np.flatnonzero(strong & observed), losses)
         rows = np.flatnonzero(strong | known)
-        reached = [record for record in running if 0 < level <= record.own_step]
-        extra = self._of_running(history, reached, level)
+        passing = {trial.number: there for trial in running if (there := self._passing(history, trial, level))}
+        extra = list(passing.values())
         order = np.argsort(np.concatenate([times[rows], [each.time for each in extra]]), kind="stable")
         found_units = np.concatenate([self._units[rows], *[each.units for each in extra]])
         found_losses = np.concatenate([losses[rows], *[each.losses for each in extra]])
@@ -299,21 +316,25 @@ class _Table:
             weak_rows[order],
             np.append(self._native[rows], np.array([each.native for each in extra], dtype=np.bool_))[order],
             self._units[:size][kinds == _Kind.FAILED],
-            self._pending([record for record in running if record not in reached]),
+            self._pending([trial for trial in running if trial.number not in passing]),
         )
 
-    def _of_running(self, history: History, reached: Sequence[TrialRecord], level: int) -> list[_Passing]:
-        """Return what the trials in training that have passed the level say there."""
-        found = []
-        for record in reached:
-            units, inside = encoded(self.space, [record.params])
-            losses = _losses_at(record, level)
-            if inside[0] and losses is not None:
-                row = np.array([losses]) if np.isfinite(losses).all() else np.full((1, len(losses)), np.inf)
-                violations = np.array([violations_at(record, self.rules, level)]).reshape(1, len(self.rules))
-                native = self._is_native(history, record)
-                found.append(_Passing(_time_of(record, level), units, row, violations, native))
-        return found
+    def _level(self, observed: NDArray[np.bool_]) -> int:
+        """Return the largest step that enough of the observed trials have reached, of which there are some."""
+        in_order = observed & ~self._cut[: self._size]
+        steps = self._steps[: self._size][in_order if in_order.any() else observed]
+        enough = min(len(self.space) + 1, _MOST_FOR_LEVEL, len(steps))
+        return int(np.partition(steps, -enough)[-enough])
+
+    def _passing(self, history: History, record: TrialRecord, level: int) -> _Passing | None:
+        """Return what a trial in training says at the level; None where it has not passed it, or had no loss there."""
+        units, inside = encoded(self.space, [record.params])
+        losses = _losses_at(record, level) if 0 < level <= record.own_step else None
+        if losses is None or not inside[0]:
+            return None
+        row = np.array([losses]) if np.isfinite(losses).all() else np.full((1, len(losses)), np.inf)
+        violations = np.array([violations_at(record, self.rules, level)]).reshape(1, len(self.rules))
+        return _Passing(_time_of(record, level), units, row, violations, self._is_native(history, record))
 
     def _extrapolate(
         self, history: History, weak: NDArray[np.int64], strong: NDArray[np.int64], losses: Floats

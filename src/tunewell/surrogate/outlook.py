@@ -17,7 +17,7 @@ import numpy as np
 from tunewell.events import Status
 from tunewell.history import History
 from tunewell.numerics import curves, warps
-from tunewell.numerics.feasibility import breach
+from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.kernels import Columns, Indices
 from tunewell.numerics.trends import Trend
 from tunewell.scales import Floats
@@ -204,7 +204,7 @@ def _broken(history: History) -> np.ndarray:
     """Return which trials break a constraint, shape ``(N,)``."""
     if not history.constraints:
         return np.zeros(len(history.trials), dtype=np.bool_)
-    return np.asarray(breach(np.array([trial.margins for trial in history.trials])) > 0.0)
+    return np.asarray(breach_in_medians(np.array([trial.margins for trial in history.trials])) > 0.0)
 
 
 def _model(

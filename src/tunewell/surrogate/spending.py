@@ -21,7 +21,6 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -117,8 +116,7 @@ def spending(history: History) -> Spending:
 
 def first_telling(history: History, rungs: Sequence[int]) -> Telling:
     """Return the first rung whose losses may well tell later ones; the last one where there is none."""
-    ladder = [history.rung(step, until=until) for step, until in pairwise(rungs)]
-    ladder.append(history.rung(history.cadence.before(rungs[-1]), until=rungs[-1] + 1))
+    ladder = [rung for _, rung in history.ladder(rungs)]
     looked_at = 0
     for place, rung in enumerate(ladder[:-1]):
         found = [_agreement(rung, later) for later in ladder[place + 1 :]]
