@@ -582,8 +582,11 @@ class History:
         return found
 
     def _look(self, record: TrialRecord) -> None:
-        if self._leaders is not None:
-            heappush(self._leaders, _standing(record))
+        if self._leaders is None:
+            return
+        heappush(self._leaders, _standing(record))
+        if len(self._leaders) > 2 * len(self.trials) + _STALE:
+            self._leaders = None  # mostly stale: to be made anew
 
     def _forget_after(self, record: TrialRecord, step: int) -> None:
         while record.reports and record.reports[-1].step > step:
@@ -595,6 +598,9 @@ class History:
             if record.loss_steps and record.loss_steps[-1] == report.step:
                 record.loss_steps.pop()
             self.steps_done += record.step - report.step
+
+
+_STALE = 1000
 
 
 def _is_cut(record: TrialRecord, event: Paused | Ended) -> bool:
