@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tunewell.events import Status
-from tunewell.history import OBSERVED, History
+from tunewell.events import Constraint, Status
+from tunewell.history import OBSERVED, History, TrialRecord
 from tunewell.numerics import acquisition, gp
 from tunewell.numerics.feasibility import breach
 from tunewell.numerics.kernels import Indices
@@ -235,7 +236,7 @@ def odds(
     rows: Indices,
     evaluations: int = processes.EVALUATIONS,
 ) -> list[Term]:
-    """Return the logs of probabilities: to tell something new, to work, and to report and keep each constraint.
+    """Return the logs of probabilities: to tell something new, to work and report all metrics, to keep each constraint.
 
     Args: see :func:`conditions`.
     """
@@ -243,15 +244,11 @@ def odds(
     fresh = novelty(space, history)
     if fresh is not None:
         terms.append(fresh)
-    failures = processes.of_failures(cube, seen, evaluations=evaluations)
+    told, missing = _told(history), np.isnan(seen.violations)
+    unsaid = np.flatnonzero(missing[:, ~missing.all(axis=0)].any(axis=1)) if told else None
+    failures = processes.of_failures(cube, seen, unsaid, evaluations)
     if failures is not None:
-        terms.append(Measured(cube, failures, acquisition.times(_price(history), acquisition.log_works)))
-    if not (history.counts[Status.PAUSED] or history.counts[Status.STOPPED]):  # else it may be said at the end
-        for column in seen.violations.T:
-            unsaid = np.isnan(column[np.isfinite(seen.losses).all(axis=1)])
-            if unsaid.any() and not unsaid.all():
-                process = processes.of_the_unsaid(cube, seen, column, evaluations)
-                terms.append(Measured(cube, process, acquisition.log_works))
+        terms.append(Measured(cube, failures, acquisition.times(_price(history, told), acquisition.log_works)))
     return [*terms, *constraints(cube, seen, rows, evaluations)]
 
 
@@ -262,7 +259,7 @@ def constraints(cube: Cube, seen: Observations, rows: Indices, evaluations: int 
     """
     terms: list[Term] = []
     for column in seen.violations.T:
-        known = rows[np.isfinite(column[rows])]
+        known = rows[~np.isnan(column[rows])]
         if len(known) >= _FEWEST_KNOWN:
             terms.append(
                 Measured(cube, processes.of_constraint(cube, seen, column, known, evaluations), acquisition.log_kept)
@@ -274,12 +271,29 @@ def _stands_in(unit: Floats, units: Floats) -> bool:
     return bool(np.isclose(units, unit, equal_nan=True).all(axis=1).any())
 
 
-def _price(history: History) -> float:
+def _told(history: History) -> list[Constraint]:
+    """Return the constraints whose metric is missed where it is not reported, for some trial has reported it.
+
+    None where trials rest or were stopped: what they have not said may be said at the end.
+    """
+    if history.counts[Status.PAUSED] or history.counts[Status.STOPPED]:
+        return []
+    return [rule for rule in history.constraints if any(not _missing(trial, [rule]) for trial in history.trials)]
+
+
+def _missing(trial: TrialRecord, rules: Sequence[Constraint]) -> bool:
+    return any(np.isnan(rule.violation(trial.metric(rule.metric))) for rule in rules)
+
+
+def _price(history: History, told: Sequence[Constraint]) -> float:
     """Return how many times the log of the probability that a trial works counts: once and more, the more have failed.
 
     By the expected improvement alone a search that has little left to gain on the safe side would try its luck on the
     other side again and again. So the newest trials' share of failures sets the price of one more.
     """
     newest = [history.trials[number] for number in history.rested[-_NEWEST:]]
-    wrong = sum(trial.status in _WRONG or (trial.status in OBSERVED and not trial.observed) for trial in newest)
+    wrong = sum(
+        trial.status in _WRONG or (trial.status in OBSERVED and (not trial.observed or _missing(trial, told)))
+        for trial in newest
+    )
     return 1.0 + _DEAREST * wrong / _NEWEST
