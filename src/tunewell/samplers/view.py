@@ -20,6 +20,7 @@ from tunewell.surrogate import processes
 from tunewell.surrogate.accidents import without_accidents
 from tunewell.surrogate.beliefs import belief
 from tunewell.surrogate.cube import Cube, cube_of
+from tunewell.surrogate.incumbent import incumbent
 from tunewell.surrogate.noise import Repeats, repeats
 from tunewell.surrogate.observations import Observations, observe
 from tunewell.surrogate.twins import novelty
@@ -140,14 +141,28 @@ class View:
         return bool(suggested % 2 and len(self.seen.pending))
 
     def to_repeat(self, space: Space, history: History) -> Suggestion | None:
-        """Return a trial to be repeated, if it is time for that; never one that is in training."""
+        """Return a trial to be repeated, if it is time for that; never one that is in training.
+
+        The best one comes first: a second measurement tells whether it was luck.
+        """
         if not self.noisy or len(self.targets) < _FIRST_REPEAT or history.suggested % _REPEAT_EVERY:
             return None
+        best = incumbent(history) if len(history.goals) == 1 else None
+        if best is not None and _measured_once(best, history) and space.allows(best.params):
+            why = f"once more, for the losses seem noisy: trial {best.number} is the best so far"
+            return Suggestion(best.params, why)
         ended = [unit for unit in self.top if not _stands_in(unit, self.seen.pending)]
         if not ended:
             return None
         config = space.decode_one(np.nan_to_num(ended[0], nan=0.5).tolist())
         return Suggestion(config, "once more, for the losses seem noisy: so far the most promising configuration")
+
+
+def _measured_once(best: TrialRecord, history: History) -> bool:
+    """Tell whether one configuration, from beginning to end, gave the best loss, and no other trial had the same."""
+    if best.fork is not None or best.adjustments:
+        return False
+    return sum(trial.params == best.params for trial in history.trials) == 1
 
 
 def look(
