@@ -14,9 +14,11 @@ from tunewell.console.summary import summary
 from tunewell.events import Constraint, Ended, Goal, Paused, Reported, Status, StudyCreated, TrialStarted
 from tunewell.history import History
 from tunewell.journals import codec
-from tunewell.numerics.feasibility import breach_in_medians
+from tunewell.numerics.feasibility import bounded, breach_in_medians
 from tunewell.protocols import Suggestion
-from tunewell.surrogate.observations import observe
+from tunewell.surrogate import processes
+from tunewell.surrogate.cube import cube_of
+from tunewell.surrogate.observations import Observations, observe
 from tunewell.testing.histories import created
 
 SPACE = tw.Space(x=tw.Float(0.0, 1.0), y=tw.Float(0.0, 1.0))
@@ -217,11 +219,46 @@ def test_a_bound_known_only_at_the_end_counts_at_the_level_too():
 def test_breach():
     nan = math.nan
     assert breach_in_medians(np.array([[-5.0, -1.0], [10.0, -1.0], [20.0, 0.5], [nan, -1.0]])).tolist() == [
-        0.0, 10 / 15, 20 / 15 + 1.0, pytest.approx((0 + 10 / 15 + 20 / 15) / 3),
+        0.0, 10 / 15, 20 / 15 + 1.0, 1.0,
     ]  # fmt: skip
+    assert breach_in_medians(np.array([[-5.0], [nan]])).tolist() == [0.0, 1.0]
     assert breach_in_medians(np.full((3, 1), nan)).tolist() == [0.0, 0.0, 0.0]
     assert breach_in_medians(np.empty((2, 0))).tolist() == [0.0, 0.0]
     assert breach_in_medians(np.array([[math.inf], [2.0], [-math.inf]])).tolist() == [1.0, 1.0, 0.0]
+
+
+def test_bounded():
+    inf, nan = math.inf, math.nan
+    np.testing.assert_array_equal(bounded(np.array([inf, -3.0, nan, 2.0, -inf])), [3.0, -3.0, nan, 2.0, -3.0])
+    assert bounded(np.array([inf, 0.0, -inf])).tolist() == [1.0, 0.0, -1.0]
+    assert bounded(np.empty(0)).tolist() == []
+
+
+@pytest.mark.parametrize("goals", [("loss",), ("loss", "other")])
+@pytest.mark.parametrize("beyond", [{"size": math.inf}, {"size": math.nan}, {}])
+def test_a_metric_without_limit_or_unknown_where_it_is_best_keeps_the_search_away(beyond, goals):
+    """The least loss is at x = y = 0.2; from x = 0.5 on the size is known, and within its bound."""
+    study = tw.Study(SPACE, metric=list(goals), constraints=["size <= 0.5"], seed=0)
+    for _ in range(30):
+        trial = study.ask()
+        x, y = trial.params["x"], trial.params["y"]
+        losses = {"loss": (x - 0.2) ** 2 + (y - 0.2) ** 2, "other": (x - 0.2) ** 2 + (y - 0.4) ** 2}
+        study.tell(trial, {name: losses[name] for name in goals} | ({"size": 1.0 - x} if x >= 0.5 else beyond))
+    assert min(trial.metric("loss") for trial in study.trials if trial.feasible) < 0.1
+    assert sum(trial.feasible for trial in study.trials[10:]) >= 8
+
+
+def test_the_process_of_a_constraint_knows_what_is_broken_without_limit():
+    rng, cube = np.random.default_rng(0), cube_of(SPACE)
+    units = rng.random((20, 2))
+    column = np.where(units[:, 0] < 0.5, math.inf, -units[:, 0])
+    nothing = np.empty((0, 2))
+    seen = Observations(
+        units, units, column[:, None], np.zeros(20, bool), np.ones(20, bool), failed=nothing, pending=nothing
+    )
+    process = processes.of_constraint(cube, seen, column, np.arange(20))
+    mean, _ = process.predict(np.array([[0.1, 0.5], [0.9, 0.5]]))
+    assert mean[0] > 0.0 > mean[1]
 
 
 def constrained_search(sampler, seed, trials):

@@ -638,7 +638,7 @@ def test_check_gives_the_canonical_configuration() -> None:
         ({"layrs": 1}, ValueError, "unknown parameter 'layrs': did you mean 'layers'?"),
         ({"xyz": 1}, ValueError, "unknown parameter 'xyz': the parameters are 'layers', 'train'"),
         ({3: 1}, ValueError, "unknown parameter 3"),
-        ({"layers": 1}, ValueError, "parameter 'train' is missing: give it a value as in Choice([True, False])"),
+        ({"layers": 1}, ValueError, "parameter 'train', which is Choice([True, False]), is missing: give"),
         ({"layers": 9}, ValueError, "parameter 'layers': expected a whole number from 1 to 4, got 9"),
         (
             {"layers": 2, "train": True, "optimizer": "adam", "momentum": 0.9},

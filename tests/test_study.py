@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 import warnings
 
+import numpy as np
 import pytest
 
 import tunewell as tw
@@ -396,7 +398,6 @@ def test_misuse_of_the_trial_is_one_sentence(misuse, words):
 
 
 def test_numbers_of_all_kinds_are_welcome():
-    import numpy as np
     import torch
 
     grown = torch.tensor(1.0, requires_grad=True)
@@ -997,6 +998,37 @@ def test_threads_may_ask_and_tell():
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("act", "kind", "words"),
+    [
+        (lambda: tw.Study(SPACE).run(3, trials=1), TypeError, "run expected an objective, a function"),
+        (lambda: tw.Study(SPACE, metric=[]), ValueError, "expected the name of at least one metric, got []"),
+        (lambda: tw.samplers.DE(weights=0.5), ValueError, "DE expected weights such as (0.4, 0.8)"),
+        (lambda: tw.Study(tw.Space(a=tw.Int(1, 3), b=tw.Int(1, 3))).enqueue({"a": 1}), ValueError, "space.default(**"),
+    ],
+)
+def test_a_slip_is_told_with_what_to_write(act, kind, words):
+    with pytest.raises(kind, match=re.escape(words)):
+        act()
+
+
+@pytest.mark.parametrize("value", [np.array(2.0), np.array([2.0]), np.array([[2.0]]), np.float32(2.0)])
+def test_arrays_of_one_element_are_numbers(value):
+    study = tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), seed=0)
+    study.tell(study.ask(), value)
+    assert study.trials[0].value == 2.0
+    with pytest.raises(TypeError, match="expected a number for 'loss', got ndarray"):
+        study.tell(study.ask(), np.array([1.0, 2.0]))
+
+
+def test_a_remark_on_a_parameter_changes_nothing_about_a_stored_study(tmp_path):
+    place = str(tmp_path / "a.db")
+    tw.Study(tw.Space(x=tw.Float(0.0, 1.0)), storage=place).close()
+    tw.Study(tw.Space(x=tw.Float(0.0, 1.0, note="the rate")), storage=place).close()
+    with pytest.raises(ValueError, match="parameter 'x' is stored as"):
+        tw.Study(tw.Space(x=tw.Float(0.0, 2.0)), storage=place)
 
 
 def test_best_pareto_and_dataframe():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tunewell.events import Constraint, Goal, StudyCreated
 from tunewell.history import History
@@ -16,7 +17,9 @@ def goals_of(metric: str | Sequence[str], mode: str | Sequence[str]) -> tuple[Go
             raise TypeError(f"a study expected metric and mode to be a name or a list of names, got {given!r}")
     metrics = [metric] if isinstance(metric, str) else list(metric)
     modes = [mode] * len(metrics) if isinstance(mode, str) else list(mode)
-    if not metrics or len(modes) != len(metrics):
+    if not metrics:
+        raise ValueError(f"a study expected the name of at least one metric, got {metric!r}: say what decides")
+    if len(modes) != len(metrics):
         raise ValueError(f"a study expected one mode per metric, got {len(modes)} for {len(metrics)}")
     if len(set(metrics)) != len(metrics) or not all(isinstance(name, str) and name for name in metrics):
         raise ValueError(f"a study expected different metric names, got {metrics!r}")
@@ -43,8 +46,9 @@ def constraints_of(given: str | Sequence[str]) -> tuple[Constraint, ...]:
 def check_same(history: History, given: StudyCreated, seed: int | None) -> None:
     """Raise ValueError in words when the stored study is about something else than what was given."""
     differences = []
-    if history.space != given.space:
-        differences += space_differences(history.space, given.space)
+    stored_space, given_space = without_notes(history.space), without_notes(given.space)
+    if stored_space != given_space:
+        differences += space_differences(stored_space, given_space)
     if history.goals != given.goals:
         stored, new = (", ".join(f"{goal.metric} ({goal.mode})" for goal in g) for g in (history.goals, given.goals))
         differences.append(f"the goal is {stored}, not {new}")
@@ -58,6 +62,11 @@ def check_same(history: History, given: StudyCreated, seed: int | None) -> None:
             f"the stored study {given.name!r} differs from the one given: {'; '.join(differences)}. Choose another "
             f"name, go on with what is stored (tw.open), change its space (study.change_space), or tw.delete it"
         )
+
+
+def without_notes(space: Space) -> Space:
+    """Return a space without its remarks for people, which change nothing about it."""
+    return Space({name: replace(parameter, note="") for name, parameter in space.items()})
 
 
 def space_differences(stored: Space, given: Space) -> list[str]:

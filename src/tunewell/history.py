@@ -65,6 +65,7 @@ class History:
     Attributes:
         name, space, goals, constraints, settings, seed: as created, or as changed since.
         space_since: the number of the first trial that could begin in today's space.
+        spaces: all spaces that the study has had, today's last.
         trials: all records, by number.
         running: the numbers of the trials in training.
         unfinished: the numbers of the trials that the next driver takes up first: lost, or cut off with their run.
@@ -98,6 +99,7 @@ class History:
         self.name = ""
         self.space = Space()
         self.space_since = 0
+        self.spaces: list[Space] = []
         self.settings: Mapping[str, Any] = {}
         self.seed = 0
         self.created = 0.0
@@ -350,11 +352,12 @@ class History:
 
     def _created(self, event: StudyCreated) -> None:
         self.name, self.space, self.settings = event.name, event.space, event.settings
-        self.seed, self.created = event.seed, event.time
+        self.spaces, self.seed, self.created = [event.space], event.seed, event.time
         self._about.goals, self._about.constraints = event.goals, event.constraints
 
     def _space_changed(self, event: SpaceChanged) -> None:
         self.space, self.space_since = event.space, len(self.trials)
+        self.spaces.append(event.space)
         self.queue = deque(config for config in self.queue if event.space.allows(config))
 
     def _settings_changed(self, event: SettingsChanged) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+_NEAR = 0.7  # of difflib's ratio, from which on a name is taken for another one that was mistyped
+
 
 class Registry:
     """Algorithms of one kind, by name, imported when first used."""
@@ -74,6 +76,10 @@ class Registry:
                 return getattr(import_module(module), attribute)
         raise AttributeError(f"there is no {self._kind} class {name!r}")
 
+    def classes(self) -> list[str]:
+        """Return the names of all classes: what a module's ``__dir__`` adds to its own."""
+        return [home.partition(":")[2] for home in self._homes.values()]
+
     def _inner(self, option: Any) -> Any:
         described = isinstance(option, Mapping) and "name" in option
         return self.make(option) if described else option
@@ -91,7 +97,7 @@ class Registry:
                 f"the study's {self._kind} is {name}, which is not one of Tunewell's: "
                 f"pass an instance of it with the same options, {self._kind}=..."
             )
-        near = difflib.get_close_matches(name, self.names(), n=1)
+        near = difflib.get_close_matches(name, self.names(), n=1, cutoff=_NEAR)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(self.names())}"
         raise ValueError(f"expected the name of a {self._kind}, got {name!r}: {hint}")
 

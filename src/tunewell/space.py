@@ -187,7 +187,10 @@ class Space(Mapping[str, Parameter]):
                 if name in config:
                     raise ValueError(self._why_inactive(name, tidy))
             elif name not in config:
-                raise ValueError(f"parameter {name!r} is missing: give it a value as in {self[name]!r}")
+                raise ValueError(
+                    f"parameter {name!r}, which is {self[name]!r}, is missing: give it a value, or let "
+                    "space.default(**params) complete the configuration"
+                )
             else:
                 tidy[name] = self._check_value(name, config[name])
         return tidy

@@ -538,6 +538,11 @@ def _honest(end: Ended, record: TrialRecord, halted: str | None) -> Ended:
 
 def _check_takes_a_trial(objective: Any) -> None:
     """Check that a function can be called with a trial; what has no signature will show it."""
+    if objective is not None and not callable(objective):
+        raise TypeError(
+            f"run expected an objective, a function that takes a trial, got {objective!r}: "
+            "call study.run(train, trials=20)"
+        )
     try:
         signature = inspect.signature(objective)
     except (TypeError, ValueError):

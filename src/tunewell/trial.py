@@ -299,7 +299,8 @@ def numbers(metrics: Mapping[str, Any], who: str) -> dict[str, float]:
         try:
             if isinstance(value, str | bytes | complex):
                 raise TypeError
-            measured[name] = float(value.detach() if getattr(value, "requires_grad", False) else value)
+            item = getattr(value, "item", None)  # of arrays and tensors: their one element
+            measured[name] = float(item() if callable(item) else value)
         except OverflowError:
             raise TypeError(f"{who} expected a number that fits a float for {name!r}: got a larger one") from None
         except (TypeError, ValueError, RuntimeError):

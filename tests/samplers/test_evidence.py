@@ -81,6 +81,18 @@ def test_under_noise_some_configurations_are_repeated_and_that_is_said():
     assert all("once more, for the losses seem noisy" in record.why for record in again)
 
 
+def test_what_noise_made_the_best_is_measured_again():
+    """Trial 20 comes out far better than any can be; a second measurement tells that it was luck."""
+    rng, study = np.random.default_rng(1), tw.Study(cube(2), metric="loss", seed=1)
+    for number in range(26):
+        trial = study.ask()
+        study.tell(trial, -1.0 if number == 20 else bowl(trial.params) + 0.02 * float(rng.standard_normal()))
+    again = [record for record in study.trials[21:] if record.params == study.trials[20].params]
+    assert len(again) == 1
+    assert again[0].why == "once more, for the losses seem noisy: trial 20 is the best so far"
+    assert study.best.params != study.trials[20].params
+
+
 def test_a_rough_objective_is_repeated_once_and_then_known_to_be_deterministic():
     """What looks like noise is not: the first repeat tells."""
 

@@ -39,6 +39,21 @@ def test_when_nothing_is_left_it_says_so():
         untried(SPACE, history, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("sampler", ["auto", "grid", "cmaes"])
+def test_what_was_tried_without_a_result_is_counted_and_can_be_tried_again(sampler):
+    study = tw.Study(tw.Space(n=tw.Int(1, 5)), sampler=sampler, seed=0)
+    trials = [study.ask() for _ in range(5)]
+    for trial, status in zip(trials[:3], ("failed", "failed", "cancelled"), strict=True):
+        study.tell(trial, status=status)
+    study.tell(trials[3], 0.5)
+    with pytest.raises(RuntimeError, match=r"have been tried \(2 failed, 1 cancelled, 1 still running\): study"):
+        study.ask()
+    study.enqueue(trials[0].params)
+    study.tell(study.ask(), 0.3)
+    with pytest.raises(RuntimeError, match=r"have been tried \(1 failed, 1 cancelled, 1 still running\)"):
+        study.ask()
+
+
 def test_the_first_new_proposal_is_taken():
     history, proposals = history_of(SPACE, [{"n": 1, "c": "a"}]), iter([1, 1, 4, 5])
     assert fresh(SPACE, history, np.random.default_rng(0), lambda: {"n": next(proposals), "c": "a"})["n"] == 4

@@ -193,6 +193,17 @@ def test_unknown_names_suggest_the_nearest():
         tw.Study(tw.Space(x=tw.Float(0, 1)), scheduler="ash")
     with pytest.raises(ValueError, match="did you mean 'random'"):
         tw.Study(tw.Space(x=tw.Float(0, 1)), sampler="randon")
+    for name in ("bayes", "halton"):
+        with pytest.raises(ValueError, match=f"got '{name}': choose one of random"):
+            tw.Study(tw.Space(x=tw.Float(0, 1)), sampler=name)
+
+
+@pytest.mark.parametrize(
+    ("home", "names"),
+    [(tw.samplers, {"GP", "Grid", "TPE"}), (tw.schedulers, {"Asha", "PBT"}), (tw.executors, {"Inline", "Processes"})],
+)
+def test_completion_offers_the_classes(home, names):
+    assert names <= set(dir(home))
 
 
 # --- the end of a run: no more trials may start -----------------------------------------------------------------------

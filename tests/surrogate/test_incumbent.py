@@ -98,10 +98,55 @@ def test_it_follows_the_history():
 
 def test_a_space_that_has_changed_since_and_a_space_of_one_point():
     history = told([(at(0.1), 1.0), (at(0.1), 1.2), (at(0.9), 3.0)])
+    before = incumbent(history)
     history.apply(SpaceChanged(9.0, tw.Space(x=tw.Float(0.5, 1.0), z=tw.Int(1, 3)), ""))
-    assert incumbent(history).number == 0
+    assert incumbent(history) is before
     point = tw.Space(x=tw.Float(0.5, 0.5))
     assert incumbent(told([({"x": 0.5}, 2.0), ({"x": 0.5}, 1.0)], point)).loss == 1.0
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        tw.Space(x=tw.Float(0.2, 0.9), y=tw.Float(0.1, 0.9)),
+        tw.Space(x=tw.Float(0.0, 1.0), y=tw.Float(0.0, 1.0), z=tw.Float(0.0, 1.0)),
+        tw.Space(x=tw.Float(0.0, 1.0)),
+        tw.Space(other=tw.Int(1, 3)),
+    ],
+)
+def test_another_space_leaves_the_verdict_on_the_trials_so_far(space):
+    rng = np.random.default_rng(3)
+    configs = [SPACE.sample(rng) for _ in range(30)]
+    rows = [(c, (c["x"] - 0.5) ** 2 + 0.3 * float(rng.standard_normal())) for c in configs + configs[:6]]
+    history = told(rows)
+    before = incumbent(history)
+    assert before is not history.best
+    history.apply(SpaceChanged(99.0, space, ""))
+    assert incumbent(history) is before
+    number = len(history.trials)
+    history.apply(TrialStarted(100.0, number, space.sample(rng), number))
+    history.apply(Ended(101.0, number, Status.COMPLETED, metrics={"loss": 9.0}))
+    assert incumbent(history).loss < 9.0
+    assert incumbent(history) is not history.best
+
+
+def test_a_constraint_that_repeats_break_is_not_kept_by_luck():
+    """At 0.2 the size is about 0.55, once it came out below the bound; 0.7 keeps it and is worse."""
+    rows = [(at(0.2), {"loss": 0.1, "size": size}) for size in (0.56, 0.45, 0.6, 0.58)]
+    rows += [(at(0.7), {"loss": 0.5, "size": size}) for size in (0.3, 0.36, 0.33)]
+    rows += [(at(0.95), {"loss": 0.8, "size": size}) for size in (0.1, 0.12)]
+    history = told(rows, constraints=(Constraint("size", 0.5),))
+    assert history.best.params == at(0.2)
+    assert incumbent(history).params == at(0.7)
+
+
+def test_a_constraint_is_taken_as_measured_where_repeats_agree_or_all_that_keep_it_are_lucky():
+    rows = [(at(0.2), {"loss": 0.1, "size": 0.5}), (at(0.2), {"loss": 0.1, "size": 0.5})]
+    rows += [(at(x), {"loss": x, "size": 1.0 - x}) for x in (0.6, 0.8, 1.0)]
+    assert incumbent(told(rows, constraints=(Constraint("size", 0.5),))).params == at(0.2)
+    rows = [(at(0.2), {"loss": 0.1, "size": size}) for size in (0.56, 0.45, 0.6, 0.58)]
+    rows += [(at(0.7), {"loss": 0.5, "size": size}) for size in (0.7, 0.76, 0.73)]
+    assert incumbent(told(rows, constraints=(Constraint("size", 0.5),))).number == 1
 
 
 def test_random_histories_of_every_fate():

@@ -27,3 +27,7 @@ SAMPLERS = Registry(
 )
 
 __getattr__ = SAMPLERS.attribute
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *SAMPLERS.classes()])

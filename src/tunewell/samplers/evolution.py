@@ -148,10 +148,11 @@ class DE:
     crossover: float = 0.9
 
     def __post_init__(self) -> None:
-        set_frozen(self, weights=tuple(self.weights))
         options.whole("DE", "population", self.population, 5)
-        if len(self.weights) != 2 or not 0.0 < self.weights[0] <= self.weights[1] <= 2.0:
+        pair = isinstance(self.weights, tuple | list) and len(self.weights) == 2
+        if not pair or not 0.0 < self.weights[0] <= self.weights[1] <= 2.0:
             raise ValueError(f"DE expected weights such as (0.4, 0.8), from above 0 up to 2, got {self.weights!r}")
+        set_frozen(self, weights=tuple(self.weights))
         if not 0.0 <= self.crossover <= 1.0:
             raise ValueError(f"DE expected a crossover between 0 and 1, such as 0.9, got {self.crossover!r}")
 

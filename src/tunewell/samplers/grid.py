@@ -12,6 +12,7 @@ import numpy as np
 
 from tunewell.history import History
 from tunewell.protocols import Exhausted
+from tunewell.samplers.untried import without_result
 from tunewell.space import Config, Space
 from tunewell.surrogate.observations import tried, values_of
 
@@ -46,7 +47,8 @@ class Grid:
             place += 1
         places[space, points] = place
         if config is None:
-            raise Exhausted(f"all {len(grid.listed)} points of the grid have been tried")
+            came_to = without_result(space, history)
+            raise Exhausted(f"all {len(grid.listed)} points of the grid have been tried{came_to}")
         return dict(config)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from tunewell.history import History
+from tunewell.events import Status
+from tunewell.history import OBSERVED, History
 from tunewell.protocols import Exhausted
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
@@ -17,6 +19,12 @@ from tunewell.surrogate.observations import Observations, observe, tried, values
 _MOST_LISTED = 10_000  # a space of that size is searched for what has not been tried
 _MOST_RETURNED = 512
 _DRAWS = 20  # until one is new
+_NO_RESULT = {
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+    Status.LOST: "lost",
+    Status.RUNNING: "still running",
+}
 
 
 def noisy(seen: Observations, space: Space, history: History) -> bool:
@@ -38,11 +46,24 @@ def untried(space: Space, history: History, rng: np.random.Generator) -> list[Co
         if not left:
             n = len(_listed(space))
             which = "the only configuration" if n == 1 else f"all {n} configurations"
-            raise Exhausted(f"{which} of the space {'has' if n == 1 else 'have'} been tried")
+            came_to = without_result(space, history)
+            raise Exhausted(f"{which} of the space {'has' if n == 1 else 'have'} been tried{came_to}")
         return [left[k] for k in rng.permutation(len(left))[:_MOST_RETURNED].tolist()]
     drawn = (space.sample(rng) for _ in range(100))
     new = next((config for config in drawn if values_of(space, config) not in known), None)
     return [] if new is None else [new]
+
+
+def without_result(space: Space, history: History) -> str:
+    """Return in words how many configurations of the space came to nothing that counts against them; often nothing."""
+    newest: dict[tuple[object, ...], Status] = {}
+    for trial in history.trials:
+        values = values_of(space, trial.params)
+        if newest.get(values) not in OBSERVED and space.allows(trial.params):
+            newest[values] = trial.status
+    counts = Counter(newest.values())
+    found = [f"{counts[status]} {words}" for status, words in _NO_RESULT.items() if counts[status]]
+    return f" ({', '.join(found)}): study.enqueue(params) tries one again" if found else ""
 
 
 def fresh(
@@ -77,7 +98,7 @@ def fresh(
     left = untried(space, history, rng)
     others = left if but is None else [config for config in left if values_of(space, config) != values_of(space, but)]
     if left and not others and space_size(space) <= _MOST_LISTED:
-        raise Exhausted("all other configurations of the space have been tried")
+        raise Exhausted(f"all other configurations of the space have been tried{without_result(space, history)}")
     return others[int(np.argmin(_away(space, others, first)))] if others else first
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tunewell.events import Status
-from tunewell.history import OBSERVED, History
+from tunewell.events import Constraint, Status
+from tunewell.history import OBSERVED, History, TrialRecord
 from tunewell.numerics import acquisition, gp
 from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.kernels import Indices
@@ -19,6 +20,7 @@ from tunewell.surrogate import processes
 from tunewell.surrogate.accidents import without_accidents
 from tunewell.surrogate.beliefs import belief
 from tunewell.surrogate.cube import Cube, cube_of
+from tunewell.surrogate.incumbent import incumbent
 from tunewell.surrogate.noise import Repeats, repeats
 from tunewell.surrogate.observations import Observations, observe
 from tunewell.surrogate.twins import novelty
@@ -139,14 +141,28 @@ class View:
         return bool(suggested % 2 and len(self.seen.pending))
 
     def to_repeat(self, space: Space, history: History) -> Suggestion | None:
-        """Return a trial to be repeated, if it is time for that; never one that is in training."""
+        """Return a trial to be repeated, if it is time for that; never one that is in training.
+
+        The best one comes first: a second measurement tells whether it was luck.
+        """
         if not self.noisy or len(self.targets) < _FIRST_REPEAT or history.suggested % _REPEAT_EVERY:
             return None
+        best = incumbent(history) if len(history.goals) == 1 else None
+        if best is not None and _measured_once(best, history) and space.allows(best.params):
+            why = f"once more, for the losses seem noisy: trial {best.number} is the best so far"
+            return Suggestion(best.params, why)
         ended = [unit for unit in self.top if not _stands_in(unit, self.seen.pending)]
         if not ended:
             return None
         config = space.decode_one(np.nan_to_num(ended[0], nan=0.5).tolist())
         return Suggestion(config, "once more, for the losses seem noisy: so far the most promising configuration")
+
+
+def _measured_once(best: TrialRecord, history: History) -> bool:
+    """Tell whether one configuration, from beginning to end, gave the best loss, and no other trial had the same."""
+    if best.fork is not None or best.adjustments:
+        return False
+    return sum(trial.params == best.params for trial in history.trials) == 1
 
 
 def look(
@@ -235,7 +251,7 @@ def odds(
     rows: Indices,
     evaluations: int = processes.EVALUATIONS,
 ) -> list[Term]:
-    """Return the logs of probabilities: to tell something new, to work, and to report and keep each constraint.
+    """Return the logs of probabilities: to tell something new, to work and report all metrics, to keep each constraint.
 
     Args: see :func:`conditions`.
     """
@@ -243,15 +259,11 @@ def odds(
     fresh = novelty(space, history)
     if fresh is not None:
         terms.append(fresh)
-    failures = processes.of_failures(cube, seen, evaluations=evaluations)
+    told, missing = _told(history), np.isnan(seen.violations)
+    unsaid = np.flatnonzero(missing[:, ~missing.all(axis=0)].any(axis=1)) if told else None
+    failures = processes.of_failures(cube, seen, unsaid, evaluations)
     if failures is not None:
-        terms.append(Measured(cube, failures, acquisition.times(_price(history), acquisition.log_works)))
-    if not (history.counts[Status.PAUSED] or history.counts[Status.STOPPED]):  # else it may be said at the end
-        for column in seen.violations.T:
-            unsaid = np.isnan(column[np.isfinite(seen.losses).all(axis=1)])
-            if unsaid.any() and not unsaid.all():
-                process = processes.of_the_unsaid(cube, seen, column, evaluations)
-                terms.append(Measured(cube, process, acquisition.log_works))
+        terms.append(Measured(cube, failures, acquisition.times(_price(history, told), acquisition.log_works)))
     return [*terms, *constraints(cube, seen, rows, evaluations)]
 
 
@@ -262,7 +274,7 @@ def constraints(cube: Cube, seen: Observations, rows: Indices, evaluations: int 
     """
     terms: list[Term] = []
     for column in seen.violations.T:
-        known = rows[np.isfinite(column[rows])]
+        known = rows[~np.isnan(column[rows])]
         if len(known) >= _FEWEST_KNOWN:
             terms.append(
                 Measured(cube, processes.of_constraint(cube, seen, column, known, evaluations), acquisition.log_kept)
@@ -274,12 +286,29 @@ def _stands_in(unit: Floats, units: Floats) -> bool:
     return bool(np.isclose(units, unit, equal_nan=True).all(axis=1).any())
 
 
-def _price(history: History) -> float:
+def _told(history: History) -> list[Constraint]:
+    """Return the constraints whose metric is missed where it is not reported, for some trial has reported it.
+
+    None where trials rest or were stopped: what they have not said may be said at the end.
+    """
+    if history.counts[Status.PAUSED] or history.counts[Status.STOPPED]:
+        return []
+    return [rule for rule in history.constraints if any(not _missing(trial, [rule]) for trial in history.trials)]
+
+
+def _missing(trial: TrialRecord, rules: Sequence[Constraint]) -> bool:
+    return any(np.isnan(rule.violation(trial.metric(rule.metric))) for rule in rules)
+
+
+def _price(history: History, told: Sequence[Constraint]) -> float:
     """Return how many times the log of the probability that a trial works counts: once and more, the more have failed.
 
     By the expected improvement alone a search that has little left to gain on the safe side would try its luck on the
     other side again and again. So the newest trials' share of failures sets the price of one more.
     """
     newest = [history.trials[number] for number in history.rested[-_NEWEST:]]
-    wrong = sum(trial.status in _WRONG or (trial.status in OBSERVED and not trial.observed) for trial in newest)
+    wrong = sum(
+        trial.status in _WRONG or (trial.status in OBSERVED and (not trial.observed or _missing(trial, told)))
+        for trial in newest
+    )
     return 1.0 + _DEAREST * wrong / _NEWEST

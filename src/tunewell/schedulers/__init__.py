@@ -34,3 +34,7 @@ POPULATIONS = frozenset({"pbt", "pb2", "mf_pbt", "ipbt"})
 """Those that train a number of members to the end, which is a total by itself."""
 
 __getattr__ = SCHEDULERS.attribute
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *SCHEDULERS.classes()])

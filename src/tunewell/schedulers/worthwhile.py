@@ -278,7 +278,7 @@ def _kept(view: _View, points: Floats, rng: np.random.Generator) -> Mask:
     """Return where the constraints are kept in each draw, shape ``(draws, m)``."""
     kept = np.ones((_DRAWS, len(points)), dtype=np.bool_)
     for column in view.seen.violations.T:
-        rows = np.flatnonzero(np.isfinite(column))
+        rows = np.flatnonzero(~np.isnan(column))
         rows = rows[processes.subset(view.seen.units[rows][:, view.cube.free], column[rows], _MOST_ROWS)]
         if len(rows) >= _FEWEST_KNOWN:
             process = processes.of_constraint(view.cube, view.seen, column, rows)

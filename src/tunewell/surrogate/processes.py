@@ -19,6 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from tunewell.numerics import bend_fits, gp, warps
 from tunewell.numerics.bends import Bend
+from tunewell.numerics.feasibility import bounded
 from tunewell.numerics.gram import Gram
 from tunewell.numerics.kernels import Columns, Indices
 from tunewell.scales import Floats
@@ -174,26 +175,15 @@ def of_failures(
 ) -> gp.GaussianProcess | None:
     """Return a process on labels, 1 for what went wrong and 0 for what worked, or None while nothing went wrong.
 
-    Wrong is what failed, diverged, ran out of memory or time; and the rows ``broken``.
+    Wrong is what failed, diverged, ran out of memory or time; and the rows ``broken``, such as those in which a
+    constrained metric was not reported.
     """
     diverged = np.flatnonzero(~np.isfinite(seen.losses).all(axis=1))
     wrong = np.isin(np.arange(len(seen.losses)), diverged if broken is None else np.union1d(diverged, broken))
     bad = np.concatenate([seen.failed, seen.units[wrong]])[-_MOST_LABELS:, cube.free]
     good = seen.units[~wrong][-_MOST_LABELS:, cube.free]
-    return _of_labels(cube, bad, good, evaluations) if len(bad) else None
-
-
-def of_the_unsaid(cube: Cube, seen: Observations, column: Floats, evaluations: int = EVALUATIONS) -> gp.GaussianProcess:
-    """Return a process on labels, 1 where the losses were reported and a constrained metric was not, 0 where both were.
-
-    ``column`` has the metric's violations, with some of either kind.
-    """
-    worked, unsaid = np.isfinite(seen.losses).all(axis=1), np.isnan(column)
-    bad, good = seen.units[worked & unsaid][-_MOST_LABELS:], seen.units[worked & ~unsaid][-_MOST_LABELS:]
-    return _of_labels(cube, bad[:, cube.free], good[:, cube.free], evaluations)
-
-
-def _of_labels(cube: Cube, bad: Floats, good: Floats, evaluations: int) -> gp.GaussianProcess:
+    if not len(bad):
+        return None
     units = np.concatenate([bad, good])
     labels = np.concatenate([np.ones(len(bad)), np.zeros(len(good))])
     theta = hyperparameters(cube.columns, units, labels, evaluations)
@@ -206,16 +196,15 @@ def of_constraint(
     """Return a process on how far a metric is beyond its bound, in units in which the bound stays at 0.
 
     The unit is what is usual, or the most that any has to spare, if that is smaller: of metrics that grow by decades
-    most are so far beyond that the way to the bound could not be seen.
+    most are so far beyond that the way to the bound could not be seen. What is infinite counts as ``bounded`` says.
     """
-    known = column[rows]
+    known = bounded(column[rows])
     kept = np.abs(known[known <= 0.0])
     near = kept.max() if len(kept) else np.quantile(np.abs(known), 0.1)
     scale = float(min(np.median(np.abs(known)), near)) or 1.0
-    values = np.arcsinh(column / scale)
-    units = seen.units[:, cube.free]
-    theta = hyperparameters(cube.columns, units[rows], values[rows], evaluations)
-    return gp.GaussianProcess.of(cube.columns, theta, units[rows], values[rows])
+    values, units = np.arcsinh(known / scale), seen.units[:, cube.free][rows]
+    theta = hyperparameters(cube.columns, units, values, evaluations)
+    return gp.GaussianProcess.of(cube.columns, theta, units, values)
 
 
 def hyperparameters(columns: Columns, units: Floats, targets: Floats, evaluations: int = EVALUATIONS) -> Floats:
