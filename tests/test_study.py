@@ -522,6 +522,19 @@ def test_a_full_disk_is_waited_for_and_then_costs_a_retry(monkeypatch, patient):
     assert all("no space left for a checkpoint in" in event.reason for event in lost)
 
 
+def test_an_objective_that_meets_a_full_disk_itself_is_taken_up_again():
+    refused = [OSError(errno.ENOSPC, "No space left on device")]
+
+    def train(trial):
+        if refused:
+            raise refused.pop()
+        return 1.0
+
+    study = study_of()
+    go(study, train, trials=1)
+    assert [event.status for event in study.events if isinstance(event, Ended)] == ["lost", "completed"]
+
+
 def test_a_checkpoint_that_fails_half_way_is_not_there():
     def objective(trial):
         for _ in trial.steps(2):
