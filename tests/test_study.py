@@ -1248,6 +1248,51 @@ def test_a_folder_is_free_again_once_its_storage_is_removed(tmp_path):
         go(study_of(directory=folder), saving, trials=1)  # in memory
 
 
+def checkpoints_of(database):
+    study = tw.open(database)
+    go(study, saving, trials=3)  # takes the folder, trains nothing
+    study.close()
+    return [trial.checkpoint for trial in study.trials]
+
+
+def test_databases_that_differ_in_the_suffix_only_have_folders_of_their_own(tmp_path):
+    databases = [str(tmp_path / f"s{suffix}") for suffix in (".db", ".sqlite", "")]
+    studies = [study_of(database) for database in databases]
+    for study in studies:
+        go(study, saving, trials=3)
+        study.close()
+    found = [checkpoints_of(database) for database in databases]
+    assert len({path for paths in found for path in paths}) == 9
+    assert found[0][0].is_relative_to(tmp_path / "s-files")
+    tw.delete(databases[1], "study")
+    assert [path.is_dir() for paths in found for path in paths] == [True] * 3 + [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize("suffix", [".db", ".sqlite"])
+def test_a_study_of_an_older_release_keeps_its_folder_and_a_new_one_beside_takes_another(tmp_path, suffix):
+    """Older releases did not write down whose a folder is."""
+    old = study_of(str(tmp_path / f"s{suffix}"))
+    go(old, saving, trials=3)
+    old.close()
+    before = [trial.checkpoint for trial in old.trials]
+    (old.directory / ".tunewell-study").unlink()
+    with study_of(str(tmp_path / f"s{'.sqlite' if suffix == '.db' else '.db'}")) as new:
+        go(new, saving, trials=3)
+        assert not {trial.checkpoint for trial in new.trials} & set(before)
+        assert checkpoints_of(str(tmp_path / f"s{suffix}")) == before
+        assert all(path.is_dir() for path in before)
+        assert all(trial.checkpoint.is_dir() for trial in tw.open(str(new._storage.path)).trials)
+
+
+def test_what_a_removed_database_left_behind_is_taken_over(storage, tmp_path):
+    for _ in range(2):
+        with study_of(storage) as study:
+            go(study, saving, trials=2)
+            assert study.directory == tmp_path / "s-files" / "study"
+        (study.directory / ".tunewell-study").unlink()
+        (tmp_path / "s.db").unlink()
+
+
 def test_names_with_odd_characters_or_too_many_have_folders_of_their_own(storage):
     names = ["a/b", "a-b", "../up", "ä b", "a b", "a" * 255, "a" * 300, "a" * 301, "ä" * 200]
     folders = set()

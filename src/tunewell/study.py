@@ -59,7 +59,7 @@ from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import POPULATIONS, SCHEDULERS
 from tunewell.space import Space
 from tunewell.steering import Steering, nearest_values
-from tunewell.storages import Owner, check_free, claim, directory_of, files_of, no_such_study, only_name
+from tunewell.storages import Owner, check_free, claim, default_folders, directory_of, no_such_study, only_name
 from tunewell.trial import Trial, returned_metrics
 
 Mode = Literal["min", "max"]
@@ -183,6 +183,7 @@ class Study(Steering):
                 journal = self._storage.journal(name, create=create)
             except KeyError:
                 raise KeyError(no_such_study(name, storage, self._storage.names())) from None
+        self._has_folder = False
         self.name = name or "study"
         self._ledger = Ledger(journal, Path())
         if self._storage is None and directory is None:
@@ -194,10 +195,18 @@ class Study(Steering):
             self.directory = directory_of(self.history, self._storage.path, self.name)
         self._ledger.keep_files_in(self.directory)
 
-    @property
-    def _folder_is_chosen(self) -> bool:
-        """Whether somebody said where checkpoints and logs go; by default the folder has the study's name."""
-        return self._storage is not None and self.directory != files_of(self._storage.path, self.name)
+    def _take_folder(self) -> None:
+        """Take the folder of checkpoints and logs, or by default another one if a study has taken it meanwhile."""
+        if self._storage is None or self._has_folder:
+            return
+        path = self._storage.path
+        is_default = self.directory in default_folders(path, self.name)
+        if is_default and path is not None:
+            self.directory = directory_of(self.history, path, self.name)
+            self._ledger.keep_files_in(self.directory)
+        if not is_default or path is not None:
+            claim(self.directory, self._owner)
+        self._has_folder = True
 
     @property
     def _owner(self) -> Owner:
@@ -271,8 +280,7 @@ class Study(Steering):
             self._add(RunStarted(time.time(), "", workers or 1, max_steps, trials, seconds, steps, trial_seconds))
             end_rehearsal(self)
         found = _fingerprint(data, model, fingerprint)
-        if self._folder_is_chosen:
-            claim(self.directory, self._owner)
+        self._take_folder()
         from tunewell.console import watching
 
         place = _executor(executor)
@@ -308,6 +316,7 @@ class Study(Steering):
         """
         end_rehearsal(self)
         with self._lock:
+            self._take_folder()
             idle = ""
 
             def decide(history: History) -> Sequence[Event]:
