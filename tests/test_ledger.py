@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewell.events import Ended, Reported, Status, TrialResumed, TrialStarted
+from tunewell.events import Ended, Noted, Reported, Status, TrialResumed, TrialStarted
 from tunewell.history import History
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import LAST_SECONDS, Ledger
@@ -235,3 +235,26 @@ def test_what_stood_in_the_journal_already_is_not_told_twice():
     book.flush()
     same(book.history, journal)
     assert [report.step for report in book.history.trials[0].reports] == [1]
+
+
+def test_facts_wait_where_what_others_wrote_cannot_be_read():
+    """As when a newer release takes part: its event is what is wrong, whatever this driver does next."""
+
+    class Newer(MemoryJournal):
+        def read(self, start=0):
+            for event in super().read(start):
+                if isinstance(event, Noted):
+                    raise ValueError("a newer release wrote this")
+                yield event
+
+    journal = Newer()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.commit(start("a"))
+    book.record([Reported(2.0, 0, 1, {"loss": 0.5})])
+    journal.append([Noted(3.0, "from afar")], after=None)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="a newer release wrote this"):
+            book.flush()
+        assert (book.unwritten, len(book.history)) == (1, 3)
+        book.record([])

@@ -110,13 +110,13 @@ class Ledger:
 
     def _others_wrote(self) -> None:
         """Bring the history up to date; facts that it took in too early are written and take their true place."""
-        self._appends_alone = 0
         if not self._facts:
+            self._appends_alone = 0
             self.catch_up()
             return
-        facts, self._facts = self._facts, []
-        drivers = self._drivers(facts)
-        self.history = self._patiently(self._read_all)
+        drivers = self._drivers(self._facts)
+        self.history = self._patiently(self._read_all)  # as long as it fails, all stays as it is
+        facts, self._facts, self._appends_alone = self._facts, [], 0
         self._write(facts, drivers)
 
     def _read_all(self) -> History:

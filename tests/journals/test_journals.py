@@ -225,6 +225,57 @@ def test_torn_bodies_are_refused_in_words():
         codec.decode("reported", '{"time":1,"trial"')
 
 
+def damaged(tmp_path, *statements):
+    """Return the journal of a study whose rows were changed behind its back, and the storage of it."""
+    path = tmp_path / "s.db"
+    storage = SqlStorage(path)
+    storage.journal("study").append(ONE_OF_EACH, after=0)
+    storage.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    storage = SqlStorage(path, create=False)
+    return storage.journal("study", create=False), storage
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            "UPDATE events SET body = '{\"time' WHERE position = 5",
+            "at event 5 expected the fields of a 'reported'",
+        ),
+        ("UPDATE events SET kind = 'evaporated' WHERE position = 7", "at event 7 there is a 'evaporated' .*: upgrade"),
+        ("DELETE FROM events WHERE position = 4", "expected event 4 before later ones, found none"),
+        ("UPDATE events SET position = 70000 WHERE position = 8", "expected event 8 before later ones, found none"),
+        ("UPDATE events SET study = 9 WHERE position < 3", "expected event 1 before later ones, found none"),
+        ("UPDATE events SET body = CAST(x'7bff7d' AS TEXT) WHERE position = 6", "is damaged .*UTF-8.*export --events"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_its_study_and_its_place_and_can_be_taken_out(tmp_path, statement, words):
+    journal, storage = damaged(tmp_path, statement)
+    with pytest.raises(codec.Unreadable, match=f"study 'study' cannot be read: .*{words}"):
+        list(journal.read())
+    rows = journal.rows()
+    assert len(rows) >= len(ONE_OF_EACH) - 2
+    whole = [codec.encode(event) for event in ONE_OF_EACH]
+    assert sum(row[1:] in whole for row in rows) >= len(ONE_OF_EACH) - 2
+    storage.close()
+
+
+def test_a_damaged_file_is_told_at_once(tmp_path):
+    """And not taken for a database that may answer in a while."""
+    journal, storage = damaged(tmp_path)
+    size = storage.path.stat().st_size
+    with storage.path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+    with pytest.raises(codec.Unreadable, match="s.db is damaged .*malformed.*: go on with a copy from before"):
+        list(journal.read())
+    storage.close()
+
+
 def test_unknown_fields_are_ignored():
     body = msgspec.json.encode({"time": 1.0, "trial": 0, "step": 1, "metrics": {}, "later": 1}).decode()
     assert codec.decode("reported", body) == Reported(1.0, 0, 1, {})
@@ -285,8 +336,8 @@ def test_who_writes_to_a_deleted_study_is_told_and_harms_no_other(place, tmp_pat
         with pytest.raises(StudyDeleted):
             forgotten.append(ONE_OF_EACH[3:5], after=after)
     assert list(other.read()) == ONE_OF_EACH[:1]
-    with pytest.raises(StudyDeleted):
-        other.append(ONE_OF_EACH[:2], after=2)  # there is one only
+    with pytest.raises(StudyDeleted, match="expected the 2 events that the study had, found 1: an older state"):
+        other.append(ONE_OF_EACH[:2], after=2)
     for storage in (old, new):
         storage.close()
 

@@ -188,6 +188,20 @@ def _opened_for_reading(path: Path, options: str) -> sqlite3.Connection:
     return connection
 
 
+@contextmanager
+def any_text(connection: sa.Connection) -> Iterator[None]:
+    """Read text that is no UTF-8 as well, with such bytes spelt out (SQLite; PostgreSQL holds none)."""
+    raw: Any = connection.connection.driver_connection
+    if not isinstance(raw, sqlite3.Connection):
+        yield
+        return
+    raw.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+    try:
+        yield
+    finally:
+        raw.text_factory = str
+
+
 def let_go(connection: sa.Connection, process: int) -> None:
     """Close what a storage that nobody closed leaves behind."""
     if process == os.getpid():
