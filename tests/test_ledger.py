@@ -258,3 +258,30 @@ def test_facts_wait_where_what_others_wrote_cannot_be_read():
             book.flush()
         assert (book.unwritten, len(book.history)) == (1, 3)
         book.record([])
+
+
+def test_whoever_only_reads_does_not_wait_for_what_cannot_be_written(monkeypatch):
+    class Full(MemoryJournal):
+        full = False
+
+        def append(self, events, after):
+            if self.full:
+                raise JournalError("the disk is full")
+            return super().append(events, after)
+
+    naps, said = [], []
+    monkeypatch.setattr("tunewell.ledger.time.sleep", naps.append)
+    journal = Full()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.tell = said.append
+    book.commit(start("a"))
+    journal.full = True
+    book.record([Reported(2.0, 0, 1, {"loss": 0.5})])
+    book.glance()
+    assert (naps, said) == ([], ["the disk is full; 1 event(s) are kept in memory"])
+    assert book.history.trials[0].step == 1
+    journal.full = False
+    book.glance()
+    assert book.unwritten == 0
+    same(book.history, journal)

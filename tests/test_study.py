@@ -1248,6 +1248,24 @@ def test_a_folder_is_free_again_once_its_storage_is_removed(tmp_path):
         go(study_of(directory=folder), saving, trials=1)  # in memory
 
 
+def test_waiting_for_the_database_outside_of_a_run_is_said(storage, monkeypatch, capsys):
+    study = study_of(storage)
+    go(study, once, trials=1)
+    append, refusals = study._ledger.journal.append, [tw.JournalError("the database is locked")]
+
+    def refusing(events, after):
+        if refusals:
+            raise refusals.pop()
+        return append(events, after)
+
+    monkeypatch.setattr("tunewell.ledger.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(study._ledger.journal, "append", refusing)
+    capsys.readouterr()
+    study.ask()
+    assert "tunewell: the database is locked; 0 event(s) are kept in memory, trying again" in capsys.readouterr().err
+    study.close()
+
+
 def checkpoints_of(database):
     study = tw.open(database)
     go(study, saving, trials=3)  # takes the folder, trains nothing

@@ -6,12 +6,14 @@ import inspect
 import math
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -185,7 +187,7 @@ class Study(Steering):
                 raise KeyError(no_such_study(name, storage, self._storage.names())) from None
         self._has_folder = False
         self.name = name or "study"
-        self._ledger = Ledger(journal, Path())
+        self._ledger = Ledger(journal, Path(), _on_standard_error)
         if self._storage is None and directory is None:
             self.directory = Path(tempfile.mkdtemp(prefix="tunewell-"))
             weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
@@ -290,7 +292,10 @@ class Study(Steering):
             driver = Driver(
                 self._ledger, self._deciders, place, budget, max_steps, found, keep_checkpoints, view.watch, view.say
             )
-            reason = driver.run()
+            try:
+                reason = driver.run()
+            finally:
+                self._ledger.tell = _on_standard_error
             view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
         if driver.interrupted:
             raise KeyboardInterrupt(f"{reason}: the same call goes on where this one stopped")
@@ -485,6 +490,11 @@ def open(storage: str | Path, name: str | None = None, *, directory: str | Path 
         KeyError: there is no such study; the nearest name is suggested.
     """
     return Study._opened(storage, name, directory)
+
+
+def _on_standard_error(text: str) -> None:
+    with suppress(OSError, ValueError):  # closed, or on a full disk
+        print(f"tunewell: {text}", file=sys.stderr, flush=True)
 
 
 def _told(value: Any, status: str, reason: str, goals: Sequence[str]) -> Ended:

@@ -9,11 +9,12 @@ import subprocess
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from tunewell.events import Ended, Noted, Reported, SpaceChanged, Status, TrialStarted
-from tunewell.journals import codec
+from tunewell.journals import codec, sql
 from tunewell.journals.memory import MemoryJournal
-from tunewell.journals.sql import SqlStorage
+from tunewell.journals.sql import SqlJournal, SqlStorage
 from tunewell.protocols import JournalError, StudyDeleted
 from tunewell.testing.histories import mixed_space
 from tunewell.testing.journals import ONE_OF_EACH, JournalContract
@@ -142,6 +143,70 @@ class TestSqlite(SqlContract):
         assert child.exitcode == 0
         journal.append(ONE_OF_EACH[2:3], after=2)
         assert list(reopen().read()) == ONE_OF_EACH[:3]
+
+    @pytest.mark.parametrize("replaced", [False, True])
+    def test_a_file_that_was_removed_or_replaced_is_noticed(self, journal, tmp_path, monkeypatch, replaced):
+        monkeypatch.setattr("tunewell.journals.sql.SYNC_SECONDS", 0.0)
+        journal.append(ONE_OF_EACH[:2], after=0)
+        file = tmp_path / "a study.db"
+        copy = file.read_bytes()
+        file.unlink()
+        if replaced:
+            (tmp_path / "other.db").write_bytes(copy)
+            (tmp_path / "other.db").rename(file)
+        for act in (lambda: journal.append(ONE_OF_EACH[2:3], after=2), lambda: journal.beat("a")):
+            with pytest.raises(StudyDeleted, match="to stay at .*a study.db, but its file was removed, moved"):
+                act()
+
+    def test_after_a_beat_a_copy_of_the_file_alone_has_all(self, journal, tmp_path):
+        journal.append(ONE_OF_EACH, after=0)
+        journal.beat("a")
+        (tmp_path / "copy.db").write_bytes((tmp_path / "a study.db").read_bytes())
+        storage = SqlStorage(tmp_path / "copy.db", create=False)
+        assert list(storage.journal("study").read()) == ONE_OF_EACH
+        storage.close()
+
+    def test_what_is_written_while_it_is_read_is_no_gap(self, journal, reopen, monkeypatch):
+        other, length = reopen(), SqlJournal._length
+
+        def slow(self):
+            n = length(self)
+            return other.append(ONE_OF_EACH[n : n + 1], after=n) if n < 3 else n
+
+        monkeypatch.setattr(SqlJournal, "_length", slow)
+        assert list(journal.read()) == ONE_OF_EACH[:3]
+
+    def test_others_that_create_the_same_database_at_this_moment_are_no_obstacle(self, url, tmp_path, monkeypatch):
+        """They hold the new file, and then create each table right before this process does."""
+        other = sqlite3.connect(tmp_path / "a study.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        naps = []
+
+        def sleep(seconds):
+            naps.append(seconds)
+            other.execute("ROLLBACK")
+
+        def overtake(table, connection, **_):
+            if not sa.inspect(elsewhere).has_table(table.name):
+                elsewhere.execute(sa.schema.CreateTable(table))
+                elsewhere.commit()
+
+        monkeypatch.setattr("tunewell.journals.database.BUSY_SECONDS", 0.0)
+        monkeypatch.setattr("tunewell.journals.database.time.sleep", sleep)
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        tables = list(sql._METADATA.tables.values())
+        with engine.connect() as elsewhere:
+            for table in tables:
+                sa.event.listen(table, "before_create", overtake)
+            try:
+                storage = SqlStorage(url)
+            finally:
+                for table in tables:
+                    sa.event.remove(table, "before_create", overtake)
+        assert naps == [0.01]
+        storage.journal("study").append(ONE_OF_EACH, after=0)
+        storage.close()
+        other.close()
 
 
 class TestPostgresql(SqlContract):

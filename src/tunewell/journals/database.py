@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -104,6 +105,15 @@ def sqlite_path(url: sa.URL) -> Path | None:
     return Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else None
 
 
+def file_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at ``path`` from any other, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def connect(url: sa.URL, *, read_only: bool = False) -> sa.Connection:
     """Return a connection of one's own to the database.
 
@@ -169,12 +179,25 @@ def _connect_to_file(path: Path, read_only: bool) -> sa.Connection:
     connection = sa.create_engine("sqlite://", creator=opened, poolclass=sa.pool.NullPool).connect()
     if not read_only:
         try:
-            pragma(connection, "journal_mode=WAL")
+            _keep_a_log(connection)
             pragma(connection, "synchronous=NORMAL")
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _keep_a_log(connection: sa.Connection) -> None:
+    """Turn to write-ahead mode; of several processes that turn a new file to it SQLite lets only one, at once."""
+    pauses = [0.01, 0.1, 1.0]
+    while True:
+        try:
+            pragma(connection, "journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or not pauses:
+                raise
+            time.sleep(pauses.pop(0))
 
 
 def _opened_for_reading(path: Path, options: str) -> sqlite3.Connection:

@@ -25,7 +25,17 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tunewell.events import Event
 from tunewell.journals.codec import RESCUE, Unreadable, decode_all, encode, gap
-from tunewell.journals.database import Direct, any_text, connect, has_table, let_go, pragma, sqlite_path, understood
+from tunewell.journals.database import (
+    Direct,
+    any_text,
+    connect,
+    file_of,
+    has_table,
+    let_go,
+    pragma,
+    sqlite_path,
+    understood,
+)
 from tunewell.protocols import Conflict, JournalError, StudyDeleted
 
 SYNC_SECONDS = 0.1
@@ -113,6 +123,7 @@ class SqlStorage:
         self._read_only = False
         self._process = 0
         self._synced = 0.0
+        self._file: tuple[int, int] | None = None  # what the connection has open
         self._direct: dict[sa.Executable, Direct] = {}
         self.lock = threading.RLock()
         if not create and self.path is not None and not has_table(self.path, _EVENTS.name):
@@ -141,6 +152,7 @@ class SqlStorage:
             self._process = os.getpid()
             self._connection = connect(self.url, read_only=self._read_only)
             weakref.finalize(self, let_go, self._connection, self._process)
+            self._file = file_of(self.path) if self.path is not None else None
         return _Guard(self, self._connection)
 
     def mistrust(self, connection: sa.Connection) -> None:
@@ -191,21 +203,35 @@ class SqlStorage:
     def close(self) -> None:
         """Close the connection, flushing what a burst has left in the page cache."""
         if self._connection is not None and self._process == os.getpid():
-            if self.path is not None and not self._read_only:
-                with suppress(JournalError), self.connected() as connection:  # a full disk must not keep it open
-                    connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
-                    connection.rollback()
+            with suppress(JournalError):  # a full disk must not keep it open
+                self.settle()
             engine = self._connection.engine
             self._connection.close()
             engine.dispose()
         self._connection = None
 
+    def settle(self) -> None:
+        """Move what the write-ahead log holds into the file itself, so that a copy of it alone has it (SQLite only)."""
+        if self.path is not None and not self._read_only:
+            with self.lock, self.connected() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+                connection.rollback()
+
     @contextmanager
     def durably(self, connection: sa.Connection) -> Iterator[None]:
-        """Make a commit in the block reach the disk if the last one that did is long enough ago (SQLite only)."""
+        """Make a commit in the block reach the disk if the last one that did is long enough ago (SQLite only).
+
+        Raises:
+            StudyDeleted: the file is not where it was, so that nobody would find there what is committed.
+        """
         if self.path is None or time.monotonic() - self._synced < SYNC_SECONDS:
             yield
             return
+        if file_of(self.path) != self._file:
+            raise StudyDeleted(
+                f"expected the study's database to stay at {self.path}, but its file was removed, moved or replaced "
+                "while this process worked on it: what it does is not kept"
+            )
         pragma(connection, "synchronous=FULL")
         try:
             yield
@@ -222,14 +248,16 @@ class SqlStorage:
         return found
 
     def _create_tables(self, connection: sa.Connection) -> None:
-        try:
-            _METADATA.create_all(connection)
-            connection.commit()
-        except DBAPIError:
-            connection.rollback()
-            if not sa.inspect(connection).has_table("events"):  # unless another process was faster
-                raise
-            connection.rollback()
+        """Create what is missing; where another process is faster with a table, look again what is."""
+        for chances in reversed(range(len(_METADATA.tables) + 1)):
+            try:
+                _METADATA.create_all(connection)
+                connection.commit()
+                return
+            except DBAPIError:
+                connection.rollback()
+                if not chances:
+                    raise
 
 
 class SqlJournal:
@@ -275,17 +303,20 @@ class SqlJournal:
             raise Unreadable(f"study {self._name!r} cannot be read: {error}") from error
 
     def _read(self, start: int) -> Iterator[Event]:
-        whole = start == 0
+        whole, length = start == 0, 0  # length: as it was before the rows were read
         while True:
             values = {"study": self._study, "start": start, "end": start + READ_ROWS}
             with self.storage.lock, self.storage.connected() as connection:
                 rows = self.storage.direct(_READ).fetch(connection, values)
             yield from decode_all(rows, start + 1)
             start += len(rows)
-            if len(rows) < READ_ROWS and not (whole and self._length() > start):
-                return
-            if not rows:
+            if len(rows) == READ_ROWS:
+                continue
+            if start < length:
                 raise gap(start + 1)
+            length = self._length() if whole else start
+            if length <= start:
+                return
 
     def rows(self) -> list[tuple[int, str, str]]:
         """Return position, kind and text of all events as they are stored, also of those that cannot be read."""
@@ -304,6 +335,7 @@ class SqlJournal:
             except BaseException:
                 connection.rollback()
                 raise
+        self.storage.settle()
 
     def beats(self) -> Mapping[str, int]:
         """Return the beats of each driver."""
