@@ -1266,6 +1266,19 @@ def test_waiting_for_the_database_outside_of_a_run_is_said(storage, monkeypatch,
     study.close()
 
 
+def test_half_characters_are_refused_where_they_come_in(storage):
+    """As the names of badly encoded files have them."""
+    for make in (
+        lambda: study_of(name="\udcff"),
+        lambda: study_of(storage, name="\udcff"),
+        lambda: tw.open(study_of(storage).storage, "\udcff"),
+        lambda: tw.Space({"\udcff": tw.Float(0, 1)}),
+        lambda: tw.Choice([("a", "\udcff"), "b"]),
+    ):
+        with pytest.raises(ValueError, match=r"of whole characters, got '\\udcff'"):
+            make()
+
+
 def checkpoints_of(database):
     study = tw.open(database)
     go(study, saving, trials=3)  # takes the folder, trains nothing

@@ -63,6 +63,7 @@ from tunewell.space import Space
 from tunewell.steering import Steering, nearest_values
 from tunewell.storages import Owner, check_free, claim, default_folders, directory_of, no_such_study, only_name
 from tunewell.trial import Trial, returned_metrics
+from tunewell.values import is_whole
 
 Mode = Literal["min", "max"]
 
@@ -175,6 +176,8 @@ class Study(Steering):
     ) -> None:
         self._lock = threading.RLock()
         self._storage: Any = None
+        if name is not None and not is_whole(name):
+            raise ValueError(f"a study expected a name of whole characters, got {name!r}: give it another")
         journal: Journal = MemoryJournal()
         if storage is not None:
             from tunewell.journals.sql import SqlStorage

@@ -229,6 +229,31 @@ def test_bad_urls(url, error, words):
         SqlStorage(url)
 
 
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        (..., TypeError, "expected a storage as a URL or a path, got Ellipsis: write e.g. sqlite:///"),
+        (5, TypeError, "expected a storage as a URL or a path, got 5"),
+        ("a.db\0", ValueError, "got 'a.db.x00', which has a NUL character: choose another"),
+        (f"{'l' * 300}.db", ValueError, "got 'lll.*', which is too long: choose another"),
+    ],
+)
+def test_what_can_be_no_storage_is_refused_in_a_sentence(place, error, words):
+    with pytest.raises(error, match=words):
+        SqlStorage(place)
+
+
+@pytest.mark.parametrize("name", ["what?.db", "a#b.db", "100%.db", "q%3F.db", "ü b+c.db"])
+def test_a_plain_path_is_taken_as_it_is(tmp_path, name):
+    storage = SqlStorage(str(tmp_path / name))
+    storage.journal("study").append(ONE_OF_EACH, after=0)
+    storage.close()
+    assert (tmp_path / name).is_file()
+    again = SqlStorage(tmp_path / name, create=False)
+    assert list(again.journal("study").read()) == ONE_OF_EACH
+    again.close()
+
+
 def test_a_missing_file_is_not_created(tmp_path):
     with pytest.raises(FileNotFoundError, match="found no file"):
         SqlStorage(f"sqlite:///{tmp_path}/none.db", create=False)

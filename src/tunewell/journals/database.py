@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -81,11 +82,21 @@ class Direct:
             raise kind(self._text, None, error) from error
 
 
-def understood(url: str) -> sa.URL:
-    if "://" not in url:
-        url = f"sqlite:///{url}"
+def understood(place: str | os.PathLike[str]) -> sa.URL:
+    """Return a storage as a URL.
+
+    Raises:
+        TypeError: it is no text and no path.
+        ValueError: it can be no storage.
+    """
+    url = os.fspath(place) if isinstance(place, os.PathLike) else place
+    if not isinstance(url, str):
+        raise TypeError(
+            f"expected a storage as a URL or a path, got {place!r}: write e.g. sqlite:///tunewell.db, or None for a "
+            "study in memory"
+        )
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(url) if "://" in url else sa.URL.create("sqlite", database=url)
     except sa.exc.ArgumentError as error:
         raise ValueError(
             f"expected a storage URL such as sqlite:///tunewell.db or postgresql://host/name, got {url!r}"
@@ -98,7 +109,21 @@ def understood(url: str) -> sa.URL:
         if not parsed.database or parsed.database == ":memory:":
             raise ValueError(f"expected a file in {url!r}: use storage=None for a study in memory")
         parsed = parsed.set(database=str(Path(parsed.database).expanduser()))
+        _check_file_name(str(parsed.database))
     return parsed
+
+
+def _check_file_name(path: str) -> None:
+    fault = "which has a NUL character" if "\0" in path else ""
+    try:
+        if not fault:
+            os.stat(path)
+    except OSError as error:
+        fault = "which is too long" if error.errno == errno.ENAMETOOLONG else ""
+    except UnicodeEncodeError:
+        fault = "which has half characters"
+    if fault:
+        raise ValueError(f"expected a path that a file can have, got {path!r}, {fault}: choose another")
 
 
 def sqlite_path(url: sa.URL) -> Path | None:

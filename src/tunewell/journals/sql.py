@@ -100,12 +100,13 @@ class SqlStorage:
         """Connect to ``url``: ``sqlite:///file.db``, ``postgresql://…``, or simply a path to a SQLite file.
 
         Raises:
+            TypeError: ``url`` is no text and no path.
             ValueError: the URL cannot be understood, or is a folder's.
             FileNotFoundError: ``create=False`` and there is no such file, or its folder does not exist.
             ModuleNotFoundError: the database's driver is not installed.
             JournalError: the database does not answer.
         """
-        self.url = understood(str(url))
+        self.url = understood(url)
         self.path = sqlite_path(self.url)
         if self.path is not None:
             if self.path.is_dir():
