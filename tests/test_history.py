@@ -270,6 +270,17 @@ def test_a_clock_that_is_set_back_costs_no_time_and_gives_none():
     assert history.active_seconds == 10.0
 
 
+def test_a_clock_that_was_set_back_between_two_runs_costs_no_time():
+    history = History([created()])
+    for begin in (10_000.0, 6_000.0):
+        history.apply(TrialStarted(begin, len(history.trials), {}, 0, driver="a"))
+        history.apply(Reported(begin + 5.0, len(history.trials) - 1, 1, {"loss": 1.0}))
+        history.apply(Ended(begin + 7.0, len(history.trials) - 1, Status.COMPLETED))
+    assert history.active_seconds == 14.0
+    history.apply(TrialStarted(6_010.0, 2, {}, 0, driver="a"))
+    assert history.seconds_at(6_012.0, "a") == 16.0
+
+
 @pytest.mark.parametrize(
     ("events", "words"),
     [
