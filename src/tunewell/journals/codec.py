@@ -139,7 +139,7 @@ def decode_all(rows: Sequence[tuple[int, str, str]], first: int) -> Iterator[Eve
         Unreadable: see :func:`decode`; or a position is another, as after a damage of the file.
     """
     name, reports = _NAMES[Reported], _DECODERS[_NAMES[Reported]].decode
-    if [position for position, _, _ in rows] != list(range(first, first + len(rows))):
+    if rows and (rows[0][0], rows[-1][0]) != (first, first + len(rows) - 1):  # the key keeps those between in order
         raise gap(next(each for each, (position, _, _) in enumerate(rows, first) if position != each))
     for position, kind, body in rows:
         try:
