@@ -305,6 +305,8 @@ def test_a_run_tells_its_story_and_what_to_type_next(
     assert lines[-2:] == ["ended: 2 trials are done", "next: tunewell report digits -s my.db"]
     tuned.run(train, trials=2, executor="inline")
     assert "2 trials so far" in capsys.readouterr().out
+    study(storage="mü 1#.db").run(train, trials=1, executor="inline")
+    assert capsys.readouterr().out.endswith("next: tunewell report digits -s 'mü 1#.db'\n")
 
 
 def test_a_study_in_memory_has_no_next_command(capsys: pytest.CaptureFixture[str]) -> None:

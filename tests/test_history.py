@@ -272,6 +272,29 @@ def test_a_clock_that_is_set_back_costs_no_time_and_gives_none():
     assert history.active_seconds == 10.0
 
 
+def test_a_clock_that_was_set_back_between_two_runs_costs_no_time():
+    history = History([created()])
+    for begin in (10_000.0, 6_000.0):
+        history.apply(TrialStarted(begin, len(history.trials), {}, 0, driver="a"))
+        history.apply(Reported(begin + 5.0, len(history.trials) - 1, 1, {"loss": 1.0}))
+        history.apply(Ended(begin + 7.0, len(history.trials) - 1, Status.COMPLETED))
+    assert history.active_seconds == 14.0
+    history.apply(TrialStarted(6_010.0, 2, {}, 0, driver="a"))
+    assert history.seconds_at(6_012.0, "a") == 16.0
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        ([created(), Reported(1.0, 3, 1, {"loss": 1.0})], "as number 2, got Reported about trial 3 of 0"),
+        ([TrialStarted(0.0, 0, {}, 0), Reported(1.0, 0, 1, {"loss": 1.0})], "as number 2, got Reported about trial 0"),
+    ],
+)
+def test_an_event_that_cannot_follow_is_refused_in_words(events, words):
+    with pytest.raises(ValueError, match=f"expected an event that fits those before it {words}.* writes out what is"):
+        History(events)
+
+
 def test_checkpoints_that_are_needed():
     history = History([created()])
     parent = run_at_once(history, {}, [0.5, 0.4, 0.3])

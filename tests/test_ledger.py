@@ -376,3 +376,52 @@ def test_a_checkpoint_that_waits_takes_the_place_that_the_journal_gives_it():
     book.flush()
     assert book.history.pending[0].step is None  # there was none yet
     assert contents(vars(History(journal.read(), book.history.files))) == contents(vars(book.history))
+
+
+def test_facts_wait_where_what_others_wrote_cannot_be_read():
+    """As when a newer release takes part: its event is what is wrong, whatever this driver does next."""
+
+    class Newer(MemoryJournal):
+        def read(self, start=0):
+            for event in super().read(start):
+                if isinstance(event, Noted):
+                    raise ValueError("a newer release wrote this")
+                yield event
+
+    journal = Newer()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.commit(start("a"))
+    book.record([Reported(2.0, 0, 1, {"loss": 0.5})], "a")
+    journal.append([Noted(3.0, "from afar")], after=None)
+    for act in (book.flush, lambda: book.record([], "a"), book.flush):
+        with pytest.raises(ValueError, match="a newer release wrote this"):
+            act()
+        assert (book.unwritten, len(book.history)) == (1, 3)
+
+
+def test_whoever_only_reads_does_not_wait_for_what_cannot_be_written(monkeypatch):
+    class Full(MemoryJournal):
+        full = False
+
+        def append(self, events, after):
+            if self.full:
+                raise JournalError("the disk is full")
+            return super().append(events, after)
+
+    naps, said = [], []
+    monkeypatch.setattr("tunewell.ledger.time.sleep", naps.append)
+    journal = Full()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.tell = said.append
+    book.commit(start("a"))
+    journal.full = True
+    book.record([Reported(2.0, 0, 1, {"loss": 0.5})], "a")
+    book.glance()
+    assert (naps, said) == ([], ["the disk is full; 1 event(s) are kept in memory"])
+    assert book.history.trials[0].step == 1
+    journal.full = False
+    book.glance()
+    assert book.unwritten == 0
+    same(book.history, journal)

@@ -524,6 +524,19 @@ def test_a_full_disk_is_waited_for_and_then_costs_a_retry(monkeypatch, patient):
     assert all("no space left for a checkpoint in" in event.reason for event in lost)
 
 
+def test_an_objective_that_meets_a_full_disk_itself_is_taken_up_again():
+    refused = [OSError(errno.ENOSPC, "No space left on device")]
+
+    def train(trial):
+        if refused:
+            raise refused.pop()
+        return 1.0
+
+    study = study_of()
+    go(study, train, trials=1)
+    assert [event.status for event in study.events if isinstance(event, Ended)] == ["lost", "completed"]
+
+
 def test_a_checkpoint_that_fails_half_way_is_not_there():
     def objective(trial):
         for _ in trial.steps(2):
@@ -1344,6 +1357,82 @@ def test_a_folder_is_free_again_once_its_storage_is_removed(tmp_path):
         (tmp_path / "s.db").unlink()
     for _ in range(2):
         go(study_of(directory=folder), saving, trials=1)  # in memory
+
+
+def test_waiting_for_the_database_outside_of_a_run_is_said(storage, monkeypatch, capsys):
+    study = study_of(storage)
+    go(study, once, trials=1)
+    append, refusals = study._ledger.journal.append, [tw.JournalError("the database is locked")]
+
+    def refusing(events, after):
+        if refusals:
+            raise refusals.pop()
+        return append(events, after)
+
+    monkeypatch.setattr("tunewell.ledger.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(study._ledger.journal, "append", refusing)
+    capsys.readouterr()
+    study.ask()
+    assert "tunewell: the database is locked; 0 event(s) are kept in memory, trying again" in capsys.readouterr().err
+    study.close()
+
+
+def test_half_characters_are_refused_where_they_come_in(storage):
+    """As the names of badly encoded files have them."""
+    for make in (
+        lambda: study_of(name="\udcff"),
+        lambda: study_of(storage, name="\udcff"),
+        lambda: tw.open(study_of(storage).storage, "\udcff"),
+        lambda: tw.Space({"\udcff": tw.Float(0, 1)}),
+        lambda: tw.Choice([("a", "\udcff"), "b"]),
+    ):
+        with pytest.raises(ValueError, match=r"of whole characters, got '\\udcff'"):
+            make()
+
+
+def checkpoints_of(database):
+    study = tw.open(database)
+    go(study, saving, trials=3)  # takes the folder, trains nothing
+    study.close()
+    return [trial.checkpoint for trial in study.trials]
+
+
+def test_databases_that_differ_in_the_suffix_only_have_folders_of_their_own(tmp_path):
+    databases = [str(tmp_path / f"s{suffix}") for suffix in (".db", ".sqlite", "")]
+    studies = [study_of(database) for database in databases]
+    for study in studies:
+        go(study, saving, trials=3)
+        study.close()
+    found = [checkpoints_of(database) for database in databases]
+    assert len({path for paths in found for path in paths}) == 9
+    assert found[0][0].is_relative_to(tmp_path / "s-files")
+    tw.delete(databases[1], "study")
+    assert [path.is_dir() for paths in found for path in paths] == [True] * 3 + [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize("suffix", [".db", ".sqlite"])
+def test_a_study_of_an_older_release_keeps_its_folder_and_a_new_one_beside_takes_another(tmp_path, suffix):
+    """Older releases did not write down whose a folder is."""
+    old = study_of(str(tmp_path / f"s{suffix}"))
+    go(old, saving, trials=3)
+    old.close()
+    before = [trial.checkpoint for trial in old.trials]
+    (old.directory / ".tunewell-study").unlink()
+    with study_of(str(tmp_path / f"s{'.sqlite' if suffix == '.db' else '.db'}")) as new:
+        go(new, saving, trials=3)
+        assert not {trial.checkpoint for trial in new.trials} & set(before)
+        assert checkpoints_of(str(tmp_path / f"s{suffix}")) == before
+        assert all(path.is_dir() for path in before)
+        assert all(trial.checkpoint.is_dir() for trial in tw.open(str(new._storage.path)).trials)
+
+
+def test_what_a_removed_database_left_behind_is_taken_over(storage, tmp_path):
+    for _ in range(2):
+        with study_of(storage) as study:
+            go(study, saving, trials=2)
+            assert study.directory == tmp_path / "s-files" / "study"
+        (study.directory / ".tunewell-study").unlink()
+        (tmp_path / "s.db").unlink()
 
 
 def test_names_with_odd_characters_or_too_many_have_folders_of_their_own(storage):

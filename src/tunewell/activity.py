@@ -27,7 +27,12 @@ class Activity:
         self._trials: dict[str | int, int] = {}  # how many each of them trains
 
     def begin(self, trainer: str | int, time: float) -> None:
-        """Note that a trainer has begun to train one more trial."""
+        """Note that a trainer has begun to train one more trial.
+
+        Where nobody trains, what is counted is over: an earlier time is one of a clock that was set back, or another's.
+        """
+        if not self._signs and time < self._counted - SET_BACK:
+            self._counted = time
         self.sign(trainer, time, time)
         self._trials[trainer] = self._trials.get(trainer, 0) + 1
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from tunewell.identity import is_near
-from tunewell.protocols import Journal, JournalError
+from tunewell.protocols import Journal
 
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 300.0
@@ -29,7 +29,7 @@ def beating(journal: Journal, driver: str) -> Iterator[None]:
         while not stop.wait(BEAT_SECONDS):
             try:
                 journal.beat(driver)
-            except JournalError:  # the driver itself will meet it, and has the patience
+            except Exception:  # noqa: BLE001 (the driver itself will meet it, and can say so)
                 continue
 
     heart = threading.Thread(target=beat, name="tunewell-heartbeat", daemon=True)

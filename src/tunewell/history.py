@@ -339,14 +339,29 @@ class History:
 
         Trials say themselves when something happened, so an event may be a little older than the one before it. A
         request has the time of whoever wrote it, which is another clock than the executor's.
+
+        Raises:
+            ValueError: the event is about what is not there, such as a trial that was never started.
         """
         time = event.time
         if event.__class__ is Requested:
             pass
         elif time > self.last_time or time < self.last_time - SET_BACK:
             self.last_time = time
-        self._apply[event.__class__](event)
+        try:
+            self._apply[event.__class__](event)
+        except (IndexError, KeyError) as error:
+            raise ValueError(self._misfit(event)) from error
         self._length += 1
+
+    def _misfit(self, event: Event) -> str:
+        """Return in words why an event cannot follow those before it, as where a stored study was damaged."""
+        trial = getattr(event, "trial", None)
+        about = f" about trial {trial} of {len(self.trials)}" if trial is not None else ""
+        return (
+            f"study {self.name!r} expected an event that fits those before it as number {self._length + 1}, got "
+            f"{type(event).__name__}{about}: tunewell export --events writes out what is there"
+        )
 
     # --- one method an event ------------------------------------------------------------------------------------------
 

@@ -103,6 +103,19 @@ class Ledger:
             self._appends_alone = 0
             self._take_in(news)
 
+    def glance(self) -> None:
+        """As :meth:`catch_up`, without waiting to write: what could not be written stands in the history already."""
+        if not self._facts:
+            self.catch_up()
+            return
+        patience, self.patience = self.patience, -1.0
+        try:
+            self.catch_up()
+        except JournalError as error:
+            self.tell(f"{error}; {len(self._facts)} event(s) are kept in memory")
+        finally:
+            self.patience = patience
+
     @property
     def _alone(self) -> bool:
         return self._appends_alone >= ALONE_AFTER

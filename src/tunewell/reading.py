@@ -56,7 +56,7 @@ class Reading:
         """
         if self._lock.acquire(blocking=False):
             try:
-                self._ledger.catch_up()
+                self._ledger.glance()
             finally:
                 self._lock.release()
         return self._ledger.history

@@ -23,7 +23,7 @@ from tunewell.parameters import Int as Int
 from tunewell.parameters import Parameter as Parameter
 from tunewell.parameters import Prior as Prior
 from tunewell.scales import Floats, Lines
-from tunewell.values import UNSET, Unset, canonical_text, fingerprint_of, grid_points, listed, nearest, plain
+from tunewell.values import UNSET, Unset, canonical_text, fingerprint_of, grid_points, is_whole, listed, nearest, plain
 from tunewell.values import Config as Config
 from tunewell.values import Value as Value
 
@@ -66,6 +66,8 @@ class Space(Mapping[str, Parameter]):
         for name, parameter in given.items():
             if not isinstance(name, str) or not name:
                 raise TypeError(f"a parameter's name must be a string that is not empty, got {name!r}")
+            if not is_whole(name):
+                raise ValueError(f"a parameter's name must be of whole characters, got {name!r}: give it another")
             if not isinstance(parameter, Parameter):
                 raise TypeError(
                     f"parameter {name!r} must be a Float, Int or Choice, got {parameter!r}: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import hashlib
 import json
 import re
@@ -18,6 +19,7 @@ from tunewell.rehearsal import is_rehearsal
 
 _MARK = ".tunewell-study"  # says which study a folder belongs to
 _LONGEST = 255  # bytes in a folder's name
+_SQLITE = b"SQLite format 3\0"  # how the files of its databases begin
 
 
 def delete(storage: str | Path, name: str) -> None:
@@ -38,9 +40,8 @@ def delete(storage: str | Path, name: str) -> None:
         history = _history_or_none(database, name)
         folder = directory_of(history, database.path, name)
         database.delete(name)
-        owner = _owner(folder)
-        if owner is not None and history is not None and not owner.is_same(Owner(name, history.created, "")):
-            return  # another study's, which took the folder over
+        if _is_of_another(folder, history, database.path, name):
+            return
         shutil.rmtree(folder / "trials", ignore_errors=True)
         (folder / _MARK).unlink(missing_ok=True)
         with suppress(OSError):  # not empty, or not there
@@ -50,9 +51,62 @@ def delete(storage: str | Path, name: str) -> None:
 
 
 def directory_of(history: History | None, database: Path | None, name: str) -> Path:
-    """Return the folder of a stored study's checkpoints and logs: as stored, or else where it is by default."""
+    """Return the folder of a stored study's checkpoints and logs: as stored, or else where it is by default.
+
+    That is the first default folder which is this study's, or else one which is nobody's.
+    """
     stored = history.settings.get("directory") if history is not None else None
-    return Path(stored) if stored else files_of(database, name)
+    if stored:
+        return Path(stored)
+    folders = default_folders(database, name)
+    if database is None:
+        return folders[0]
+    mine = _as_owner(history, database, name)
+    for folder in folders:
+        owner = _owner(folder)
+        if owner is not None and owner.is_same(mine):
+            return folder
+    is_new = history is not None and not history.trials
+    return next((folder for folder in folders if _is_nobodys(folder, database, is_new)), folders[-1])
+
+
+def _is_nobodys(folder: Path, database: Path, is_new: bool) -> bool:
+    """Tell whether a default folder may be taken by a study, ``is_new`` before its first trial.
+
+    Older releases did not say whose a default folder is. What is in it is taken to be the study's that has trials, and
+    to be left behind where no other database could have put it there.
+    """
+    owner = _owner(folder)
+    if owner is None and not (is_new and (folder / "trials").exists()):
+        return True
+    return (owner is None or owner.is_gone) and not _twins(database)
+
+
+def _is_of_another(folder: Path, history: History | None, database: Path | None, name: str) -> bool:
+    """Tell whether what lies in the folder of a study is, or may be, another's."""
+    owner = _owner(folder)
+    if owner is not None:
+        return not owner.is_same(_as_owner(history, database, name))
+    return database is not None and folder in default_folders(database, name) and _twins(database)
+
+
+def _as_owner(history: History | None, database: Path | None, name: str) -> Owner:
+    created = history.created if history is not None else 0.0
+    return Owner(name, created, "" if database is None else str(database))
+
+
+def _twins(database: Path) -> bool:
+    """Tell whether there is another database beside, whose name differs in the suffix only."""
+    alike = database.parent.glob(f"{glob.escape(database.stem)}*")
+    return any(path.stem == database.stem and path != database and _is_sqlite(path) for path in alike)
+
+
+def _is_sqlite(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
 
 
 def check_free(folder: Path, owner: Owner) -> None:
@@ -116,14 +170,20 @@ def _history_or_none(database: Any, name: str) -> History | None:
         return None
 
 
-def files_of(database: Path | None, name: str) -> Path:
-    """Return the default folder of a study's checkpoints and logs: beside the SQLite file, or in the current folder."""
-    base = Path.cwd() / "tunewell-files" if database is None else database.with_name(f"{database.stem}-files")
+def default_folders(database: Path | None, name: str) -> tuple[Path, ...]:
+    """Return where a study's checkpoints and logs may be by default: beside the SQLite file, or in the current folder.
+
+    The second is for a database beside another one whose name differs in the suffix only.
+    """
+    bases: tuple[Path, ...] = (Path.cwd() / "tunewell-files",)
+    if database is not None:
+        whole = database.name if database.suffix else f"{database.name}.none"
+        bases = (database.with_name(f"{database.stem}-files"), database.with_name(f"{whole}-files"))
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
-    if plain == name and len(name.encode()) <= _LONGEST:
-        return base / name
-    begin = plain.encode()[: _LONGEST - 9].decode(errors="ignore")
-    return base / f"{begin}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    if plain != name or len(name.encode()) > _LONGEST:
+        begin = plain.encode()[: _LONGEST - 9].decode(errors="ignore")
+        plain = f"{begin}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return tuple(base / plain for base in bases)
 
 
 def only_name(names: Sequence[str], storage: object) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -59,8 +61,9 @@ from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import POPULATIONS, SCHEDULERS
 from tunewell.space import Space
 from tunewell.steering import Steering, nearest_values
-from tunewell.storages import Owner, check_free, claim, directory_of, files_of, no_such_study, only_name
+from tunewell.storages import Owner, check_free, claim, default_folders, directory_of, no_such_study, only_name
 from tunewell.trial import Trial, returned_metrics
+from tunewell.values import is_whole
 
 Mode = Literal["min", "max"]
 
@@ -173,6 +176,8 @@ class Study(Steering):
     ) -> None:
         self._lock = threading.RLock()
         self._storage: Any = None
+        if name is not None and not is_whole(name):
+            raise ValueError(f"a study expected a name of whole characters, got {name!r}: give it another")
         journal: Journal = MemoryJournal()
         if storage is not None:
             from tunewell.journals.sql import SqlStorage
@@ -183,8 +188,9 @@ class Study(Steering):
                 journal = self._storage.journal(name, create=create)
             except KeyError:
                 raise KeyError(no_such_study(name, storage, self._storage.names())) from None
+        self._has_folder = False
         self.name = name or "study"
-        self._ledger = Ledger(journal, Path())
+        self._ledger = Ledger(journal, Path(), _on_standard_error)
         if self._storage is None and directory is None:
             self.directory = Path(tempfile.mkdtemp(prefix="tunewell-"))
             weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
@@ -194,10 +200,18 @@ class Study(Steering):
             self.directory = directory_of(self.history, self._storage.path, self.name)
         self._ledger.keep_files_in(self.directory)
 
-    @property
-    def _folder_is_chosen(self) -> bool:
-        """Whether somebody said where checkpoints and logs go; by default the folder has the study's name."""
-        return self._storage is not None and self.directory != files_of(self._storage.path, self.name)
+    def _take_folder(self) -> None:
+        """Take the folder of checkpoints and logs, or by default another one if a study has taken it meanwhile."""
+        if self._storage is None or self._has_folder:
+            return
+        path = self._storage.path
+        is_default = self.directory in default_folders(path, self.name)
+        if is_default and path is not None:
+            self.directory = directory_of(self.history, path, self.name)
+            self._ledger.keep_files_in(self.directory)
+        if not is_default or path is not None:
+            claim(self.directory, self._owner)
+        self._has_folder = True
 
     @property
     def _owner(self) -> Owner:
@@ -271,8 +285,7 @@ class Study(Steering):
             self._add(RunStarted(time.time(), "", workers or 1, max_steps, trials, seconds, steps, trial_seconds))
             end_rehearsal(self)
         found = _fingerprint(data, model, fingerprint)
-        if self._folder_is_chosen:
-            claim(self.directory, self._owner)
+        self._take_folder()
         from tunewell.console import watching
 
         place, driver = _executor(executor), None
@@ -286,6 +299,7 @@ class Study(Steering):
                     reason = driver.run()
                     view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
             finally:
+                self._ledger.tell = _on_standard_error
                 if driver is None:  # it would have closed the executor
                     place.close()
         if driver.interrupted:
@@ -312,6 +326,7 @@ class Study(Steering):
         """
         end_rehearsal(self)
         with self._lock:
+            self._take_folder()
             self._ledger.catch_up()  # others may have made room, or put something first in line
             idle = ""
 
@@ -486,6 +501,11 @@ def open(storage: str | Path, name: str | None = None, *, directory: str | Path 
         KeyError: there is no such study; the nearest name is suggested.
     """
     return Study._opened(storage, name, directory)
+
+
+def _on_standard_error(text: str) -> None:
+    with suppress(OSError, ValueError):  # closed, or on a full disk
+        print(f"tunewell: {text}", file=sys.stderr, flush=True)
 
 
 def _is_asked(record: TrialRecord) -> bool:

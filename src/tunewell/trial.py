@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +31,7 @@ T = TypeVar("T")  # a level
 PATIENCE_SECONDS = 600.0
 """How long saving is tried again on a full disk."""
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _FULL = 1 << 16  # bytes: a disk with less is full
 
 
@@ -355,7 +356,7 @@ def cause(error: BaseException) -> Status:
         return Status.OUT_OF_MEMORY
     if isinstance(error, FloatingPointError):
         return Status.DIVERGED
-    if isinstance(error, NoSpaceError):
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         return Status.LOST
     return Status.FAILED
 
@@ -389,14 +390,15 @@ def _patiently(act: Callable[[], None], directory: Path) -> None:
             sentence = f"no space left for a checkpoint in {directory}: free some space"
             if time.monotonic() > deadline:
                 raise NoSpaceError(errno.ENOSPC, sentence) from error
-            print(f"{sentence}, it is tried again in {delay:g} s", file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):  # the disk of standard error may be full as well, or it is closed
+                print(f"{sentence}, it is tried again in {delay:g} s", file=sys.stderr, flush=True)
             time.sleep(delay)
             delay = min(2 * delay, 30.0)
 
 
 def _is_full(error: Exception, directory: Path) -> bool:
     """Tell whether writing failed for lack of space, which libraries say in errors of their own."""
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         return True
     try:
         return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(directory).free < _FULL

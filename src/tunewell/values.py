@@ -82,12 +82,23 @@ def whole(value: Any, what: str) -> int:
     return int(found)
 
 
+def is_whole(text: str) -> bool:
+    """Tell whether a text has whole characters only; halves stand in badly decoded ones, and no file takes them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def to_choice(value: Any) -> Value:
     """Return ``value`` as one of the plain types that JSON carries (tuples as lists)."""
     value = plain(value) if not isinstance(value, list) else value
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
+        if not is_whole(value):
+            raise ValueError(f"a choice must be of whole characters, got {value!r}: decode it with its own encoding")
         return str.__str__(value)
     if isinstance(value, int):
         return int(value)

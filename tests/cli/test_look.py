@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import math
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +33,20 @@ def test_ls_shows_every_study(tunewell: Tunewell) -> None:
 def test_ls_takes_a_path_or_a_url(tunewell: Tunewell, storage: Path, where: str) -> None:
     for arguments in (["ls", "-q", where], ["ls", "-q", "--storage", where], ["ls", "-q", "-s", where]):
         assert tunewell(*arguments).stdout.splitlines() == ["digits", "two goals", "fresh/one"]
+
+
+def test_ls_shows_the_others_where_a_study_cannot_be_read(tunewell: Tunewell, storage: Path) -> None:
+    with contextlib.closing(sqlite3.connect(storage)) as connection:
+        connection.execute("UPDATE events SET kind = 'evaporated' WHERE study = 1 AND position = 9")
+        connection.commit()
+    result = tunewell("ls")
+    assert result.exit_code == 0
+    assert re.match(r"digits +\? +cannot be read +-", result.stdout.splitlines()[1])
+    assert result.stdout.splitlines()[2].startswith("two goals  ")
+    reason = "study 'digits' cannot be read: at event 9 there is a 'evaporated' event, which a newer release wrote"
+    assert reason in result.stderr
+    assert reason in json.loads(tunewell("ls", "--json").stdout)[0]["error"]
+    assert reason in tunewell("best", "digits").stderr
 
 
 def test_ls_for_programs(tunewell: Tunewell) -> None:

@@ -62,6 +62,18 @@ def test_export_events_as_stored(tunewell: Tunewell, storage: Path, form: str) -
     assert [int(row["position"]) for row in data] == list(range(1, len(events) + 1))
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
+def test_export_events_that_cannot_be_read(tunewell: Tunewell, storage: Path, form: str) -> None:
+    engine = sa.create_engine(f"sqlite:///{storage}")
+    with engine.begin() as connection:
+        connection.execute(sa.text("update events set body = '{torn' where study = 1 and position = 3"))
+    engine.dispose()
+    assert "at event 3 expected the fields of a" in tunewell("export", "digits").stderr
+    text = tunewell("export", "digits", "--events", "-f", form).stdout
+    assert "{torn" in text
+    assert "trial_started" in text
+
+
 def test_replay_checks_every_decision(tunewell: Tunewell) -> None:
     result = tunewell("replay", "digits")
     assert result.exit_code == 0

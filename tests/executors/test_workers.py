@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -335,6 +336,30 @@ def test_no_amount_of_output_and_no_closed_stdout_ends_a_trial(executor, tmp_pat
     end = run_one(executor, train, make_job(tmp_path))
     assert end.status == Status.COMPLETED
     assert make_job(tmp_path).log.stat().st_size == 5_000_001
+
+
+@linux_only
+@pytest.mark.parametrize("method", ["auto", "spawn"])
+def test_a_full_disk_costs_the_output_and_not_the_trial(tmp_path, method):
+    def train(trial):
+        refused = [OSError(errno.ENOSPC, "No space left on device")]
+
+        def write(folder):
+            if refused:
+                raise refused.pop()
+
+        print("x" * 100_000, flush=True)
+        print("to stderr", file=sys.stderr)
+        for _ in trial.steps(1):
+            trial.save(write)
+        return 1.0
+
+    executor = Processes(method=method)
+    try:
+        end = run_one(executor, train, make_job(tmp_path, log=Path("/dev/full")))
+    finally:
+        executor.close()
+    assert (end.status, end.error) == (Status.COMPLETED, "")
 
 
 def test_global_generators_differ_between_trials_and_repeat_with_the_seed(executor, tmp_path):

@@ -9,11 +9,12 @@ import subprocess
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from tunewell.events import Ended, Noted, Reported, SpaceChanged, Status, TrialStarted
-from tunewell.journals import codec
+from tunewell.journals import codec, sql
 from tunewell.journals.memory import MemoryJournal
-from tunewell.journals.sql import SqlStorage
+from tunewell.journals.sql import SqlJournal, SqlStorage
 from tunewell.protocols import JournalError, StudyDeleted
 from tunewell.testing.histories import mixed_space
 from tunewell.testing.journals import ONE_OF_EACH, JournalContract
@@ -143,6 +144,70 @@ class TestSqlite(SqlContract):
         journal.append(ONE_OF_EACH[2:3], after=2)
         assert list(reopen().read()) == ONE_OF_EACH[:3]
 
+    @pytest.mark.parametrize("replaced", [False, True])
+    def test_a_file_that_was_removed_or_replaced_is_noticed(self, journal, tmp_path, monkeypatch, replaced):
+        monkeypatch.setattr("tunewell.journals.sql.SYNC_SECONDS", 0.0)
+        journal.append(ONE_OF_EACH[:2], after=0)
+        file = tmp_path / "a study.db"
+        copy = file.read_bytes()
+        file.unlink()
+        if replaced:
+            (tmp_path / "other.db").write_bytes(copy)
+            (tmp_path / "other.db").rename(file)
+        for act in (lambda: journal.append(ONE_OF_EACH[2:3], after=2), lambda: journal.beat("a")):
+            with pytest.raises(StudyDeleted, match="to stay at .*a study.db, but its file was removed, moved"):
+                act()
+
+    def test_after_a_beat_a_copy_of_the_file_alone_has_all(self, journal, tmp_path):
+        journal.append(ONE_OF_EACH, after=0)
+        journal.beat("a")
+        (tmp_path / "copy.db").write_bytes((tmp_path / "a study.db").read_bytes())
+        storage = SqlStorage(tmp_path / "copy.db", create=False)
+        assert list(storage.journal("study").read()) == ONE_OF_EACH
+        storage.close()
+
+    def test_what_is_written_while_it_is_read_is_no_gap(self, journal, reopen, monkeypatch):
+        other, length = reopen(), SqlJournal._length
+
+        def slow(self):
+            n = length(self)
+            return other.append(ONE_OF_EACH[n : n + 1], after=n) if n < 3 else n
+
+        monkeypatch.setattr(SqlJournal, "_length", slow)
+        assert list(journal.read()) == ONE_OF_EACH[:3]
+
+    def test_others_that_create_the_same_database_at_this_moment_are_no_obstacle(self, url, tmp_path, monkeypatch):
+        """They hold the new file, and then create each table right before this process does."""
+        other = sqlite3.connect(tmp_path / "a study.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        naps = []
+
+        def sleep(seconds):
+            naps.append(seconds)
+            other.execute("ROLLBACK")
+
+        def overtake(table, connection, **_):
+            if not sa.inspect(elsewhere).has_table(table.name):
+                elsewhere.execute(sa.schema.CreateTable(table))
+                elsewhere.commit()
+
+        monkeypatch.setattr("tunewell.journals.database.BUSY_SECONDS", 0.0)
+        monkeypatch.setattr("tunewell.journals.database.time.sleep", sleep)
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        tables = list(sql._METADATA.tables.values())
+        with engine.connect() as elsewhere:
+            for table in tables:
+                sa.event.listen(table, "before_create", overtake)
+            try:
+                storage = SqlStorage(url)
+            finally:
+                for table in tables:
+                    sa.event.remove(table, "before_create", overtake)
+        assert naps == [0.01]
+        storage.journal("study").append(ONE_OF_EACH, after=0)
+        storage.close()
+        other.close()
+
 
 class TestPostgresql(SqlContract):
     @pytest.fixture
@@ -162,6 +227,31 @@ class TestPostgresql(SqlContract):
 def test_bad_urls(url, error, words):
     with pytest.raises(error, match=words):
         SqlStorage(url)
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        (..., TypeError, "expected a storage as a URL or a path, got Ellipsis: write e.g. sqlite:///"),
+        (5, TypeError, "expected a storage as a URL or a path, got 5"),
+        ("a.db\0", ValueError, "got 'a.db.x00', which has a NUL character: choose another"),
+        (f"{'l' * 300}.db", ValueError, "got 'lll.*', which is too long: choose another"),
+    ],
+)
+def test_what_can_be_no_storage_is_refused_in_a_sentence(place, error, words):
+    with pytest.raises(error, match=words):
+        SqlStorage(place)
+
+
+@pytest.mark.parametrize("name", ["what?.db", "a#b.db", "100%.db", "q%3F.db", "ü b+c.db"])
+def test_a_plain_path_is_taken_as_it_is(tmp_path, name):
+    storage = SqlStorage(str(tmp_path / name))
+    storage.journal("study").append(ONE_OF_EACH, after=0)
+    storage.close()
+    assert (tmp_path / name).is_file()
+    again = SqlStorage(tmp_path / name, create=False)
+    assert list(again.journal("study").read()) == ONE_OF_EACH
+    again.close()
 
 
 def test_a_missing_file_is_not_created(tmp_path):
@@ -225,6 +315,57 @@ def test_torn_bodies_are_refused_in_words():
         codec.decode("reported", '{"time":1,"trial"')
 
 
+def damaged(tmp_path, *statements):
+    """Return the journal of a study whose rows were changed behind its back, and the storage of it."""
+    path = tmp_path / "s.db"
+    storage = SqlStorage(path)
+    storage.journal("study").append(ONE_OF_EACH, after=0)
+    storage.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    storage = SqlStorage(path, create=False)
+    return storage.journal("study", create=False), storage
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            "UPDATE events SET body = '{\"time' WHERE position = 5",
+            "at event 5 expected the fields of a 'reported'",
+        ),
+        ("UPDATE events SET kind = 'evaporated' WHERE position = 7", "at event 7 there is a 'evaporated' .*: upgrade"),
+        ("DELETE FROM events WHERE position = 4", "expected event 4 before later ones, found none"),
+        ("UPDATE events SET position = 70000 WHERE position = 8", "expected event 8 before later ones, found none"),
+        ("UPDATE events SET study = 9 WHERE position < 3", "expected event 1 before later ones, found none"),
+        ("UPDATE events SET body = CAST(x'7bff7d' AS TEXT) WHERE position = 6", "is damaged .*UTF-8.*export --events"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_its_study_and_its_place_and_can_be_taken_out(tmp_path, statement, words):
+    journal, storage = damaged(tmp_path, statement)
+    with pytest.raises(codec.Unreadable, match=f"study 'study' cannot be read: .*{words}"):
+        list(journal.read())
+    rows = journal.rows()
+    assert len(rows) >= len(ONE_OF_EACH) - 2
+    whole = [codec.encode(event) for event in ONE_OF_EACH]
+    assert sum(row[1:] in whole for row in rows) >= len(ONE_OF_EACH) - 2
+    storage.close()
+
+
+def test_a_damaged_file_is_told_at_once(tmp_path):
+    """And not taken for a database that may answer in a while."""
+    journal, storage = damaged(tmp_path)
+    size = storage.path.stat().st_size
+    with storage.path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+    with pytest.raises(codec.Unreadable, match="s.db is damaged .*malformed.*: go on with a copy from before"):
+        list(journal.read())
+    storage.close()
+
+
 def test_unknown_fields_are_ignored():
     body = msgspec.json.encode({"time": 1.0, "trial": 0, "step": 1, "metrics": {}, "later": 1}).decode()
     assert codec.decode("reported", body) == Reported(1.0, 0, 1, {})
@@ -285,8 +426,8 @@ def test_who_writes_to_a_deleted_study_is_told_and_harms_no_other(place, tmp_pat
         with pytest.raises(StudyDeleted):
             forgotten.append(ONE_OF_EACH[3:5], after=after)
     assert list(other.read()) == ONE_OF_EACH[:1]
-    with pytest.raises(StudyDeleted):
-        other.append(ONE_OF_EACH[:2], after=2)  # there is one only
+    with pytest.raises(StudyDeleted, match="expected the 2 events that the study had, found 1: an older state"):
+        other.append(ONE_OF_EACH[:2], after=2)
     for storage in (old, new):
         storage.close()
 

@@ -23,6 +23,7 @@ from tunewell.cli.storage import (
 
 if TYPE_CHECKING:
     from tunewell.history import History, TrialRecord
+    from tunewell.journals.sql import SqlStorage
 
 
 def ls(
@@ -38,19 +39,24 @@ def ls(
     with opened(storage) as database:
         names = database.names()
         if quiet and not json:
-            histories = []
+            found = {}
             for name in names:
                 typer.echo(name)
         else:
-            histories = [read_from(database, name).history for name in names]
+            found = {name: _history_or_why_not(database, name) for name in names}
     if json:
-        as_json([_about(name, history) for name, history in zip(names, histories, strict=True)])
-    elif histories:
+        as_json([{"study": name, "error": h} if isinstance(h, str) else _about(name, h) for name, h in found.items()])
+    elif found:
         rows = [
-            [name, str(len(h.trials)), counts(h) if h.trials else "-", _best_value(h), goal(h), moment(_active(h))]
-            for name, h in zip(names, histories, strict=True)
+            [name, "?", "cannot be read", "-", "-", "-"]
+            if isinstance(h, str)
+            else [name, str(len(h.trials)), counts(h) if h.trials else "-", _best_value(h), goal(h), moment(_active(h))]
+            for name, h in found.items()
         ]
         table(["study", "trials", "of these", "best", "goal", "last active"], rows, right=["trials", "best"])
+        for reason in found.values():
+            if isinstance(reason, str):
+                typer.echo(f"tunewell: {reason}", err=True)
     if not names:
         typer.echo(f"{storage} holds no study yet", err=True)
         raise typer.Exit(NO)
@@ -137,6 +143,14 @@ def best(
             typer.echo(f"trial {record.number}: {measured(history, record)}{f' ({kept})' if kept else ''}")
             for name, value in record.params.items():
                 typer.echo(f"  {name} = {number(value)}")
+
+
+def _history_or_why_not(database: SqlStorage, name: str) -> History | str:
+    """Return the history of a study, or in a sentence why it cannot be read."""
+    try:
+        return read_from(database, name).history
+    except ValueError as error:
+        return str(error)
 
 
 def _by_value(record: TrialRecord) -> tuple[int, float, int]:

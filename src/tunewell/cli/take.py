@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 import typer
 
 from tunewell.cli.output import finite
-from tunewell.cli.storage import DEFAULT, NO, Mistake, Name, Storage, read, told_in_a_sentence
+from tunewell.cli.storage import DEFAULT, NO, Mistake, Name, Storage, chosen, opened, read, told_in_a_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from tunewell.events import Event
 
 
 def report(
@@ -43,14 +41,20 @@ def export(
     storage: Storage = DEFAULT,
     form: Annotated[Literal["csv", "json", "jsonl"], typer.Option("--format", "-f", help="How to write it.")] = "csv",
     output: Annotated[str, typer.Option("--output", "-o", help="The file to write; - for standard output.")] = "-",
-    events: Annotated[bool, typer.Option("--events", help="All events as stored, instead of trials.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="All events as stored, readable or not, instead of trials.")
+    ] = False,
 ) -> None:
     """Write one row per trial, or the raw events."""
-    stored = read(storage, study)
-    with told_in_a_sentence(output), _target(output) as target:
+    if events:
+        with opened(storage) as database:
+            found = _event_rows(database.journal(chosen(database.names(), study, storage), create=False).rows(), form)
+    else:
         from tunewell.reading import rows
 
-        _write(_event_rows(stored.events, form) if events else rows(stored.history), form, target)
+        found = rows(read(storage, study).history)
+    with told_in_a_sentence(output), _target(output) as target:
+        _write(found, form, target)
 
 
 def schedule(
@@ -84,14 +88,19 @@ def schedule(
         target.write(schedule_of(history, best.number).to_json() + "\n")
 
 
-def _event_rows(events: Sequence[Event], form: str) -> list[dict[str, Any]]:
-    from tunewell.journals.codec import encode
-
-    encoded = [(position, *encode(event)) for position, event in enumerate(events, 1)]
+def _event_rows(stored: Sequence[tuple[int, str, str]], form: str) -> list[dict[str, Any]]:
     return [
-        {"position": position, "kind": kind, "event": body if form == "csv" else json.loads(body)}
-        for position, kind, body in encoded
+        {"position": position, "kind": kind, "event": body if form == "csv" else _parsed(body)}
+        for position, kind, body in stored
     ]
+
+
+def _parsed(body: str) -> Any:
+    """Return what a text in JSON says, or the text where it is damaged."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body
 
 
 def _write(rows: list[dict[str, Any]], form: str, target: TextIO) -> None:

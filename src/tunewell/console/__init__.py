@@ -157,7 +157,9 @@ def _storage(study: Watched) -> str | None:
     """Return the study's storage as one would type it, without a password; None for a study in memory."""
     if study.storage is None or not study.storage.startswith("sqlite:///"):
         return study.storage
-    path, here = Path(study.storage.removeprefix("sqlite:///")).absolute(), Path.cwd()
+    from sqlalchemy import make_url
+
+    path, here = Path(make_url(study.storage).database or "").absolute(), Path.cwd()
     if path == here / "tunewell.db":
         return "sqlite:///tunewell.db"
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

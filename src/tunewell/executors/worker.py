@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import io
 import multiprocessing.util
 import os
 import random
@@ -31,7 +32,7 @@ from threadpoolctl import ThreadpoolController
 from tunewell.events import Event
 from tunewell.executors.channel import Channel, read_setup
 from tunewell.protocols import Job, Objective, Verdict
-from tunewell.trial import Trial, run_objective
+from tunewell.trial import NO_SPACE, Trial, run_objective
 
 _PR_SET_PDEATHSIG = 1
 _OWN_THREAD_COUNTS = ("torch", "numexpr")  # libraries that threadpoolctl does not reach wholly
@@ -130,15 +131,50 @@ def run(
 
 
 def redirect_output(log: Path) -> None:
-    """Append all that this process and its children print to ``log``, line by line."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    """Append all that this process and its children print to ``log``, line by line; what a full disk refuses is lost.
+
+    Streams that modules took hold of while they were loaded write there too, but hear of a full disk.
+    """
+    file = _opened(log)
     os.dup2(file, 1)
     os.dup2(file, 2)
     if file > 2:
         os.close(file)
-    for stream in (sys.__stdout__, sys.__stderr__):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        before: Any = getattr(sys, f"__{name}__")
+        before.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(_Forgiving(descriptor, "w", closefd=False)),
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+        if getattr(sys, name) is before:
+            setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _opened(log: Path) -> int:
+    """Return a descriptor to append to ``log``, or to nowhere where there is not even space for an empty file."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+class _Forgiving(io.FileIO):
+    """Drops what there is no space for: a line of output is not worth a training."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            return len(memoryview(data).cast("B"))
 
 
 def seed_globals(seed: int) -> None:

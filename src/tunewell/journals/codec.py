@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -66,8 +66,11 @@ UPGRADES: dict[tuple[str, int], Upgrade] = {}
 """``UPGRADES[kind, n]`` turns the fields of version ``n`` into those of version ``n + 1``."""
 
 
+RESCUE = "tunewell export --events writes out what is there"
+
+
 class Unreadable(ValueError):
-    """An event that this release cannot read."""
+    """An event that this release cannot read, or a database that is damaged; trying again does not help."""
 
 
 def encode(event: Event) -> tuple[str, str]:
@@ -123,32 +126,46 @@ def decode(kind: str, body: str) -> Event:
             return _decode_older(kind, body)
         event = decoder.decode(body)
     except msgspec.MsgspecError as error:
-        raise Unreadable(f"expected the fields of a {kind!r} event, got {body[:200]!r} ({error})") from error
+        raise Unreadable(f"expected the fields of a {kind!r} event, got {body[:200]!r} ({error}): {RESCUE}") from error
     return _with_tuples(event) if event.__class__ in _WITH_CONFIG else event  # type: ignore[no-any-return]
 
 
-def decode_all(rows: Iterable[tuple[str, str]]) -> Iterator[Event]:
-    """Yield the events of many rows; as :func:`decode` for each, with less ado for the bulk of them, the reports.
+def decode_all(rows: Sequence[tuple[int, str, str]], first: int) -> Iterator[Event]:
+    """Yield the events of many rows of position, kind and text, whose positions count on from ``first``.
+
+    As :func:`decode` for each, with less ado for the bulk of them, the reports.
 
     Raises:
-        Unreadable: see :func:`decode`.
+        Unreadable: see :func:`decode`; or a position is another, as after a damage of the file.
     """
     name, reports = _NAMES[Reported], _DECODERS[_NAMES[Reported]].decode
-    for kind, body in rows:
-        if kind == name:
-            try:
-                yield reports(body)
-            except msgspec.MsgspecError:
-                yield decode(kind, body)  # says what is wrong
-        else:
-            yield decode(kind, body)
+    if rows and (rows[0][0], rows[-1][0]) != (first, first + len(rows) - 1):  # the key keeps those between in order
+        raise gap(next(each for each, (position, _, _) in enumerate(rows, first) if position != each))
+    for position, kind, body in rows:
+        try:
+            event = reports(body) if kind == name else decode(kind, body)
+        except (msgspec.MsgspecError, Unreadable):
+            event = _decoded_at(position, kind, body)  # says what is wrong
+        yield event
+
+
+def _decoded_at(position: int, kind: str, body: str) -> Event:
+    try:
+        return decode(kind, body)
+    except Unreadable as error:
+        raise Unreadable(f"at event {position} {error}") from error
+
+
+def gap(position: int) -> Unreadable:
+    """Return the error that says that there are later events and not this one."""
+    return Unreadable(f"expected event {position} before later ones, found none, so the database is damaged: {RESCUE}")
 
 
 def _decode_older(kind: str, body: str) -> Event:
     name, _, number = kind.partition("@")
     version = int(number) if number.isdigit() else 1
     if name not in KINDS or version > KINDS[name][1]:
-        raise Unreadable(f"the study holds a {kind!r} event, which a newer release wrote: upgrade tunewell to read it")
+        raise Unreadable(f"there is a {kind!r} event, which a newer release wrote: upgrade tunewell to read it")
     newest = KINDS[name][1]
     fields = msgspec.json.decode(body)
     for step in range(version, newest):

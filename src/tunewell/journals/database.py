@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -80,11 +82,21 @@ class Direct:
             raise kind(self._text, None, error) from error
 
 
-def understood(url: str) -> sa.URL:
-    if "://" not in url:
-        url = f"sqlite:///{url}"
+def understood(place: str | os.PathLike[str]) -> sa.URL:
+    """Return a storage as a URL.
+
+    Raises:
+        TypeError: it is no text and no path.
+        ValueError: it can be no storage.
+    """
+    url = os.fspath(place) if isinstance(place, os.PathLike) else place
+    if not isinstance(url, str):
+        raise TypeError(
+            f"expected a storage as a URL or a path, got {place!r}: write e.g. sqlite:///tunewell.db, or None for a "
+            "study in memory"
+        )
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(url) if "://" in url else sa.URL.create("sqlite", database=url)
     except sa.exc.ArgumentError as error:
         raise ValueError(
             f"expected a storage URL such as sqlite:///tunewell.db or postgresql://host/name, got {url!r}"
@@ -97,11 +109,34 @@ def understood(url: str) -> sa.URL:
         if not parsed.database or parsed.database == ":memory:":
             raise ValueError(f"expected a file in {url!r}: use storage=None for a study in memory")
         parsed = parsed.set(database=str(Path(parsed.database).expanduser()))
+        _check_file_name(str(parsed.database))
     return parsed
+
+
+def _check_file_name(path: str) -> None:
+    fault = "which has a NUL character" if "\0" in path else ""
+    try:
+        if not fault:
+            os.stat(path)
+    except OSError as error:
+        fault = "which is too long" if error.errno == errno.ENAMETOOLONG else ""
+    except UnicodeEncodeError:
+        fault = "which has half characters"
+    if fault:
+        raise ValueError(f"expected a path that a file can have, got {path!r}, {fault}: choose another")
 
 
 def sqlite_path(url: sa.URL) -> Path | None:
     return Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else None
+
+
+def file_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at ``path`` from any other, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def connect(url: sa.URL, *, read_only: bool = False) -> sa.Connection:
@@ -169,12 +204,25 @@ def _connect_to_file(path: Path, read_only: bool) -> sa.Connection:
     connection = sa.create_engine("sqlite://", creator=opened, poolclass=sa.pool.NullPool).connect()
     if not read_only:
         try:
-            pragma(connection, "journal_mode=WAL")
+            _keep_a_log(connection)
             pragma(connection, "synchronous=NORMAL")
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _keep_a_log(connection: sa.Connection) -> None:
+    """Turn to write-ahead mode; of several processes that turn a new file to it SQLite lets only one, at once."""
+    pauses = [0.01, 0.1, 1.0]
+    while True:
+        try:
+            pragma(connection, "journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or not pauses:
+                raise
+            time.sleep(pauses.pop(0))
 
 
 def _opened_for_reading(path: Path, options: str) -> sqlite3.Connection:
@@ -186,6 +234,20 @@ def _opened_for_reading(path: Path, options: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def any_text(connection: sa.Connection) -> Iterator[None]:
+    """Read text that is no UTF-8 as well, with such bytes spelt out (SQLite; PostgreSQL holds none)."""
+    raw: Any = connection.connection.driver_connection
+    if not isinstance(raw, sqlite3.Connection):
+        yield
+        return
+    raw.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+    try:
+        yield
+    finally:
+        raw.text_factory = str
 
 
 def let_go(connection: sa.Connection, process: int) -> None:

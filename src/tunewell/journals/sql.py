@@ -24,8 +24,18 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tunewell.events import Event
-from tunewell.journals.codec import decode_all, encode
-from tunewell.journals.database import Direct, connect, has_table, let_go, pragma, sqlite_path, understood
+from tunewell.journals.codec import RESCUE, Unreadable, decode_all, encode, gap
+from tunewell.journals.database import (
+    Direct,
+    any_text,
+    connect,
+    file_of,
+    has_table,
+    let_go,
+    pragma,
+    sqlite_path,
+    understood,
+)
 from tunewell.protocols import Conflict, JournalError, StudyDeleted
 
 SYNC_SECONDS = 0.1
@@ -67,7 +77,7 @@ _INSERT_FIRST = _EVENTS.insert().from_select(  # if there is the study, and the 
     ),
 )
 _READ = (
-    sa.select(_EVENTS.c.kind, _EVENTS.c.body)
+    sa.select(_EVENTS.c.position, _EVENTS.c.kind, _EVENTS.c.body)
     .where(
         _EVENTS.c.study == sa.bindparam("study"),
         _EVENTS.c.position > sa.bindparam("start"),
@@ -75,6 +85,12 @@ _READ = (
     )
     .order_by(_EVENTS.c.position)
 )
+_ROWS = (
+    sa.select(_EVENTS.c.position, _EVENTS.c.kind, _EVENTS.c.body)
+    .where(_EVENTS.c.study == sa.bindparam("study"))
+    .order_by(_EVENTS.c.position)
+)
+_DAMAGED = ("malformed", "not a database", "Could not decode to UTF-8")  # what SQLite says of files that stay so
 
 
 class SqlStorage:
@@ -84,12 +100,13 @@ class SqlStorage:
         """Connect to ``url``: ``sqlite:///file.db``, ``postgresql://…``, or simply a path to a SQLite file.
 
         Raises:
+            TypeError: ``url`` is no text and no path.
             ValueError: the URL cannot be understood, or is a folder's.
             FileNotFoundError: ``create=False`` and there is no such file, or its folder does not exist.
             ModuleNotFoundError: the database's driver is not installed.
             JournalError: the database does not answer.
         """
-        self.url = understood(str(url))
+        self.url = understood(url)
         self.path = sqlite_path(self.url)
         if self.path is not None:
             if self.path.is_dir():
@@ -107,6 +124,7 @@ class SqlStorage:
         self._read_only = False
         self._process = 0
         self._synced = 0.0
+        self._file: tuple[int, int] | None = None  # what the connection has open
         self._direct: dict[sa.Executable, Direct] = {}
         self.lock = threading.RLock()
         if not create and self.path is not None and not has_table(self.path, _EVENTS.name):
@@ -135,6 +153,7 @@ class SqlStorage:
             self._process = os.getpid()
             self._connection = connect(self.url, read_only=self._read_only)
             weakref.finalize(self, let_go, self._connection, self._process)
+            self._file = file_of(self.path) if self.path is not None else None
         return _Guard(self, self._connection)
 
     def mistrust(self, connection: sa.Connection) -> None:
@@ -164,7 +183,7 @@ class SqlStorage:
                 connection.rollback()
         if number is None:
             raise KeyError(name)
-        return SqlJournal(self, int(number))
+        return SqlJournal(self, int(number), name)
 
     def names(self) -> list[str]:
         """Return the names of the studies, oldest first."""
@@ -185,21 +204,35 @@ class SqlStorage:
     def close(self) -> None:
         """Close the connection, flushing what a burst has left in the page cache."""
         if self._connection is not None and self._process == os.getpid():
-            if self.path is not None and not self._read_only:
-                with suppress(JournalError), self.connected() as connection:  # a full disk must not keep it open
-                    connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
-                    connection.rollback()
+            with suppress(JournalError):  # a full disk must not keep it open
+                self.settle()
             engine = self._connection.engine
             self._connection.close()
             engine.dispose()
         self._connection = None
 
+    def settle(self) -> None:
+        """Move what the write-ahead log holds into the file itself, so that a copy of it alone has it (SQLite only)."""
+        if self.path is not None and not self._read_only:
+            with self.lock, self.connected() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+                connection.rollback()
+
     @contextmanager
     def durably(self, connection: sa.Connection) -> Iterator[None]:
-        """Make a commit in the block reach the disk if the last one that did is long enough ago (SQLite only)."""
+        """Make a commit in the block reach the disk if the last one that did is long enough ago (SQLite only).
+
+        Raises:
+            StudyDeleted: the file is not where it was, so that nobody would find there what is committed.
+        """
         if self.path is None or time.monotonic() - self._synced < SYNC_SECONDS:
             yield
             return
+        if file_of(self.path) != self._file:
+            raise StudyDeleted(
+                f"expected the study's database to stay at {self.path}, but its file was removed, moved or replaced "
+                "while this process worked on it: what it does is not kept"
+            )
         pragma(connection, "synchronous=FULL")
         try:
             yield
@@ -216,22 +249,25 @@ class SqlStorage:
         return found
 
     def _create_tables(self, connection: sa.Connection) -> None:
-        try:
-            _METADATA.create_all(connection)
-            connection.commit()
-        except DBAPIError:
-            connection.rollback()
-            if not sa.inspect(connection).has_table("events"):  # unless another process was faster
-                raise
-            connection.rollback()
+        """Create what is missing; where another process is faster with a table, look again what is."""
+        for chances in reversed(range(len(_METADATA.tables) + 1)):
+            try:
+                _METADATA.create_all(connection)
+                connection.commit()
+                return
+            except DBAPIError:
+                connection.rollback()
+                if not chances:
+                    raise
 
 
 class SqlJournal:
     """The events of one study; see :class:`tunewell.protocols.Journal`."""
 
-    def __init__(self, storage: SqlStorage, study: int) -> None:
+    def __init__(self, storage: SqlStorage, study: int, name: str) -> None:
         self.storage = storage
         self._study = study
+        self._name = name
 
     def append(self, events: Sequence[Event], after: int | None) -> int:
         """Append all of ``events`` in one transaction and return the new length.
@@ -254,15 +290,39 @@ class SqlJournal:
                     return start + len(encoded)
 
     def read(self, start: int = 0) -> Iterator[Event]:
-        """Yield the events after the first ``start``. The list only grows, so reading it in pieces shows no tear."""
+        """Yield the events after the first ``start``. The list only grows, so reading it in pieces shows no tear.
+
+        Whoever reads from the beginning hears if the database has later events than it finds.
+
+        Raises:
+            Unreadable: an event is damaged, missing or of a newer release.
+            JournalError: the database refuses for now.
+        """
+        try:
+            yield from self._read(start)
+        except Unreadable as error:
+            raise Unreadable(f"study {self._name!r} cannot be read: {error}") from error
+
+    def _read(self, start: int) -> Iterator[Event]:
+        whole, length = start == 0, 0  # length: as it was before the rows were read
         while True:
             values = {"study": self._study, "start": start, "end": start + READ_ROWS}
             with self.storage.lock, self.storage.connected() as connection:
                 rows = self.storage.direct(_READ).fetch(connection, values)
-            yield from decode_all(rows)
-            if len(rows) < READ_ROWS:
-                return
+            yield from decode_all(rows, start + 1)
             start += len(rows)
+            if len(rows) == READ_ROWS:
+                continue
+            if start < length:
+                raise gap(start + 1)
+            length = self._length() if whole else start
+            if length <= start:
+                return
+
+    def rows(self) -> list[tuple[int, str, str]]:
+        """Return position, kind and text of all events as they are stored, also of those that cannot be read."""
+        with self.storage.lock, self.storage.connected() as connection, any_text(connection):
+            return self.storage.direct(_ROWS).fetch(connection, {"study": self._study})
 
     def beat(self, driver: str) -> None:
         """Count one more beat of a driver."""
@@ -276,6 +336,7 @@ class SqlJournal:
             except BaseException:
                 connection.rollback()
                 raise
+        self.storage.settle()
 
     def beats(self) -> Mapping[str, int]:
         """Return the beats of each driver."""
@@ -295,13 +356,31 @@ class SqlJournal:
         rows[0]["before"] = start
         with self.storage.connected() as connection, self.storage.durably(connection):
             written = self.storage.direct(_INSERT_FIRST).run(connection, rows, self.storage.direct(_INSERT))
-        if not written and self._length() <= start:
-            raise StudyDeleted("the study was deleted while this process worked on it: what it does is not kept")
         if not written:
+            self._check_there(start)
             raise IntegrityError(str(_INSERT_FIRST), None, Exception("others have appended"))
 
-    def _length(self) -> int:
+    def _check_there(self, least: int) -> None:
+        """Check that the study is there, with all the events that were there before.
+
+        Raises:
+            StudyDeleted: it is not.
+        """
+        find = sa.select(_STUDIES.c.id).where(_STUDIES.c.id == self._study)
         with self.storage.connected() as connection:
+            found = connection.execute(find).scalar()
+            connection.rollback()
+        if found is None:
+            raise StudyDeleted("the study was deleted while this process worked on it: what it does is not kept")
+        length = self._length()
+        if length < least:
+            raise StudyDeleted(
+                f"expected the {least} events that the study had, found {length}: an older state of its database was "
+                "put back while this process worked on it, and what it does is not kept"
+            )
+
+    def _length(self) -> int:
+        with self.storage.lock, self.storage.connected() as connection:
             length = connection.execute(_LENGTH, {"study": self._study}).scalar()
             connection.rollback()
         return int(length or 0)
@@ -322,4 +401,9 @@ class _Guard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: object) -> None:
         if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
             self._storage.mistrust(self._connection)
+            if any(words in str(error.orig) for words in _DAMAGED):
+                raise Unreadable(
+                    f"the database {self._storage.shown_url} is damaged ({error.orig}): go on with a copy from before, "
+                    f"or {RESCUE}"
+                ) from error
             raise JournalError(f"the study's database refused: {error.orig}") from error
