@@ -274,10 +274,10 @@ HOSTILE = (
 
 def test_foreign_text_cannot_act() -> None:
     chosen = HOSTILE.replace("\ud800", "")  # choices are of whole characters
-    space = Space({f"{HOSTILE}p": Choice([chosen, "b"]), "x": Float(0, 1, note=HOSTILE)})
+    space = Space({f"{chosen}p": Choice([chosen, "b"]), "x": Float(0, 1, note=HOSTILE)})
     found: list[Event] = [StudyCreated(0.0, HOSTILE, space, (Goal(HOSTILE),), {"sampler": {"name": HOSTILE}}, 0)]
     for k in range(6):
-        found.append(TrialStarted(k, k, {f"{HOSTILE}p": chosen, "x": 0.1 * k}, k, driver=HOSTILE, reason=HOSTILE))
+        found.append(TrialStarted(k, k, {f"{chosen}p": chosen, "x": 0.1 * k}, k, driver=HOSTILE, reason=HOSTILE))
         found.append(Reported(k + 0.5, k, 1, {HOSTILE: float(k + 1), f"{HOSTILE}2": 1.0}))
         status = Status.FAILED if k % 2 else Status.COMPLETED
         found.append(Ended(k + 0.9, k, status, HOSTILE, error=f"Traceback\n{HOSTILE}{k}" if k % 2 else ""))
