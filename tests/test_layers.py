@@ -19,7 +19,7 @@ LAYERS = [
     ["options"],
     ["scales", "values", "knowledge", "parameters", "lint", "space", "tiers", "numerics", "identity", "registry"],
     ["fingerprints", "events", "rehearsal"],
-    ["activity", "records", "failing", "retention", "rungs", "sofar", "cadence", "history"],
+    ["activity", "records", "failing", "retention", "rungs", "sofar", "cadence", "history", "memo"],
     ["protocols", "surrogate"],
     ["trial", "checkpoints", "analysis", "schedules", "lr_schedules"],
     ["torch"],
