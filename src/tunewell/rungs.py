@@ -3,7 +3,8 @@
 What breaks a constraint ranks behind everything that breaks none, the less it breaks the better. Among the others one
 goal ranks by its loss, and NaN counts as infinitely bad, so a diverged trial ranks last. Several goals rank by
 non-dominated front, within a front the lonelier first (Deb et al. 2002; as in Schmucker et al. 2021, arXiv:2106.12639,
-"Multi-objective asynchronous successive halving"). Ties go to the older trial.
+"Multi-objective asynchronous successive halving"). Ties go to the older trial. Samplers rank all trials at once, and by
+another measure of what is broken; here each trial takes its place as it comes, at a cost that hardly grows.
 
 A trial is at a rung when it reported the first goal's metric at that very step, or between it and the next rung for the
 first time, as where a step is a batch and a loss comes after each epoch: who trains past a rung without is not compared

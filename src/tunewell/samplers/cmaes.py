@@ -258,7 +258,8 @@ def _breaches(results: Sequence[Result]) -> Floats:
 def _order(losses: Floats, breaches: Floats) -> Places:
     """Return the rows of losses, shape ``(λ, n_goals)``, from the best to the worst; equal ones keep their order.
 
-    Whatever went wrong is the worst, whether it keeps the constraints or not.
+    Whatever went wrong is the worst, whether it keeps the constraints or not. With one goal these are the places of
+    :func:`tunewell.samplers.results.places`; several count as one number here, where that goes by fronts.
     """
     wrong = ~np.isfinite(losses).all(axis=1)
     return np.lexsort((_merit(losses), np.where(wrong, 0.0, breaches), wrong))
