@@ -21,7 +21,6 @@ from tunewell.console.lines import LINES_PER_SECOND, LineView, sentence
 from tunewell.console.seen import Best, Meter, Pace, meters
 from tunewell.console.summary import command, program
 from tunewell.console.text import duration, number, one_line, params, roughly, sparkline, stamp
-from tunewell.decisions import Budget
 from tunewell.events import (
     Adjusted,
     CheckpointSaved,
@@ -42,6 +41,7 @@ from tunewell.events import (
     TrialStarted,
 )
 from tunewell.history import History
+from tunewell.limits import Limits
 
 
 @pytest.fixture(autouse=True)
@@ -407,7 +407,7 @@ def scene(trials: int, running: int = 3, remarks: int = 10, **more: Any) -> Scen
     history = History(events)
     best = Best()
     best.look(history)
-    shown = meters(history, Budget(trials=50, steps=1000, seconds=60), 12.0)
+    shown = meters(history, Limits(trials=50, steps=1000, seconds=60), 12.0)
     return Scene(history, best, shown, 30.0, 2.0, [f"remark {n} " + "x" * 200 for n in range(remarks)])
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 
 from tunewell.analysis.diagnosis.explosion import hopeless
 from tunewell.analysis.diagnosis.overview import Shift, shift_of
-from tunewell.events import Ended, Goal, Origin, Reported, RunStarted, Status
+from tunewell.events import Ended, Goal, Origin, Reported, Status
 from tunewell.history import History, TrialRecord
 from tunewell.protocols import (
     Action,
@@ -28,54 +30,6 @@ from tunewell.protocols import (
     Wait,
 )
 from tunewell.space import Config, Space
-
-_TELLING = 3  # completed trials without a step
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Totals over the whole study: reaching any of them ends the run. ``trial_seconds`` limits each single trial."""
-
-    trials: int | None = None
-    seconds: float | None = None
-    steps: int | None = None
-    trial_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("trials", "seconds", "steps", "trial_seconds"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            whole = name in ("trials", "steps")
-            kinds = int if whole else int | float
-            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < math.inf:
-                kind = "a whole number" if whole else "a number"
-                raise ValueError(f"run expected {name}= to be {kind} above 0, got {value!r}")
-
-    def spent(self, history: History, seconds: float, steps: int = 0) -> str:
-        """Return why no further step may be trained, or an empty string.
-
-        ``seconds`` are those of the study so far, ``steps`` those in training now, which the total has to pay for.
-        """
-        if self.steps is not None and history.steps_done + steps >= self.steps:
-            return counted(self.steps, "step")
-        if self.seconds is not None and seconds >= self.seconds:
-            return f"{self.seconds:g} seconds are spent"
-        if self.steps is not None and self.trials is None and self.seconds is None and _stepless(history):
-            return "trials report no steps (trial.report), so a total of steps is never done: give run trials="
-        return ""
-
-
-def _stepless(history: History) -> bool:
-    """Whether several trials have completed and none has reported a step; members of a population hear of it there."""
-    if history.steps_done or history.counts[Status.COMPLETED] < _TELLING:
-        return False
-    return sum(trial.status is Status.COMPLETED and not trial.keep for trial in history.trials) >= _TELLING
-
-
-def same_limits(last: RunStarted | None, run: RunStarted) -> bool:
-    """Whether a run has the limits of the last one."""
-    return last is not None and replace(last, time=run.time, driver=run.driver) == run
 
 
 def beyond_hope(history: History, trial: int) -> str:
@@ -96,6 +50,24 @@ def not_finite(report: Reported, goals: Sequence[Goal]) -> str:
         if value is not None and not math.isfinite(value):
             return f"{goal.metric} is {value} at step {report.step}"
     return ""
+
+
+def without_goal(report: Reported, history: History) -> str:
+    """Return in words that a report has no value for the study's metric, where no trial ever gave one, or nothing.
+
+    Which of its names was perhaps meant to be the metric is said with it.
+    """
+    missing = [goal.metric for goal in history.goals if goal.metric not in report.metrics]
+    if not missing or any(record.metric(missing[0]) is not None for record in history.trials):
+        return ""
+    alike = {re.sub(r"\W", "_", name.lower()): name for name in report.metrics}
+    near = difflib.get_close_matches(re.sub(r"\W", "_", missing[0].lower()), alike, n=1, cutoff=0.8)
+    hint = f" (is {alike[near[0]]!r} meant to be it?)" if near else ""
+    names = ", ".join(sorted(report.metrics))
+    return (
+        f"trial {report.trial} reports {names}, but not {missing[0]!r}, the study's metric{hint}: a trial "
+        "that has not reported or returned it when it ends has failed"
+    )
 
 
 def amounts_to(end: Ended, record: TrialRecord, report: Reported | None = None) -> Ended:
@@ -134,11 +106,6 @@ def _without(goal: Goal, end: Ended, record: TrialRecord, report: Reported | Non
 def believed(history: History) -> Shift | None:
     """Return the belief that follows from the diagnoses of the trials so far and is not in the list yet."""
     return shift_of(history) if history.settings.get("diagnosis") == "act" else None
-
-
-def counted(number: int, what: str) -> str:
-    """Return that so many trials or steps are done, in words."""
-    return f"{number} {what} is done" if number == 1 else f"{number} {what}s are done"
 
 
 def generator(seed: int, trial: int) -> np.random.Generator:

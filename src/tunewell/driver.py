@@ -1,15 +1,13 @@
 """The walk: a free worker, an action, an event, a job; then what comes back, one step boundary at a time.
 
-The driver owns no knowledge of the study. It asks scheduler and sampler, writes what they decide *before* anything acts
-on it, hands jobs to the executor and passes on what it hears. Whatever stops it, the journal says enough for the next
-driver to go on.
+The driver owns no knowledge of the study and decides nothing. It asks :mod:`tunewell.moves` what comes next, writes
+that *before* anything acts on it, hands jobs to the executor and passes on what it hears. Whatever stops it, the list
+says enough for the next driver to go on.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 import signal
 import threading
 import time
@@ -19,22 +17,8 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
-from tunewell.decisions import Budget, amounts_to, believed, beyond_hope, choose, counted, not_finite, same_limits
-from tunewell.events import (
-    Believed,
-    CheckpointSaved,
-    Ended,
-    Event,
-    Fingerprinted,
-    Noted,
-    Paused,
-    Reported,
-    RunStarted,
-    Status,
-    TrialResumed,
-    TrialStarted,
-)
-from tunewell.events import Fork as ForkPoint
+from tunewell.decisions import amounts_to, not_finite, without_goal
+from tunewell.events import CheckpointSaved, Ended, Event, Noted, Reported, Status
 from tunewell.failing import Failures
 from tunewell.fingerprints import Fingerprint
 from tunewell.granting import Granting
@@ -42,23 +26,11 @@ from tunewell.heartbeat import Listener, beating
 from tunewell.history import History, TrialRecord
 from tunewell.identity import is_gone, new_identity
 from tunewell.ledger import LAST_SECONDS, PATIENCE_SECONDS, Ledger
-from tunewell.protocols import (
-    Continue,
-    Done,
-    Executor,
-    Fork,
-    Job,
-    JournalError,
-    Pause,
-    Resume,
-    Sampler,
-    Scheduler,
-    Stop,
-    Verdict,
-    Wait,
-)
+from tunewell.limits import Limits
+from tunewell.moves import Algorithms, Move, announced, beliefs, cut_off, next_move, verdict_on
+from tunewell.protocols import Continue, Executor, Job, JournalError, Pause, Stop, Verdict
 from tunewell.schedules import schedule_of
-from tunewell.wishes import Place, held_in_words, next_events
+from tunewell.wishes import Place, held_in_words
 
 FLUSH_SECONDS = 0.05
 LOOK_AROUND_SECONDS = 1.0
@@ -74,12 +46,10 @@ class Driver:
     """One process that looks after a study's trials until its budget is spent."""
 
     ledger: Ledger
-    deciders: Callable[[History], tuple[Sampler, Scheduler]]
+    deciders: Algorithms
     executor: Executor
-    budget: Budget
-    max_steps: int | None = None
+    limits: Limits
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
-    keep_checkpoints: int = 0
     watch: Callable[[History, Sequence[Event]], None] = lambda history, events: None
     tell: Callable[[str], None] = lambda text: None
     identity: str = field(default_factory=new_identity)
@@ -90,8 +60,6 @@ class Driver:
     _flushed: float = 0.0
     _looked: float = -math.inf
     _housekeeping: dict[int, None] = field(default_factory=dict)  # trials with checkpoints to look through
-    _done: str = ""
-    _taking_up: bool = False
     _announced: bool = False
     _looked_at_names: bool = False
     _listener: Listener = field(default_factory=Listener)
@@ -145,114 +113,46 @@ class Driver:
         if self._announced:
             return
         self._announced = True
-        limits, now = self.budget, self.executor.clock()
-        mine = RunStarted(
-            time=now,
-            driver=self.identity,
-            workers=len(self.executor.free_workers()),
-            max_steps=self.max_steps,
-            trials=limits.trials,
-            seconds=limits.seconds,
-            steps=limits.steps,
-            trial_seconds=limits.trial_seconds,
-            keep_checkpoints=self.keep_checkpoints,
-        )
-
-        def said(history: History) -> Sequence[Event]:
-            found = self.fingerprint.over(history.fingerprint)
-            changed = found not in (history.fingerprint, Fingerprint())
-            return [
-                *([] if same_limits(history.run, mine) else [mine]),
-                *([Fingerprinted(now, found)] if changed else []),
-            ]
-
-        self._heard(self.ledger.commit(said))
+        workers = len(self.executor.free_workers())
+        run = self.limits.announced(self.executor.clock(), self.identity, workers)
+        self._heard(self.ledger.commit(lambda history: announced(history, run, self.fingerprint)))
 
     def _over(self, steps: int = 0) -> str:
         """Return why nothing more may train, given so many steps that are being trained."""
         history = self.ledger.history
-        return self.interrupted or self._failures.verdict or self.budget.spent(history, self._study_seconds(), steps)
+        return self.interrupted or self._failures.verdict or self.limits.spent(history, self._study_seconds(), steps)
 
     def _employ(self, worker: int) -> str | None:
         """Begin one job; return None, or in words why there is none (empty: not now)."""
-        self._done = ""
-        self._heard(self.ledger.commit(self._beliefs))
+        self._heard(self.ledger.commit(lambda history: beliefs(history, self.executor.clock())))
         busy = self.executor.busy_trials()
-        while decided := self.ledger.commit(lambda history: self._next_events(history, worker, busy)):
-            self._heard(decided)
-            trial = self.ledger.history.trials[_begun(decided)]
-            if any(isinstance(event, TrialResumed) for event in decided):
+        while (move := self._next_move(worker, busy)).events:
+            self._heard(move.events)
+            trial = self.ledger.history.trials[move.trial]
+            if trial.resumed_from >= 0:
                 self.executor.remove_unneeded(self.ledger.history, trial.number, untold=True)
-            if not self._cut_off_before_a_verdict(trial) or isinstance(
-                self._verdict(trial.number, trial.reports[-1]), Continue
-            ):
+            unjudged = move.taken_up and trial.reports and trial.step == trial.saved  # a step is not told twice
+            if not unjudged or isinstance(self._verdict(trial.number, trial.reports[-1]), Continue):
                 self._launch(trial, worker)
                 return None
             if self._over(self.ledger.history.in_training):
                 return ""  # it would be taken up again and again
         history = self.ledger.history
         more_may_come = any(history.trials[number].driver for number in history.running)
-        return "" if more_may_come else "; ".join(filter(None, (self._done, held_in_words(history))))
+        return "" if more_may_come else "; ".join(filter(None, (move.idle, held_in_words(history))))
 
-    def _beliefs(self, history: History) -> Sequence[Event]:
-        """What the diagnoses of the trials so far say about where to look, where the study acts on them."""
-        shift = believed(history)
-        if shift is None:
-            return []
-        return [Believed(self.executor.clock(), {shift.parameter: shift.value}, "medium", "study", shift.reason)]
+    def _next_move(self, worker: int, busy: Collection[int]) -> Move:
+        """Write down what a free worker does, and return it."""
+        move = Move()
 
-    def _cut_off_before_a_verdict(self, trial: TrialRecord) -> bool:
-        """Whether a trial taken up again may have missed the verdict on its last step, which is not told twice."""
-        return self._taking_up and bool(trial.reports) and trial.step == trial.saved
+        def decide(history: History) -> Sequence[Event]:
+            nonlocal move
+            place = Place(self.executor.clock(), None, self.identity, worker, busy)
+            move = next_move(history, place, self.limits, self.deciders, self.executor.saved_step)
+            return move.events
 
-    def _next_events(self, history: History, worker: int, busy: Collection[int]) -> Sequence[Event]:
-        now = self.executor.clock()
-        self._taking_up = False
-        wished = next_events(history, Place(now, None, self.identity, worker, busy))
-        if any(isinstance(event, TrialStarted | TrialResumed) for event in wished):
-            return [self._from_disk(history, event) for event in wished]
-        for number in history.unfinished:
-            if number not in busy:
-                self._taking_up = True
-                step = self.executor.saved_step(history.trials[number])
-                reason = "taken up again" if step else "taken up again from the beginning"
-                return [TrialResumed(now, number, step, reason, self.identity, worker)]
-        number = len(history.trials)
-        may_start = self.budget.trials is None or history.spent_trials < self.budget.trials
-        chosen = choose(history, *self.deciders(history), may_start)
-        action = chosen.action
-        if isinstance(action, Resume):
-            if action.trial in busy:  # still winding down after its pause
-                return []
-            step = self.executor.saved_step(history.trials[action.trial])
-            return [TrialResumed(now, action.trial, step, action.reason, self.identity, worker)]
-        if isinstance(action, Done | Wait):
-            self._done = action.reason if may_start else counted(self.budget.trials or 0, "trial")
-            return []
-        fork = ForkPoint(action.trial, action.step) if isinstance(action, Fork) else None
-        started = TrialStarted(
-            time=now,
-            trial=number,
-            config=chosen.config,
-            seed=chosen.seed,
-            origin=chosen.origin,
-            reason=action.reason,
-            fork=fork,
-            driver=self.identity,
-            worker=worker,
-            group=action.group,
-            keep=action.keep,
-        )
-        if isinstance(action, Fork) and action.replaces is not None:
-            return [Ended(now, action.replaces, Status.STOPPED, action.reason), started]
-        return [Noted(now, chosen.note), started] if chosen.note else [started]
-
-    def _from_disk(self, history: History, event: Event) -> Event:
-        """Return the event, with the step that the executor finds where a trial goes on."""
-        if not isinstance(event, TrialResumed):
-            return event
-        self._taking_up = event.trial in history.unfinished
-        return replace(event, step=self.executor.saved_step(history.trials[event.trial]))
+        self.ledger.commit(decide)
+        return move
 
     def _launch(self, trial: TrialRecord, worker: int) -> None:
         self._jobs[trial.number] = self.executor.clock()
@@ -270,7 +170,7 @@ class Driver:
                 directory=trial.directory,
                 log=trial.log,
                 metrics=tuple(goal.metric for goal in self.ledger.history.goals),
-                max_steps=self.max_steps,
+                max_steps=self.limits.max_steps,
                 previous=previous,
             )
         )
@@ -311,10 +211,8 @@ class Driver:
     def _look_at_names(self, report: Reported) -> None:
         """Note down if the run's first report has no value for the study's metric, where no trial ever gave one."""
         self._looked_at_names = True
-        history = self.ledger.history
-        missing = [goal.metric for goal in history.goals if goal.metric not in report.metrics]
-        if missing and all(record.metric(missing[0]) is None for record in history.trials):
-            remark = Noted(report.time, _without_goal(report, missing[0]), report.trial)
+        if said := without_goal(report, self.ledger.history):
+            remark = Noted(report.time, said, report.trial)
             self.ledger.record([remark], self.identity)
             self._heard([remark])
 
@@ -324,49 +222,30 @@ class Driver:
 
         def decide(history: History) -> Sequence[Event]:
             nonlocal verdict
+            record = history.trials[trial]
             if trial not in history.running:
                 verdict = Stop("ended by another driver")
-                self._jobs.pop(trial, None)
                 return []
-            record = history.trials[trial]
             if record.driver != self.identity:
                 verdict = Stop("another driver trains it")
-                self._jobs.pop(trial, None)
                 return []
             _, scheduler = self.deciders(history)
-            verdict = Continue() if report is None or record.by_hand else scheduler.decide(history, report)
-            over = self._over(history.in_training - 1)  # this one has trained its step
             now = self.executor.clock()
-            if isinstance(verdict, Continue) and report is not None and (lost := beyond_hope(history, trial)):
-                verdict = Stop(lost)
-                return [Ended(now, trial, Status.DIVERGED, lost)]
-            match verdict:
-                case Stop(reason):
-                    return [Ended(now, trial, Status.STOPPED, reason)]
-                case Pause(reason) if record.saved == record.step:
-                    return [Paused(now, trial, record.step, reason)]
-                case Pause(reason):
-                    verdict = Stop(f"{reason}; it has no checkpoint of step {record.step} to wait with")
-                    return [Ended(now, trial, Status.STOPPED, verdict.reason)]
-                case Continue() if over and record.saved and record.saved >= record.step:
-                    verdict = Pause(over)
-                    return [Paused(now, trial, record.saved, over, by="person")]
-                case Continue() if over and (self.interrupted or record.saved):
-                    verdict = Stop(over)
-                    return [Ended(now, trial, Status.LOST, over, fault="run")]
-                case Continue() if over:
-                    verdict = Stop(over)
-                    return [Ended(now, trial, Status.STOPPED, over, fault="run")]
-            return []
+            verdict, events = verdict_on(history, record, report, scheduler, now)
+            over = self._over(history.in_training - 1)  # this one has trained its step
+            if over and isinstance(verdict, Continue):
+                verdict, events = cut_off(record, over, now, to_go_on=bool(self.interrupted))
+            return events
 
         decided = self.ledger.commit(decide)
         if decided:
             self._flushed = time.monotonic()
             self._heard(decided)
-            self._jobs.pop(trial, None)
             self._housekeeping[trial] = None
             self._failures.passed(self.ledger.history.trials[trial])
-        elif isinstance(verdict, Continue):
+        if not isinstance(verdict, Continue):
+            self._jobs.pop(trial, None)
+        else:
             changes = self.ledger.history.trials[trial].changes_here
             verdict = replace(verdict, values=changes) if changes else verdict
         return verdict
@@ -406,7 +285,7 @@ class Driver:
 
     def _stop_overdue(self) -> None:
         """Kill what trains too long, and what takes as long to end after it was told to."""
-        if self.budget.trial_seconds is None:
+        if self.limits.trial_seconds is None:
             return
         for trial in [trial for trial in self._jobs if self._is_overdue(trial)]:
             self.executor.halt(trial)
@@ -418,11 +297,11 @@ class Driver:
         ending = [trial for trial in self.executor.busy_trials() if trial not in self._jobs]
         self._ending = {trial: self._ending.get(trial, now) for trial in ending}
         for trial, since in self._ending.items():
-            if now - since > self.budget.trial_seconds:
+            if now - since > self.limits.trial_seconds:
                 self.executor.halt(trial)
 
     def _is_overdue(self, trial: int) -> bool:
-        limit = self.budget.trial_seconds
+        limit = self.limits.trial_seconds
         if limit is None or trial not in self._jobs:
             return False
         now = self.executor.clock()
@@ -431,7 +310,7 @@ class Driver:
         return earlier + now - self._jobs[trial] > limit
 
     def _time_out(self, trial: int) -> Ended:
-        reason = f"took longer than {self.budget.trial_seconds:g} seconds"
+        reason = f"took longer than {self.limits.trial_seconds:g} seconds"
         end = Ended(self.executor.clock(), trial, Status.TIMED_OUT, reason)
         self.ledger.record([end], self.identity)
         self._heard([end])
@@ -543,20 +422,3 @@ class Driver:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _begun(events: Sequence[Event]) -> int:
-    """Return the trial that was started or resumed."""
-    return next(event.trial for event in events if isinstance(event, TrialStarted | TrialResumed))
-
-
-def _without_goal(report: Reported, metric: str) -> str:
-    """Say that a report has no value for the study's metric, and which of its names was perhaps meant to be it."""
-    alike = {re.sub(r"\W", "_", name.lower()): name for name in report.metrics}
-    near = difflib.get_close_matches(re.sub(r"\W", "_", metric.lower()), alike, n=1, cutoff=0.8)
-    hint = f" (is {alike[near[0]]!r} meant to be it?)" if near else ""
-    names = ", ".join(sorted(report.metrics))
-    return (
-        f"trial {report.trial} reports {names}, but not {metric!r}, the study's metric{hint}: a trial "
-        "that has not reported or returned it when it ends has failed"
-    )

@@ -9,13 +9,10 @@ hundred thousand.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from heapq import heapify, heappop, heappush
 from itertools import pairwise
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +44,7 @@ from tunewell.events import (
     TrialStarted,
 )
 from tunewell.fingerprints import Fingerprint
+from tunewell.leaders import Leaders
 from tunewell.records import LOSSES_ALLOWED as LOSSES_ALLOWED
 from tunewell.records import OBSERVED as OBSERVED
 from tunewell.records import About
@@ -54,7 +52,7 @@ from tunewell.records import Stretch as Stretch
 from tunewell.records import TrialRecord as TrialRecord
 from tunewell.retention import retained_steps
 from tunewell.rungs import Rung as Rung
-from tunewell.rungs import is_first
+from tunewell.rungs import Rungs
 from tunewell.sofar import SoFar
 from tunewell.space import Config, Space
 
@@ -134,14 +132,13 @@ class History:
         self.suggested = 0  # trials whose configuration the sampler chose
         self.default_started = False
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
-        self._leaders: list[tuple[float, int]] | None = None  # a heap of standings, some of which are stale
+        self._leaders = Leaders(self.trials)
         self._about = About(files=files or Path())
         self._lost_for_good = 0
         self._forks_by_hand: list[TrialRecord] = []
         self._retains = 0  # how many checkpoints of each trial the run keeps for a person
         self._forks: dict[int, list[TrialRecord]] = {}
-        self._rungs: dict[tuple[int, str | None, int | None], Rung] = {}
-        self._rungs_by_step: dict[str | None, list[tuple[int, Rung]]] = {}  # of a group, rising
+        self._rungs = Rungs(self.trials, self.groups)
         self.stirred: list[int] = []
         self._without_horizon: list[str] = []
         self._so_far: SoFar | None = None
@@ -234,12 +231,7 @@ class History:
         Trials that have not reported what the constraints are about, diverged or failed are none of them. The first
         call looks at every trial; from then on it is kept up to date.
         """
-        if self._leaders is None:
-            self._leaders = list(map(_standing, self.trials))
-            heapify(self._leaders)
-        while self._leaders and self._leaders[0] != _standing(self.trials[self._leaders[0][1]]):
-            heappop(self._leaders)
-        return self._leaders[0] if self._leaders and self._leaders[0][0] < math.inf else None
+        return self._leaders.first()
 
     @property
     def pareto(self) -> list[TrialRecord]:
@@ -297,12 +289,7 @@ class History:
         These are the trials whose first loss from ``step`` on was reported before ``until``, the next rung. The first
         call looks at every trial; from then on it is kept up to date.
         """
-        rung = self._rungs.get((step, group, until))
-        if rung is None:
-            trials = self.trials if group is None else [self.trials[n] for n in self.groups.get(group, ())]
-            rung = self._rungs[step, group, until] = Rung(step, trials, until)
-            insort(self._rungs_by_step.setdefault(group, []), (step, rung), key=itemgetter(0))
-        return rung
+        return self._rungs.one(step, group, until)
 
     def ladder(self, steps: Iterable[int], group: str | None = None) -> Iterator[tuple[int, Rung]]:
         """Yield each of some rising steps with the rung there, to which trials come before the next of them.
@@ -449,10 +436,10 @@ class History:
         self.alive[record.group][event.trial] = None
         self._set_status(record, Status.RUNNING, event.reason)
         self.in_training += bool(event.driver)
-        self._look(record)
+        self._leaders.look(record)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
         self._activity.begin(record.driver or record.number, event.time)
-        for rung in self._rungs_at(record):
+        for rung in self._rungs.at(record):
             rung.leave(record.number)
 
     def _plan(self, event: Planned) -> None:
@@ -471,8 +458,8 @@ class History:
             record.loss_steps.append(event.step)
             if event.step > self.cadence.furthest:
                 self.cadence.add(record)
-        self._look(record)
-        rungs = self._rungs_at(record)
+        self._leaders.look(record)
+        rungs = self._rungs.at(record)
         for rung in rungs:
             rung.add(record, event)
         if rungs:
@@ -556,7 +543,7 @@ class History:
         if record.status is Status.RUNNING:
             self._activity.end(record.driver or record.number, event.time, record.last_sign)
         self._set_status(record, status, event.reason)
-        self._look(record)
+        self._leaders.look(record)
         stretch = record.stretches[-1]
         if stretch.end is None:  # else it rested before: that was no training
             record.stretches[-1] = replace(stretch, end=event.time, cut=_is_cut(record, event))
@@ -571,7 +558,7 @@ class History:
             del moving[record.number]
             if not moving:
                 del self.moving[record.group]
-        for rung in self._rungs_at(record):
+        for rung in self._rungs.at(record):
             rung.rest(record)
 
     def _retain(self, record: TrialRecord) -> None:
@@ -584,31 +571,9 @@ class History:
         if horizon is not None:
             self._without_horizon.clear()
 
-    def _rungs_at(self, record: TrialRecord) -> list[Rung]:
-        """Return the rungs that somebody has asked for and at which the trial's newest report is its first loss."""
-        if not self._rungs or not record.reports:
-            return []
-        step, found = record.reports[-1].step, list[Rung]()
-        for group in (None, record.group):
-            rungs = self._rungs_by_step.get(group, [])
-            for place in range(bisect_right(rungs, step, key=itemgetter(0)) - 1, -1, -1):
-                begin, rung = rungs[place]
-                if not is_first(record, begin):
-                    break
-                if step < rung.until:
-                    found.append(rung)
-        return found
-
-    def _look(self, record: TrialRecord) -> None:
-        if self._leaders is None:
-            return
-        heappush(self._leaders, _standing(record))
-        if len(self._leaders) > 2 * len(self.trials) + _STALE:
-            self._leaders = None  # mostly stale: to be made anew
-
     def _forget_after(self, record: TrialRecord, step: int) -> None:
         while record.reports and record.reports[-1].step > step:
-            for rung in self._rungs_at(record):
+            for rung in self._rungs.at(record):
                 rung.remove(record.number)
             if self._so_far is not None:
                 self._so_far.remove(record)
@@ -618,21 +583,8 @@ class History:
             self.steps_done += record.step - report.step
 
 
-_STALE = 1000
-
-
 def _is_cut(record: TrialRecord, event: Paused | Ended) -> bool:
     """Whether neither the trial nor a scheduler ended the stretch that ended with ``event``."""
     if record.status in (Status.LOST, Status.CANCELLED) or record.interrupted or record.held:
         return True
     return isinstance(event, Ended) and event.fault == "run"
-
-
-def _standing(record: TrialRecord) -> tuple[float, int]:
-    """Return the loss by which a trial is compared with the others so far, infinite if by none, and its number."""
-    if record.status is not Status.RUNNING and record.status not in OBSERVED:
-        return math.inf, record.number
-    loss = record.loss
-    if loss is None or not math.isfinite(loss) or not record.feasible:
-        return math.inf, record.number
-    return loss, record.number

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from tunewell.analysis.diagnosis import Diagnosis, StudyDiagnosis, diagnose_study, diagnose_trial
 from tunewell.analysis.diagnosis.overview import planned
 from tunewell.analysis.standing import why_none_is_best
-from tunewell.decisions import Budget
 from tunewell.events import Constraint, Event, Goal, SpaceChanged
 from tunewell.fingerprinting import fingerprint as take_fingerprint
 from tunewell.fingerprints import Fingerprint
 from tunewell.history import History, TrialRecord
 from tunewell.ledger import Ledger
+from tunewell.limits import Limits
 from tunewell.lint import Finding, lint
 from tunewell.plans import plan_of
 from tunewell.rehearsal import end_rehearsal
@@ -217,7 +217,7 @@ class Reading:
         Raises:
             ValueError: several totals, one that is not above 0, an unknown domain or optimizer.
         """
-        Budget(trials, seconds, steps)
+        Limits(trials, seconds, steps)
         given = {"trials": trials, "steps": steps, "seconds": seconds}
         return plan_of_tiers(self.refresh(), only_total(given), training, domain, optimizer, workers)
 

@@ -3,7 +3,8 @@
 What breaks a constraint ranks behind everything that breaks none, the less it breaks the better. Among the others one
 goal ranks by its loss, and NaN counts as infinitely bad, so a diverged trial ranks last. Several goals rank by
 non-dominated front, within a front the lonelier first (Deb et al. 2002; as in Schmucker et al. 2021, arXiv:2106.12639,
-"Multi-objective asynchronous successive halving"). Ties go to the older trial.
+"Multi-objective asynchronous successive halving"). Ties go to the older trial. Samplers rank all trials at once, and by
+another measure of what is broken; here each trial takes its place as it comes, at a cost that hardly grows.
 
 A trial is at a rung when it reported the first goal's metric at that very step, or between it and the next rung for the
 first time, as where a step is a batch and a loss comes after each epoch: who trains past a rung without is not compared
@@ -13,9 +14,10 @@ there. Other metrics count with their newest values up to there.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from operator import itemgetter
 
 from tunewell.events import Goal, Reported, Status
 from tunewell.records import TrialRecord
@@ -189,6 +191,42 @@ class Rung:
         self._stale = False
 
 
+class Rungs:
+    """The rungs that somebody has asked for, by step and group: all that a new event may have to be told.
+
+    ``trials`` and ``groups`` are those of a history, which goes on adding to them.
+    """
+
+    def __init__(self, trials: Sequence[TrialRecord], groups: Mapping[str, Sequence[int]]) -> None:
+        self._trials, self._groups = trials, groups
+        self._known: dict[tuple[int, str | None, int | None], Rung] = {}
+        self._by_step: dict[str | None, list[tuple[int, Rung]]] = {}  # of a group, rising
+
+    def one(self, step: int, group: str | None, until: int | None) -> Rung:
+        """Return the rung of a group, or of all trials; it is made when it is first asked for."""
+        rung = self._known.get((step, group, until))
+        if rung is None:
+            trials = self._trials if group is None else [self._trials[n] for n in self._groups.get(group, ())]
+            rung = self._known[step, group, until] = Rung(step, trials, until)
+            insort(self._by_step.setdefault(group, []), (step, rung), key=itemgetter(0))
+        return rung
+
+    def at(self, trial: TrialRecord) -> list[Rung]:
+        """Return the rungs at which a trial's newest report is its first loss."""
+        if not self._known or not trial.reports:
+            return []
+        step, found = trial.reports[-1].step, list[Rung]()
+        for group in (None, trial.group):
+            rungs = self._by_step.get(group, [])
+            for place in range(bisect_right(rungs, step, key=itemgetter(0)) - 1, -1, -1):
+                begin, rung = rungs[place]
+                if not _is_first(trial, begin):
+                    break
+                if step < rung.until:
+                    found.append(rung)
+        return found
+
+
 def _fell_after(trial: TrialRecord, step: int) -> bool:
     """Whether a trial went on from ``step`` and came to an end without another report."""
     return trial.resumed_from == step and trial.status not in (Status.PAUSED, Status.STOPPED, Status.COMPLETED)
@@ -199,7 +237,7 @@ def rankable(value: float | None, goal: Goal) -> float:
     return math.inf if value is None or math.isnan(value) else goal.loss(value)
 
 
-def is_first(trial: TrialRecord, step: int) -> bool:
+def _is_first(trial: TrialRecord, step: int) -> bool:
     """Whether no report from ``step`` on, but for the newest, has a loss."""
     steps, newest = trial.loss_steps, trial.reports[-1].step
     before = len(steps) - 1 - bool(steps and steps[-1] == newest)

@@ -53,7 +53,7 @@ class Space(Mapping[str, Parameter]):
     {'optimizer': 'adam'}
     """
 
-    __slots__ = ("_conditions", "_lines", "_parameters", "_plan", "_text")
+    __slots__ = ("_conditions", "_hash", "_lines", "_parameters", "_plan", "_text")
 
     def __init__(self, parameters: Mapping[str, Parameter] | None = None, /, **named: Parameter) -> None:
         if parameters is not None and not isinstance(parameters, Mapping):
@@ -79,6 +79,7 @@ class Space(Mapping[str, Parameter]):
         lines = {name: p.line for name, p in self._parameters.items() if p.line and not self._conditions[name]}
         self._lines = Lines(lines), np.array([name in lines for name in self._parameters], dtype=np.bool_)
         self._text = canonical_text(self.to_json())
+        self._hash = int(self.fingerprint[:15], 16)
 
     @classmethod
     def of(cls, names: Iterable[str], *, domain: str = "generic", optimizer: str | None = None) -> Space:
@@ -121,7 +122,7 @@ class Space(Mapping[str, Parameter]):
         return self._text == other._text if isinstance(other, Space) else NotImplemented
 
     def __hash__(self) -> int:
-        return int(self.fingerprint[:15], 16)
+        return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Space.from_json, (self.to_json(),)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from tunewell.aims import check_same, constraints_of, goals_of
 from tunewell.checkpoints import remove_unneeded
 from tunewell.deciders import Deciders, plain
-from tunewell.decisions import Budget, StartsOnly, amounts_to, choose, not_finite
+from tunewell.decisions import StartsOnly, amounts_to, choose, not_finite
 from tunewell.driver import Driver
 from tunewell.events import (
     Believed,
@@ -29,7 +29,6 @@ from tunewell.events import (
     Event,
     Noted,
     Reported,
-    RunStarted,
     SettingsChanged,
     SpaceChanged,
     Status,
@@ -41,6 +40,7 @@ from tunewell.fingerprints import Fingerprint
 from tunewell.history import History, TrialRecord
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import Ledger
+from tunewell.limits import Limits
 from tunewell.parameters import Confidence, Prior
 from tunewell.protocols import (
     Continue,
@@ -273,16 +273,12 @@ class Study(Steering):
             ObjectiveError: three trials failed alike, or ten in a row where others had got further.
             KeyboardInterrupt: Ctrl-C; running steps were finished and saved first.
         """
-        budget = Budget(trials, seconds, steps, trial_seconds)
-        if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1):
-            raise ValueError(f"run expected max_steps to be a whole number of at least 1, got {max_steps!r}")
+        limits = Limits(trials, seconds, steps, trial_seconds, max_steps, keep_checkpoints)
         if trials is None and seconds is None and steps is None:
             raise ValueError(f"run expected a total, got none: say {self._total_in_words(max_steps)}")
-        if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 0:
-            raise ValueError(f"run expected keep_checkpoints to be a whole number from 0 on, got {keep_checkpoints!r}")
         _check_takes_a_trial(objective)
         if is_rehearsal():
-            self._add(RunStarted(time.time(), "", workers or 1, max_steps, trials, seconds, steps, trial_seconds))
+            self._add(limits.announced(time.time(), "", workers or 1))
             end_rehearsal(self)
         found = _fingerprint(data, model, fingerprint)
         self._take_folder()
@@ -292,10 +288,9 @@ class Study(Steering):
         with self._lock:
             place.start(objective, workers, self.history.last_time)
             try:
-                with watching(self, budget, progress) as view:
+                with watching(self, limits, progress) as view:
                     self._ledger.tell = view.say
-                    limits = budget, max_steps, found, keep_checkpoints
-                    driver = Driver(self._ledger, self._deciders, place, *limits, view.watch, view.say)
+                    driver = Driver(self._ledger, self._deciders, place, limits, found, view.watch, view.say)
                     reason = driver.run()
                     view.end(f"{reason}; the same call goes on" if driver.interrupted else reason)
             finally:

@@ -9,7 +9,6 @@ import pytest
 
 import tunewell as tw
 from tunewell.deciders import Deciders
-from tunewell.decisions import Budget
 from tunewell.driver import Driver
 from tunewell.events import (
     CheckpointSaved,
@@ -26,6 +25,7 @@ from tunewell.executors import Simulated
 from tunewell.history import History
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import Ledger
+from tunewell.limits import Limits
 from tunewell.protocols import Continue, Pause, Stop
 from tunewell.replay import replay
 from tunewell.testing.executors import Notebook, make_job
@@ -79,8 +79,8 @@ def test_a_stretch_that_ended_when_the_clock_began_took_no_time():
     journal.append([Ended(0.0, 0, Status.LOST, fault="run"), Noted(100.0, "a day later")], None)
     executor = Simulated(lambda params, step: (1.0 / step, 2.0))
     executor.start(None, None, 100.0)
-    budget = Budget(trials=1, trial_seconds=50.0)
-    Driver(Ledger(journal, Path()), Deciders(), executor, budget, max_steps=3).run()
+    limits = Limits(trials=1, trial_seconds=50.0, max_steps=3)
+    Driver(Ledger(journal, Path()), Deciders(), executor, limits).run()
     assert [(t.status.value, t.step) for t in History(journal.read()).trials] == [("completed", 3)]
 
 

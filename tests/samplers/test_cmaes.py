@@ -8,6 +8,7 @@ import pytest
 import tunewell as tw
 from tunewell.events import Ended, Goal, Paused, Reported, Status, TrialResumed, TrialStarted
 from tunewell.history import History
+from tunewell.memo import forget
 from tunewell.samplers import cmaes
 from tunewell.samplers.cmaes import CMAES
 from tunewell.testing.histories import created, mixed_space
@@ -58,7 +59,7 @@ def square(d):
 
 
 def run_of(sampler, history):
-    return cmaes._MEMOS[history][sampler, history.space].run
+    return cmaes._generations(history, sampler, history.space).run
 
 
 @pytest.mark.parametrize(("d", "trials"), [(2, 350), (5, 700)])
@@ -87,7 +88,7 @@ def test_the_answer_is_the_same_with_an_empty_memo(workers):
 
     sampler = CMAES(design=4, population=6)
     kept = play(sampler, space, loss, 70, workers=workers)
-    fresh = play(sampler, space, loss, 70, workers=workers, before_each=cmaes._MEMOS.clear)
+    fresh = play(sampler, space, loss, 70, workers=workers, before_each=forget)
     assert [record.params for record in kept.trials] == [record.params for record in fresh.trials]
 
 
@@ -125,7 +126,7 @@ def test_paused_and_lost_trials_leave_no_trace_in_the_memo():
             open_.append(number)
         seed = np.random.default_rng([1, len(history)]).integers(2**32)
         kept = sampler.suggest(history.space, history, np.random.default_rng(seed))
-        cmaes._MEMOS.clear()
+        forget(history)
         assert kept == sampler.suggest(history.space, history, np.random.default_rng(seed))
 
 

@@ -9,6 +9,7 @@ import pytest
 import tunewell as tw
 from tunewell.events import Constraint, Ended, Goal, Status, TrialStarted
 from tunewell.history import History
+from tunewell.memo import forget
 from tunewell.numerics.hypervolume import hypervolume
 from tunewell.protocols import Exhausted, Suggestion
 from tunewell.samplers.ehvi import EHVI
@@ -123,13 +124,13 @@ def test_five_goals_and_one_are_left_to_the_single_process():
 
 
 def test_the_answer_is_the_same_with_empty_memos():
-    def forget(history):
-        observations._TABLES.clear()
+    def forget_all(history):
+        forget(history)
         processes._fitted.cache_clear()
         processes._factorised.cache_clear()
 
     kept = play(EHVI(), square(3), zdt1, 20, workers=3)
-    fresh = play(EHVI(), square(3), zdt1, 20, workers=3, before_each=forget)
+    fresh = play(EHVI(), square(3), zdt1, 20, workers=3, before_each=forget_all)
     assert [record.params for record in kept.trials] == [record.params for record in fresh.trials]
 
 

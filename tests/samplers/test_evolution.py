@@ -13,12 +13,12 @@ from scipy.stats import ks_2samp, kstest
 import tunewell as tw
 from tunewell.events import Constraint, Ended, Goal, Status, StudyCreated, TrialStarted
 from tunewell.history import History
+from tunewell.memo import forget
 from tunewell.numerics.variation import mirrored
 from tunewell.protocols import Exhausted
 from tunewell.samplers import results
 from tunewell.samplers.evolution import DE, Evolution, Perturb
 from tunewell.samplers.nsga2 import NSGA2
-from tunewell.surrogate import observations
 from tunewell.testing.histories import created, mixed_space
 from tunewell.testing.samplers import SamplerContract
 
@@ -60,10 +60,6 @@ def mixed_loss(config):
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize(**named(ALL))
 def test_the_answer_is_the_same_from_a_fresh_copy_of_the_history(sampler, workers):
-    def forget(_):
-        observations._TABLES.clear()
-        results._TABLES.clear()
-
     kept = play(sampler, mixed_space(), mixed_loss, 60, workers=workers)
     fresh = play(sampler, mixed_space(), mixed_loss, 60, workers=workers, before_each=forget)
     assert configs(kept) == configs(fresh)

@@ -16,7 +16,7 @@ from tunewell.protocols import Exhausted, Suggestion
 from tunewell.samplers.gp import GP, Acquisition
 from tunewell.samplers.view import look
 from tunewell.surrogate import cube as cubes
-from tunewell.surrogate import observations, processes
+from tunewell.surrogate import processes
 from tunewell.testing.histories import created, mixed_space, random_events
 from tunewell.testing.samplers import SamplerContract
 
@@ -41,9 +41,8 @@ class TestGPWithBentAxes(SamplerContract):
         return GP(warping=True, evaluations=5)
 
 
-def forget():
-    """Empty every memo."""
-    observations._TABLES.clear()
+def forget_fits():
+    """Empty every memo but those of histories."""
     cubes.cube_of.cache_clear()
     processes._fitted.cache_clear()
     processes._factorised.cache_clear()
@@ -164,7 +163,7 @@ def test_the_answer_is_the_same_with_empty_memos_and_from_a_copy_of_the_history(
     events = random_events(mixed_space(), 60, pending=2)
     space, fresh = created().space, []
     for n in (40, 90, 150, len(events)):
-        forget()
+        forget_fits()
         fresh.append(suggest(sampler, History(events[:n])))
     kept = History(events[:40])
     found = [suggest(sampler, kept)]

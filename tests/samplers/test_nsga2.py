@@ -9,10 +9,10 @@ from playing import ask, begin, bowl, configs, cube, play, tell
 import tunewell as tw
 from tunewell.events import Constraint, Ended, Goal, Status, StudyCreated
 from tunewell.history import History
+from tunewell.memo import forget
 from tunewell.protocols import Exhausted
 from tunewell.samplers import nsga2, results
 from tunewell.samplers.nsga2 import NSGA2
-from tunewell.surrogate import observations
 from tunewell.testing.histories import created, mixed_space
 from tunewell.testing.samplers import SamplerContract
 
@@ -53,7 +53,7 @@ def test_it_reaches_the_front_of_zdt1():
 
 def test_the_population_is_spread_over_the_front():
     history = play(NSGA2(), cube(3), zdt1, 400, goals=GOALS)
-    members = nsga2._members(results.results(history.space, history), 20, history)
+    members = nsga2._generations(history, 20).after(results.results(history.space, history))
     f1 = np.sort(
         [history.trials[number].losses[0] for number in results.results(history.space, history).numbers[members]]
     )
@@ -105,7 +105,7 @@ def test_generations_are_those_of_the_main_loop(goals):
         if len(ended) % n == 0:
             expected = environmental_selection(expected + ended[-n:], losses, n) if expected else ended[-n:]
         found = results.results(history.space, history)
-        members = found.numbers[nsga2._members(found, n, history)].tolist()
+        members = found.numbers[nsga2._generations(history, n).after(found)].tolist()
         assert set(members) == set(expected or ended)
 
 
@@ -160,10 +160,6 @@ def mixed_losses(config):
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("goals", [1, 2])
 def test_the_answer_is_the_same_from_a_fresh_copy_of_the_history(workers, goals):
-    def forget(_):
-        for memo in (observations._TABLES, results._TABLES, nsga2._MEMOS):
-            memo.clear()
-
     loss = lambda config: mixed_losses(config)[:goals]  # noqa: E731
     sampler = NSGA2(population=6)
     kept = play(sampler, mixed_space(), loss, 60, workers=workers, goals=GOALS[:goals])
@@ -184,7 +180,7 @@ def test_a_slow_trial_does_not_hold_up_the_generation():
         tell(history, ask(sampler, history), bowl(history.trials[-1].params))
     found = results.results(history.space, history)
     assert history.trials[slow].status is Status.RUNNING
-    assert nsga2._members(found, 5, history).max() > 5
+    assert nsga2._generations(history, 5).after(found).max() > 5
 
 
 @pytest.mark.parametrize("status", [Status.DIVERGED, Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT])

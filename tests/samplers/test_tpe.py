@@ -8,10 +8,10 @@ import pytest
 import tunewell as tw
 from tunewell.events import Ended, Goal, Status, TrialStarted
 from tunewell.history import History
+from tunewell.memo import forget
 from tunewell.protocols import Exhausted
 from tunewell.samplers.split import _best
 from tunewell.samplers.tpe import TPE
-from tunewell.surrogate import observations
 from tunewell.testing.histories import created, mixed_space, random_events
 from tunewell.testing.samplers import SamplerContract
 
@@ -81,7 +81,7 @@ def test_the_answer_is_the_same_with_an_empty_memo():
         return abs(math.log10(config["learning_rate"]) + 3) + (config["optimizer"] == "sgd") + config["layers"] / 10
 
     kept = play(TPE(design=5), space, loss, 60, workers=3)
-    fresh = play(TPE(design=5), space, loss, 60, workers=3, before_each=observations._TABLES.clear)
+    fresh = play(TPE(design=5), space, loss, 60, workers=3, before_each=forget)
     assert [record.params for record in kept.trials] == [record.params for record in fresh.trials]
 
 

@@ -41,11 +41,11 @@ def plan(
     The top level of a file is executed up to where a study would begin to train; nothing is stored.
     """
     with told_in_a_sentence():
-        from tunewell.decisions import Budget
+        from tunewell.limits import Limits
         from tunewell.strategies.plan import only_total, plan_of
 
         given: dict[str, float | None] = {"trials": trials, "steps": steps, "seconds": _seconds(time, "--time")}
-        Budget(trials, given["seconds"], steps)
+        Limits(trials, given["seconds"], steps)
         budget = only_total(given)
         by_time = steps is None and training is not None and not training.isdigit()
         each = _seconds(training, "--training") if by_time else None if training is None else float(training)

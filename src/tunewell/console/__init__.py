@@ -13,7 +13,7 @@ from tunewell.events import Event
 from tunewell.history import History
 
 if TYPE_CHECKING:
-    from tunewell.decisions import Budget
+    from tunewell.limits import Limits
 
 Progress = bool | Callable[[History, Sequence[Event]], Any]
 
@@ -83,7 +83,7 @@ class Passing:
 
 
 @contextmanager
-def watching(study: Watched, budget: Budget, progress: Progress) -> Iterator[View]:
+def watching(study: Watched, limits: Limits, progress: Progress) -> Iterator[View]:
     """Open the view that ``progress`` asks for, and close it with a summary, whatever happens meanwhile.
 
     Raises:
@@ -96,12 +96,12 @@ def watching(study: Watched, budget: Budget, progress: Progress) -> Iterator[Vie
             raise TypeError(f"run expected progress=True, False or a function (history, events), got {progress!r}")
         yield Passing(progress)
     else:
-        with _shown(study, budget) as view:
+        with _shown(study, limits) as view:
             yield view
 
 
 @contextmanager
-def _shown(study: Watched, budget: Budget) -> Iterator[View]:
+def _shown(study: Watched, limits: Limits) -> Iterator[View]:
     from tunewell.console.findings import findings
     from tunewell.console.lines import LineView, write_line
     from tunewell.console.summary import summary
@@ -110,12 +110,12 @@ def _shown(study: Watched, budget: Budget) -> Iterator[View]:
     view: Any
     before = f", {plural(len(study.history.trials), 'trial')} so far" if study.history.trials else ""
     write_line(f"study {study.name}: {goal(study.history)}{before}")
-    for line in findings(study.history, _storage(study), budget.trials):
+    for line in findings(study.history, _storage(study), limits.trials):
         write_line(line)
     if on_terminal():
         from tunewell.console.live import LiveView
 
-        view = LiveView(study.history, budget)
+        view = LiveView(study.history, limits)
         view.open()
     else:
         view = LineView(study.history)

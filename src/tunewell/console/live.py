@@ -34,7 +34,7 @@ from tunewell.events import Ended, Event, Status
 from tunewell.history import History
 
 if TYPE_CHECKING:
-    from tunewell.decisions import Budget
+    from tunewell.limits import Limits
 
 DRAW_SECONDS = 0.3
 REMARKS = 12
@@ -62,15 +62,15 @@ class Drawn:
 class LiveView:
     """Draws from :meth:`open` to :meth:`close`; after a breakpoint it writes lines."""
 
-    def __init__(self, history: History, budget: Budget, console: Console | None = None) -> None:
+    def __init__(self, history: History, limits: Limits, console: Console | None = None) -> None:
         self._history = history
-        self._budget = budget
+        self._limits = limits
         self._console = console or Console()
         self._best = Best()
         self._remarks: deque[str] = deque(maxlen=REMARKS)
         self._to_print: deque[str] = deque()
         self._heard = time.monotonic()
-        self._pace = Pace(self._heard, {m.name: m.used for m in meters(history, budget, history.active_seconds)})
+        self._pace = Pace(self._heard, {m.name: m.used for m in meters(history, limits, history.active_seconds)})
         self._live = Live(
             console=self._console,
             auto_refresh=False,
@@ -176,7 +176,7 @@ class LiveView:
         since = max(0.0, now - self._heard)
         running = len(history.running)
         self._best.look(history)
-        used = meters(history, self._budget, history.active_seconds + (since if history.in_training else 0.0))
+        used = meters(history, self._limits, history.active_seconds + (since if history.in_training else 0.0))
         left = self._pace.left(used, now, running)
         return Scene(history, self._best, used, left, since, list(self._remarks))
 

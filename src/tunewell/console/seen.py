@@ -10,7 +10,7 @@ from tunewell.console.text import number, params
 from tunewell.history import History
 
 if TYPE_CHECKING:
-    from tunewell.decisions import Budget
+    from tunewell.limits import Limits
 
 
 @dataclass
@@ -68,15 +68,15 @@ class Meter:
         return min(1.0, self.used / self.total)
 
 
-def meters(history: History, budget: Budget, seconds: float) -> list[Meter]:
+def meters(history: History, limits: Limits, seconds: float) -> list[Meter]:
     """Return the totals of the budget; a trial counts once it no longer trains. ``seconds``: of the study so far."""
     found = []
-    if budget.trials is not None:
-        found.append(Meter("trials", max(0, history.spent_trials - len(history.running)), budget.trials))
-    if budget.steps is not None:
-        found.append(Meter("steps", history.steps_done, budget.steps))
-    if budget.seconds is not None:
-        found.append(Meter("seconds", seconds, budget.seconds))
+    if limits.trials is not None:
+        found.append(Meter("trials", max(0, history.spent_trials - len(history.running)), limits.trials))
+    if limits.steps is not None:
+        found.append(Meter("steps", history.steps_done, limits.steps))
+    if limits.seconds is not None:
+        found.append(Meter("seconds", seconds, limits.seconds))
     return found
 
 

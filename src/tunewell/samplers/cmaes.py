@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from tunewell import options
 from tunewell.history import History, TrialRecord
+from tunewell.memo import remembered
 from tunewell.numerics import cmaes
 from tunewell.numerics.cmaes import Normal, Places, Strategy
 from tunewell.numerics.feasibility import breach_in_medians
@@ -84,7 +84,7 @@ class CMAES:
         design = self._design(plan)
         if history.suggested < design:
             return fresh(space, history, rng, lambda: Sobol().suggest(space, history, rng))
-        run = _memo(self, space, history).advance(self, history, plan, design)
+        run = _generations(history, self, space).advance(self, history, plan, design)
         # walls and bins make it likely that some point comes up again
         return fresh(space, history, rng, lambda: space.decode_one(plan.draw(run, rng).tolist()))
 
@@ -258,7 +258,8 @@ def _breaches(results: Sequence[Result]) -> Floats:
 def _order(losses: Floats, breaches: Floats) -> Places:
     """Return the rows of losses, shape ``(λ, n_goals)``, from the best to the worst; equal ones keep their order.
 
-    Whatever went wrong is the worst, whether it keeps the constraints or not.
+    Whatever went wrong is the worst, whether it keeps the constraints or not. With one goal these are the places of
+    :func:`tunewell.samplers.results.places`; several count as one number here, where that goes by fronts.
     """
     wrong = ~np.isfinite(losses).all(axis=1)
     return np.lexsort((_merit(losses), np.where(wrong, 0.0, breaches), wrong))
@@ -275,7 +276,7 @@ def _merit(losses: Floats) -> Floats:
     return merit
 
 
-# --- the memo: the history, read once ---------------------------------------------------------------------------------
+# --- the generations so far -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,25 +288,30 @@ class _Begun:
     result: Result
 
 
-@dataclass(eq=False)
-class _Memo:
-    """What a history has told so far. An empty memo that reads the same history comes to the same state."""
+class _Generations:
+    """What a history has told so far: the results that make up generations, and the run after the full ones."""
 
-    space: Space
-    read: int = 0  # entries of history.settled
-    counted: int = 0  # trials, started or more
-    own: set[int] = field(default_factory=set)  # the trials that the sampler suggested
-    first_drawn: float = math.inf  # the first trial that came from a law
-    seen: set[int] = field(default_factory=set)
-    doubtful: list[int] = field(default_factory=list)  # at rest, but without a result so far
-    units: list[Floats] = field(default_factory=list)  # results in the order of rest
-    results: list[Result] = field(default_factory=list)
-    begun: list[_Begun] = field(default_factory=list)  # what decides on the start
-    used: int = 0
-    run: _Run | None = None
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._begin()
+
+    def _begin(self) -> None:
+        self.read = 0  # entries of history.settled
+        self.counted = 0  # trials, started or more
+        self.own: set[int] = set()  # the trials that the sampler suggested
+        self.first_drawn = math.inf  # the first trial that came from a law
+        self.seen: set[int] = set()
+        self.doubtful: list[int] = []  # at rest, but without a result so far
+        self.units: list[Floats] = []  # results in the order of rest
+        self.results: list[Result] = []
+        self.begun: list[_Begun] = []  # what decides on the start
+        self.used = 0
+        self.run: _Run | None = None
 
     def advance(self, sampler: CMAES, history: History, plan: _Plan, design: int) -> _Run:
         """Return the run after all full generations."""
+        if any(first_result(history, history.trials[number]) for number in self.doubtful):
+            self._begin()  # one that rested without a result has one now, which belongs further up
         self._read(history, design)
         run = self.run or _first(sampler, self.space, plan, history, self.begun)
         while len(self.units) - self.used >= run.population:
@@ -349,12 +355,6 @@ class _Memo:
                 self.results.append(result)
 
 
-_MEMOS: WeakKeyDictionary[History, dict[tuple[CMAES, Space], _Memo]] = WeakKeyDictionary()
-
-
-def _memo(sampler: CMAES, space: Space, history: History) -> _Memo:
-    memos = _MEMOS.setdefault(history, {})
-    memo = memos.get((sampler, space))
-    if memo is None or any(first_result(history, history.trials[number]) for number in memo.doubtful):
-        memo = memos[sampler, space] = _Memo(space)
-    return memo
+@remembered
+def _generations(history: History, sampler: CMAES, space: Space) -> _Generations:
+    return _Generations(space)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from tunewell.history import History
+from tunewell.memo import remembered
 from tunewell.protocols import Exhausted
 from tunewell.samplers.untried import without_result
 from tunewell.space import Config, Space
@@ -40,34 +38,29 @@ class Grid:
             Exhausted: there is none.
         """
         points = tuple(sorted(self.points.items())) if isinstance(self.points, Mapping) else self.points
-        grid, known = _grid(space, points), tried(space, history)
-        places = _PLACES.setdefault(history, {})
-        place = places.get((space, points), 0)  # those before it have been tried
-        while (config := grid.at(place)) is not None and values_of(space, config) in known:
-            place += 1
-        places[space, points] = place
-        if config is None:
+        left, known = _left(history, space, points), tried(space, history)
+        while left.first is not None and values_of(space, left.first) in known:
+            left.drop()
+        if left.first is None:
             came_to = without_result(space, history)
-            raise Exhausted(f"all {len(grid.listed)} points of the grid have been tried{came_to}")
-        return dict(config)
+            raise Exhausted(f"all {left.dropped} points of the grid have been tried{came_to}")
+        return dict(left.first)
 
 
-class _Points:
-    """The points of a grid of any size, listed as far as they were asked for."""
+class _Left:
+    """The points of a grid of any size but for the first ones, which have been tried."""
 
-    def __init__(self, points: Iterator[Config]) -> None:
-        self.listed: list[Config] = []
-        self._rest = points
+    def __init__(self, space: Space, points: int | Mapping[str, int]) -> None:
+        self._points = space.grid(points)
+        self.first = next(self._points, None)
+        self.dropped = 0
 
-    def at(self, place: int) -> Config | None:
-        """Return the point with a number, or None beyond the last."""
-        self.listed.extend(islice(self._rest, max(0, place + 1 - len(self.listed))))
-        return self.listed[place] if place < len(self.listed) else None
-
-
-@lru_cache(maxsize=8)
-def _grid(space: Space, points: int | tuple[tuple[str, int], ...]) -> _Points:
-    return _Points(space.grid(dict(points) if isinstance(points, tuple) else points))
+    def drop(self) -> None:
+        """Go on to the next point."""
+        self.first = next(self._points, None)
+        self.dropped += 1
 
 
-_PLACES: WeakKeyDictionary[History, dict[tuple[Space, int | tuple[tuple[str, int], ...]], int]] = WeakKeyDictionary()
+@remembered
+def _left(history: History, space: Space, points: int | tuple[tuple[str, int], ...]) -> _Left:
+    return _Left(space, dict(points) if isinstance(points, tuple) else points)

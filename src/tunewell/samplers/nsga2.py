@@ -25,14 +25,14 @@ trials need larger steps.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunewell import options
 from tunewell.history import History
+from tunewell.memo import remembered
 from tunewell.numerics.pareto import Places
 from tunewell.numerics.variation import polynomial_step, simulated_binary_crossover
 from tunewell.samplers.offspring import Parent, changed, founder, grown, parents_of
@@ -81,7 +81,7 @@ class NSGA2:
         """
         seen = results(space, history)
         young = max(history.suggested, len(seen)) < self.population
-        members = _members(seen, self.population, history)
+        members = _generations(history, self.population).after(seen)
         if young or not np.isfinite(seen.losses[members]).all(axis=1).any():
             return founder(space, history, rng)
         place = places(seen.losses[members], seen.violations[members])
@@ -112,28 +112,26 @@ class NSGA2:
         return grown(space, unit, rng, first, second)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Generation:
-    """The population after the first so many results: which of them survive."""
+@dataclass(eq=False, slots=True)
+class _Generations:
+    """The population after the full generations so far: which of the results survive."""
 
-    numbers: NDArray[np.int64]  # of the trials up to here
-    members: Places
+    population: int
+    used: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # numbers of trials
+    members: Places = field(default_factory=lambda: np.arange(0))
 
-
-def _members(seen: Results, population: int, history: History) -> Places:
-    """Return the rows of the last full population; of the results so far while the first one is not complete."""
-    memo = _MEMOS.setdefault(history, {})
-    known = memo.get(population)
-    if known is None or not np.array_equal(known.numbers, seen.numbers[: len(known.numbers)]):
-        known = _Generation(seen.numbers[:0], np.arange(0))
-    used, members = len(known.numbers), known.members
-    while used + population <= len(seen):
-        members = np.append(members, np.arange(used, used + population))
-        place = places(seen.losses[members], seen.violations[members])
-        members = np.sort(members[np.argsort(place, kind="stable")[:population]])  # (N1), (N3)
-        used += population
-    memo[population] = _Generation(seen.numbers[:used], members)
-    return members if used else np.arange(len(seen))
+    def after(self, seen: Results) -> Places:
+        """Return the rows of the last full population; of the results so far while the first one is not complete."""
+        if not np.array_equal(seen.numbers[: len(self.used)], self.used):  # a late result belongs further up
+            self.used, self.members = self.used[:0], self.members[:0]
+        while (end := len(self.used) + self.population) <= len(seen):
+            rows = np.append(self.members, np.arange(len(self.used), end))
+            place = places(seen.losses[rows], seen.violations[rows])
+            self.members = np.sort(rows[np.argsort(place, kind="stable")[: self.population]])  # (N1), (N3)
+            self.used = seen.numbers[:end]
+        return self.members if len(self.used) else np.arange(len(seen))
 
 
-_MEMOS: WeakKeyDictionary[History, dict[int, _Generation]] = WeakKeyDictionary()
+@remembered
+def _generations(history: History, population: int) -> _Generations:
+    return _Generations(population)

@@ -11,7 +11,7 @@ A fork has no result here, as it is no observation elsewhere: its losses are the
 Constraints order as in constrained domination (Deb et al. 2002, section VI): what keeps them is better than what breaks
 them, and of two that break them the one that breaks them less.
 
-The arrays are kept in a memo and grow with the history, which changes the time it takes and nothing else.
+The arrays are remembered and grow with the history, see :mod:`tunewell.memo`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunewell.events import Status
 from tunewell.history import OBSERVED, History, TrialRecord
+from tunewell.memo import remembered
 from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.pareto import Places, crowding_distance, fronts
 from tunewell.scales import Floats
@@ -56,11 +56,7 @@ class Results:
 
 def results(space: Space, history: History) -> Results:
     """Return what became of the trials whose configurations ``space`` can hold."""
-    tables = _TABLES.setdefault(history, {})
-    table = tables.get(space)
-    if table is None or table.outdated(history):
-        table = tables[space] = _Table(space, history)
-    return table.read(history)
+    return _table(history, space).read(history)
 
 
 def places(losses: Floats, violations: Floats) -> Places:
@@ -137,12 +133,15 @@ def _finite(losses: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class _Table:
-    """The results so far. Rows are only ever added: a history that adds to its past gets a new table."""
+    """The results so far. Rows are only ever added, but where a history adds to its past: then all are read again."""
 
     def __init__(self, space: Space, history: History) -> None:
         self.space = space
+        self._begin(history)
+
+    def _begin(self, history: History) -> None:
         self.found = Results(
-            units=np.empty((0, len(space))),
+            units=np.empty((0, len(self.space))),
             losses=np.empty((0, len(history.goals))),
             violations=np.empty((0, len(history.constraints))),
             numbers=np.empty(0, dtype=np.int64),
@@ -151,12 +150,10 @@ class _Table:
         self._seen: set[int] = set()
         self._doubtful: list[int] = []  # at rest, but without a result so far
 
-    def outdated(self, history: History) -> bool:
-        """Tell whether a trial that rested without a result has one now, which belongs further up."""
-        return any(first_result(history, history.trials[number]) for number in self._doubtful)
-
     def read(self, history: History) -> Results:
         """Take in the trials that came to rest since the last call; return all results."""
+        if any(first_result(history, history.trials[number]) for number in self._doubtful):
+            self._begin(history)  # one that rested without a result has one now, which belongs further up
         fresh: list[tuple[TrialRecord, Result]] = []
         for number in history.settled[self._read :]:
             if number in self._seen:
@@ -183,4 +180,6 @@ class _Table:
         return self.found
 
 
-_TABLES: WeakKeyDictionary[History, dict[Space, _Table]] = WeakKeyDictionary()
+@remembered
+def _table(history: History, space: Space) -> _Table:
+    return _Table(space, history)

@@ -77,9 +77,10 @@ def _by_place(n_good: int) -> Floats:
 
 
 def _allowed_first(losses: Floats, breaches: Floats, count: int) -> Places:
-    """Return the rows that break no constraint, the best first, then the others, the least broken first."""
-    if not breaches.any():
-        return _best(losses, count)
+    """Return the rows that break no constraint, the best first, then the others, the least broken first.
+
+    At most ``count`` of them, which is what makes it another function than :func:`tunewell.samplers.results.places`.
+    """
     kept, broken = np.flatnonzero(breaches == 0.0), np.flatnonzero(breaches)
     rest = broken[np.lexsort((losses[broken, 0], breaches[broken]))]
     return np.concatenate([kept[_best(losses[kept], count)], rest])[:count]

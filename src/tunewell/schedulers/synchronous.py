@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from weakref import WeakKeyDictionary
 
 from tunewell.events import Reported, Status
 from tunewell.history import History, Rung
+from tunewell.memo import remembered
 from tunewell.numerics.brackets import rung_trials
 from tunewell.protocols import Action, Continue, Pause, Resume, Start, Stop, Verdict, Wait
 
@@ -199,22 +199,23 @@ def _first_to_tell(history: History) -> bool:
 # --- which brackets to look at ----------------------------------------------------------------------------------------
 #
 # A bracket that has nothing to do has nothing to do until one of its trials reports at a rung, comes to rest or goes
-# on. So it is enough to look at those where that happened since: a memo, without which the answers are the same, but
-# come later.
+# on. So it is enough to look at those where that happened since.
 
 
 @dataclass(slots=True)
-class _Memo:
+class _Stirred:
     read: int = 0  # of history.stirred
     open: dict[str, int] = field(default_factory=dict)  # groups, with their first trial
 
 
-_MEMOS: WeakKeyDictionary[History, dict[object, _Memo]] = WeakKeyDictionary()
+@remembered
+def _stirred(history: History, player: object) -> _Stirred:
+    return _Stirred()
 
 
 def _unsettled(player: object, history: History) -> list[str]:
     """Return the groups, oldest first, in which something has happened since they were settled."""
-    memo = _MEMOS.setdefault(history, {}).setdefault(player, _Memo())
+    memo = _stirred(history, player)
     for trial in history.stirred[memo.read :]:
         group = history.trials[trial].group
         memo.open[group] = history.groups[group][0]
@@ -224,4 +225,4 @@ def _unsettled(player: object, history: History) -> list[str]:
 
 def _settled(player: object, history: History, group: str) -> None:
     """Note that a group has nothing to do until something happens in it."""
-    _MEMOS[history][player].open.pop(group, None)
+    _stirred(history, player).open.pop(group, None)

@@ -41,7 +41,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +49,7 @@ from scipy.stats import qmc
 from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History
+from tunewell.memo import remembered
 from tunewell.numerics import acquisition, gp
 from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.protocols import Action, Done, Scheduler, Start, Verdict
@@ -148,12 +148,12 @@ class Worthwhile:
         seen = observe(space, history)
         basis = seen.units, seen.losses, seen.violations, seen.weak, seen.failed
         content = (space, *(array.tobytes() for array in basis))
-        asked = self.gain, self.share, self.min_trials  # not the other scheduler: it may hold lists, which have no hash
-        known = _OUTLOOKS.setdefault(history, {}).get(asked)
-        if known is None or known[0] != content:
+        newest = _newest(history, self.gain, self.share, self.min_trials)
+        if newest.content != content:
             with processes.one_thread():
-                known = _OUTLOOKS[history][asked] = content, self._judge(space, seen, history.seed)
-        return known[1]
+                newest.outlook = self._judge(space, seen, history.seed)
+            newest.content = content
+        return newest.outlook
 
     def _judge(self, space: Space, seen: Observations, seed: int) -> Outlook | None:
         d, finite = len(cube_of(space).free), np.isfinite(seen.losses[:, 0])
@@ -182,7 +182,18 @@ class Worthwhile:
         return f"{outlook.gain:.3g}, {100.0 * self.share:g} % of the {came}, is {chance}"
 
 
-_OUTLOOKS: WeakKeyDictionary[History, dict[object, tuple[object, Outlook | None]]] = WeakKeyDictionary()
+@dataclass(slots=True)
+class _Newest:
+    """The newest outlook, and what was seen then: most events change nothing of that."""
+
+    content: object = None
+    outlook: Outlook | None = None
+
+
+@remembered
+def _newest(history: History, gain: float | None, share: float, min_trials: int | None) -> _Newest:
+    """By numbers alone, for the other scheduler may hold lists, which have no hash."""
+    return _Newest()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -32,7 +32,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +39,7 @@ from scipy.stats import mannwhitneyu, qmc
 
 from tunewell import options
 from tunewell.history import History
+from tunewell.memo import remembered
 from tunewell.numerics.pareto import Places
 from tunewell.numerics.rankfit import parabolas, probability_by_chance
 from tunewell.protocols import Suggestion
@@ -101,7 +101,7 @@ class CoarseToFine:
         """
         if not len(space):
             return Suggestion({})
-        box = _memo(self, space, history).advance(self, space, results(space, history))
+        box = _stages(history, self, space).advance(self, space, results(space, history))
         index = history.suggested
         whole = not box.zoomed or math.floor((index + 1) * self.outside) > math.floor(index * self.outside)
         units = [_point(len(space), history.seed, index, self.length(space))]
@@ -337,12 +337,12 @@ def _worse(place: Places, category: Places, level: float) -> dict[int, float]:
     return found if len(found) < len(np.unique(category)) else {}
 
 
-# --- the memo: stages that are over -----------------------------------------------------------------------------------
+# --- stages that are over ---------------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
-class _Memo:
-    """The box after the stages that are over. An empty memo that reads the same results comes to the same box."""
+class _Stages:
+    """The box after the stages that are over, and the results that they took."""
 
     box: _Box
     used: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # numbers of trials
@@ -360,9 +360,6 @@ class _Memo:
             self.box, self.used = _after(self.box, sampler, space, so_far), so_far.numbers
 
 
-_MEMOS: WeakKeyDictionary[History, dict[tuple[CoarseToFine, Space], _Memo]] = WeakKeyDictionary()
-
-
-def _memo(sampler: CoarseToFine, space: Space, history: History) -> _Memo:
-    memos = _MEMOS.setdefault(history, {})
-    return memos.setdefault((sampler, space), _Memo(_first(space)))
+@remembered
+def _stages(history: History, sampler: CoarseToFine, space: Space) -> _Stages:
+    return _Stages(_first(space))

@@ -25,28 +25,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from tunewell.events import Status
 from tunewell.history import History, TrialRecord
+from tunewell.memo import remembered
 from tunewell.space import Space
 
 if TYPE_CHECKING:
     from tunewell.surrogate.observations import Observations
 
 _MOST_CANDIDATES = 500
-_BEST: WeakKeyDictionary[History, tuple[int, TrialRecord | None]] = WeakKeyDictionary()
 
 
 def incumbent(history: History) -> TrialRecord | None:
     """Return the best trial of a history with one goal, None while none has a value and keeps the constraints."""
-    known = _BEST.get(history)
-    if known is None or known[0] != len(history):
-        known = _BEST[history] = (len(history), _incumbent(history))
-    return known[1]
+    return _after(history, len(history))
 
 
-def _incumbent(history: History) -> TrialRecord | None:
+@remembered
+def _after(history: History, events: int) -> TrialRecord | None:
+    """Return the best trial of a history of so many events."""
     luckiest = history.best
     if luckiest is None or luckiest.loss is None or len(history.goals) != 1 or _is_schedule(luckiest):
         return luckiest

@@ -13,8 +13,8 @@ little about training with its own from the beginning. Its founder, stopped or n
 configuration was tried is known all the same. Nor is what a trial reported after its values were changed: it counts as
 one that was cut short there.
 
-Everything here is a function of the history. It is kept in a memo and extended by the trials that came to rest since
-the last call, which changes the time it takes and nothing else.
+Everything here is a function of the history. It is remembered, and extended by the trials that came to rest since the
+last call: see :mod:`tunewell.memo`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunewell.events import Constraint, Goal, Status
 from tunewell.history import OBSERVED, History, TrialRecord
+from tunewell.memo import remembered
 from tunewell.scales import Floats
 from tunewell.space import Config, Space
 
@@ -243,7 +243,7 @@ class _Table:
             self._violations[rows] = [_margins(record, self.rules) for record in records]
 
     def _is_native(self, history: History, record: TrialRecord) -> bool:
-        began_here = record.number >= history.space_since and self.space is history.space
+        began_here = record.number >= history.space_since and self.space == history.space
         return began_here or self.space.allows(record.params)
 
     def _fits(self, record: TrialRecord) -> bool:
@@ -400,12 +400,12 @@ def encoded(space: Space, configs: Sequence[Config]) -> tuple[Floats, NDArray[np
     return units, inside
 
 
-_TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
+@remembered
+def _rows(history: History, space: Space) -> _Table:
+    return _Table(space, history.goals, history.constraints)
 
 
 def _table(space: Space, history: History) -> _Table:
-    table = _TABLES.get(history)
-    if table is None or (table.space is not space and table.space != space):
-        table = _TABLES[history] = _Table(space, history.goals, history.constraints)
+    table = _rows(history, space)
     table.update(history)
     return table

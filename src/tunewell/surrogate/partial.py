@@ -11,13 +11,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunewell.events import Goal, Reported, Status
 from tunewell.history import History, TrialRecord
+from tunewell.memo import remembered
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate.observations import encoded
@@ -52,10 +52,7 @@ class Points:
 
 def points(space: Space, history: History, rungs: Sequence[int]) -> Points:
     """Return the points at ``rungs`` and at each trial's newest report, in the order of trials and steps."""
-    table = _TABLES.get(history)
-    if table is None or table.rungs != tuple(rungs) or (table.space is not space and table.space != space):
-        table = _TABLES[history] = _Table(space, history.goals, tuple(rungs))
-    return table.view(history)
+    return _table(history, space, tuple(rungs)).view(history)
 
 
 class _Table:
@@ -172,4 +169,6 @@ def _pace(record: TrialRecord, prompt: bool) -> float:
     return seconds / steps if steps else np.nan
 
 
-_TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
+@remembered
+def _table(history: History, space: Space, rungs: tuple[int, ...]) -> _Table:
+    return _Table(space, history.goals, rungs)

@@ -15,11 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from tunewell.history import History, TrialRecord
+from tunewell.memo import remembered
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate.noise import mostly_tied
@@ -63,9 +63,7 @@ class Novelty:
 
 def novelty(space: Space, history: History) -> Novelty | None:
     """Return how likely a configuration is to be new, or None where repetitions are rare."""
-    table = _TABLES.get(history)
-    if table is None or table.space is not history.space:
-        table = _TABLES[history] = _Table(space)
+    table = _table(history, space)
     table.update(history)
     distances, repeated = np.array(table.distances), np.array(table.repeated, dtype=np.float64)
     if repeated.sum() < max(_FEWEST, _SHARE * len(repeated)):
@@ -213,4 +211,6 @@ def _first(record: TrialRecord) -> Hashable | None:
     return step, *sorted((name, value) for name, value in metrics.items() if math.isfinite(value))
 
 
-_TABLES: WeakKeyDictionary[History, _Table] = WeakKeyDictionary()
+@remembered
+def _table(history: History, space: Space) -> _Table:
+    return _Table(space)

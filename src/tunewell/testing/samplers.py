@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tunewell.events import Believed, Constraint, Goal, StudyCreated
+from tunewell.events import Believed, Constraint, Goal, SpaceChanged, StudyCreated
 from tunewell.history import History
 from tunewell.protocols import Exhausted, Sampler, Suggestion
 from tunewell.space import Choice, Config, Float, Int, Space
@@ -58,6 +58,19 @@ class SamplerContract:
         first = [self.ask(sampler, history, 20) for _ in range(2)]
         assert first[0] == first[1] == self.ask(sampler, again, 20)
         assert len(history) == len(events)
+
+    def test_what_is_remembered_on_the_way_changes_nothing(self, sampler: Sampler) -> None:
+        """A history that was asked as it grew answers like a new one, also where another space came and went."""
+        wider = Space({**mixed_space(), "layers": Int(1, 6)})
+        events = random_events(SPACES["mixed"], 20, pending=2)
+        events[30:30] = [SpaceChanged(30.0, wider, "wider")]
+        events[60:60] = [SpaceChanged(60.0, mixed_space(), "as before")]
+        grown = History()
+        for event in events:
+            grown.apply(event)
+            if len(grown) in (25, 45, 65):
+                self.ask(sampler, grown, 20)
+        assert self.ask(sampler, grown, 20) == self.ask(sampler, History(events), 20)
 
     def test_global_random_state_is_neither_read_nor_touched(self, sampler: Sampler) -> None:
         history = History(random_events(SPACES["mixed"], 12))

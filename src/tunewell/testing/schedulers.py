@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from tunewell.deciders import Deciders
-from tunewell.decisions import Budget
 from tunewell.driver import Driver
 from tunewell.events import (
     CheckpointSaved,
@@ -29,6 +28,7 @@ from tunewell.executors.simulated import Simulated
 from tunewell.history import History
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import Ledger
+from tunewell.limits import Limits
 from tunewell.protocols import Continue, Done, Fork, Pause, Resume, Scheduler, Start, Stop, Wait
 from tunewell.replay import replay
 from tunewell.samplers.random import Random
@@ -157,8 +157,8 @@ def play(
     journal.append(lost, None)
     executor = Simulated(evaluate, **cluster)
     executor.start(None, None, history.last_time)
-    budget = Budget(trials=trials, steps=steps)
-    Driver(Ledger(journal, history.files), Deciders(Random(), scheduler), executor, budget, max_steps).run()
+    limits = Limits(trials=trials, steps=steps, max_steps=max_steps)
+    Driver(Ledger(journal, history.files), Deciders(Random(), scheduler), executor, limits).run()
     return list(journal.read())
 
 
