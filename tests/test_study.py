@@ -1470,6 +1470,54 @@ def test_bad_studies_are_refused_in_one_sentence(options, error, words):
         tw.Study(space, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sampler": {"name": "tpe", "naroowest": 0.1}}, "tpe has no option 'naroowest': did you mean 'narrowest'"),
+        ({"sampler": {"name": "random", "points": 3}}, "random has no option 'points': it has none"),
+        ({"sampler": {"nam": "tpe"}}, "a sampler by its name and options"),
+        (
+            {"sampler": {"name": "tpe", "share": "half"}},
+            "TPE expected a share between 0 and 1, such as 0.15, got 'half'",
+        ),
+        ({"sampler": tw.samplers.Grid(points={"rate": 3, "layers": 2})}, "unknown parameter 'rate'"),
+        ({"sampler": tw.samplers.Perturb(around={"layers": 9})}, "parameter 'layers': expected"),
+        ({"sampler": tw.strategies.Tiered(tiers=[["rate"]])}, "parameters of the space in its tiers, got 'rate'"),
+        *(
+            (
+                {"scheduler": {"name": name, "fixed": ["layer"]}},
+                f"{name} expected .* got 'layer': did you mean 'layers'",
+            )
+            for name in ("pbt", "pb2", "mf_pbt", "ipbt")
+        ),
+        ({"scheduler": {"name": "patience", "then": {"name": "pbt", "fixed": ["layer"]}}}, "pbt expected"),
+        ({"scheduler": tw.schedulers.Worthwhile(then=tw.schedulers.PBT(fixed=["layer"]))}, "pbt expected"),
+        ({"scheduler": {"name": "asha", "reduction": 1}}, "asha expected reduction to be a whole number"),
+        ({"scheduler": "replay"}, r"replay expected its option schedule, got none: write Replay\(schedule=...\)"),
+        ({"scheduler": tw.schedulers.Replay([{"after": 0, "params": {"rate": 0.1}}])}, "unknown parameter 'rate'"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_anything_is_stored(storage, options, words):
+    with pytest.raises(ValueError, match=words):
+        tw.Study(SPACE, storage=storage, **options)
+    study = study_of(storage, name="another")
+    with pytest.raises(ValueError, match=words):
+        study_of(storage, name="another", **options)
+    with pytest.raises(KeyError):
+        tw.open(storage, "study")
+    assert [type(event).__name__ for event in study.events] == ["StudyCreated"]
+    study.close()
+
+
+def test_an_algorithm_may_be_said_as_plain_data(storage):
+    options = {"sampler": {"name": "grid", "points": 2}, "scheduler": {"name": "patience", "then": {"name": "asha"}}}
+    study = study_of(storage, **options)
+    assert study.history.settings["sampler"] == options["sampler"]
+    assert study.history.settings["scheduler"] == options["scheduler"]
+    assert study.ask().params == next(SPACE.grid(2))
+    study.close()
+
+
 def test_no_objective_and_unknown_executors():
     with pytest.raises(ValueError, match='executor="inline", "processes" or an instance'):
         study_of().run(once, trials=1, executor="threads")

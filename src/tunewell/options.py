@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
-from typing import Any
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunewell.space import Space
 
 
 def whole(who: str, name: str, value: Any, least: int) -> None:
@@ -48,6 +53,24 @@ def share(who: str, name: str, value: Any) -> None:
         raise ValueError(f"{who} expected {name} to be a number from 0 to 1, got {value!r}")
 
 
+def between(value: Any, low: float, high: float = math.inf, *, ends: bool = False) -> bool:
+    """Whether a value is a finite number between two others; with ``ends`` also where it is one of them."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        return False
+    number = float(value)
+    return low <= number <= high if ends else low < number < high
+
+
+def yes_or_no(who: str, name: str, value: Any) -> None:
+    """Refuse an option that is neither True nor False.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{who} expected {name} to be True or False, got {value!r}")
+
+
 def scheduler(who: str, then: Any) -> None:
     """Refuse what is no scheduler to leave all else to.
 
@@ -56,3 +79,14 @@ def scheduler(who: str, then: Any) -> None:
     """
     if isinstance(then, type) or not callable(getattr(then, "decide", None)):
         raise ValueError(f"{who} expected then= to be a scheduler such as Asha(), got {then!r}")
+
+
+def check_fit(algorithm: Any, space: Space) -> None:
+    """Have an algorithm refuse options that do not fit a space, such as unknown names, if it has any that might not.
+
+    Raises:
+        ValueError: they do not.
+    """
+    check = getattr(algorithm, "check_space", None)
+    if check is not None:
+        check(space)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -38,6 +39,7 @@ class Registry:
         """
         if isinstance(choice, str):
             return {"name": self._known(choice)}
+        choice = self.make(choice) if isinstance(choice, Mapping) else choice
         cls = type(choice)
         home = f"{cls.__module__}:{cls.__qualname__}"
         names = [name for name, path in self._homes.items() if path == home]
@@ -55,14 +57,18 @@ class Registry:
         """Return the algorithm for a name, a description or an instance (which is returned as it is).
 
         Raises:
-            ValueError: the name is unknown; the nearest is suggested.
+            ValueError: the name or an option is unknown, where the nearest is suggested; or an option is not there, or
+                not what it can be.
             TypeError: it is a class, or something else that cannot do the work.
         """
         if isinstance(choice, str):
-            return self._class(self._known(choice))()
+            return self._with_options(choice, {})
         if isinstance(choice, Mapping):
             options = {key: self._inner(value) for key, value in choice.items()}
-            return self._class(self._known(options.pop("name")))(**options)
+            if not isinstance(name := options.pop("name", None), str):
+                example = {"name": self.names()[0]}
+                raise ValueError(f"expected a {self._kind} by its name and options, such as {example}, got {choice!r}")
+            return self._with_options(name, options)
         if isinstance(choice, type) or not callable_by(choice, self._method):
             hint = f"write {choice.__name__}()" if isinstance(choice, type) else f"e.g. {self.names()[0]!r}"
             raise TypeError(f"expected a {self._kind}, by name or as an instance, got {choice!r}: {hint}")
@@ -79,6 +85,19 @@ class Registry:
     def classes(self) -> list[str]:
         """Return the names of all classes: what a module's ``__dir__`` adds to its own."""
         return [home.partition(":")[2] for home in self._homes.values()]
+
+    def _with_options(self, name: str, options: Mapping[str, Any]) -> Any:
+        name = self._known(name)
+        cls = self._class(name)
+        known = inspect.signature(cls).parameters
+        for option in options:
+            if option not in known:
+                hint = _nearest(str(option), known) or f"it has {', '.join(known) or 'none'}"
+                raise ValueError(f"{name} has no option {option!r}: {hint}")
+        for option, parameter in known.items():
+            if parameter.default is parameter.empty and option not in options:
+                raise ValueError(f"{name} expected its option {option}, got none: write {cls.__name__}({option}=...)")
+        return cls(**options)
 
     def _inner(self, option: Any) -> Any:
         described = isinstance(option, Mapping) and "name" in option
@@ -97,9 +116,14 @@ class Registry:
                 f"the study's {self._kind} is {name}, which is not one of Tunewell's: "
                 f"pass an instance of it with the same options, {self._kind}=..."
             )
-        near = difflib.get_close_matches(name, self.names(), n=1, cutoff=_NEAR)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(self.names())}"
+        hint = _nearest(name, self.names()) or f"choose one of {', '.join(self.names())}"
         raise ValueError(f"expected the name of a {self._kind}, got {name!r}: {hint}")
+
+
+def _nearest(word: str, known: Collection[str]) -> str:
+    """Return a question after the known word that was perhaps meant, or nothing."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=_NEAR)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def callable_by(choice: Any, method: str) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from tunewell import options
 from tunewell.aims import check_same, constraints_of, goals_of
 from tunewell.checkpoints import remove_unneeded
 from tunewell.deciders import Deciders, plain
@@ -85,8 +86,8 @@ class Study(Steering):
         constraints: str | Sequence[str] = (),
         name: str = "study",
         storage: str | Path | None = None,
-        sampler: str | Sampler | None = None,
-        scheduler: str | Scheduler | None = None,
+        sampler: str | Mapping[str, Any] | Sampler | None = None,
+        scheduler: str | Mapping[str, Any] | Scheduler | None = None,
         seed: int | None = None,
         default_first: bool | None = None,
         directory: str | Path | None = None,
@@ -102,9 +103,9 @@ class Study(Steering):
                 only trials that keep all of them can be the best one.
             name: the study's name; one storage holds many studies.
             storage: ``"sqlite:///tunewell.db"``, ``"postgresql://…"``, a path to a SQLite file, or None: in memory.
-            sampler: what to try: a name or an instance, e.g. ``tw.samplers.Grid(points=3)``. None is ``"auto"`` for a
-                new study, and what a stored one has.
-            scheduler: how far to train: a name or an instance, e.g. ``tw.schedulers.Asha(reduction=4)``; None as above.
+            sampler: what to try: a name, an instance, e.g. ``tw.samplers.Grid(points=3)``, or the same as plain data,
+                ``{"name": "grid", "points": 3}``. None is ``"auto"`` for a new study, and what a stored one has.
+            scheduler: how far to train, said likewise, e.g. ``tw.schedulers.Asha(reduction=4)``; None as above.
             seed: makes the study reproducible; None draws one, which is stored.
             default_first: begin with the default configuration; None means yes if any parameter states a default.
             directory: where checkpoints and logs go; by default beside the SQLite file, or a temporary folder for a
@@ -115,8 +116,9 @@ class Study(Steering):
 
         Raises:
             TypeError: ``space`` is not a :class:`~tunewell.Space`.
-            ValueError: an unknown sampler, scheduler, diagnosis or mode, a constraint that says none; the stored
-                study has another space, goals, constraints or seed; or the directory is another study's.
+            ValueError: an unknown sampler, scheduler, diagnosis or mode, an option that the algorithm does not have or
+                that does not fit the space, a constraint that says none; the stored study has another space, goals,
+                constraints or seed; or the directory is another study's.
         """
         if not isinstance(space, Space):
             raise TypeError(f"a study expected a Space, got {type(space).__name__}: write tw.Space(lr=tw.Float(...))")
@@ -128,14 +130,17 @@ class Study(Steering):
             raise ValueError(f'a study expected diagnosis="off", "stop" or "act", got {diagnosis!r}')
         goals, rules = goals_of(metric, mode), constraints_of(constraints)
         unsaid = {"sampler": sampler is None, "scheduler": scheduler is None, "diagnosis": diagnosis is None}
-        sampler, scheduler = "auto" if sampler is None else sampler, "auto" if scheduler is None else scheduler
-        self._deciders = Deciders(SAMPLERS.make(sampler), SCHEDULERS.make(scheduler))
+        chooses = SAMPLERS.make("auto" if sampler is None else sampler)
+        stops = SCHEDULERS.make("auto" if scheduler is None else scheduler)
+        for algorithm in (chooses, stops):
+            options.check_fit(algorithm, space)
+        self._deciders = Deciders(chooses, stops)
+        described = {"sampler": SAMPLERS.describe(chooses), "scheduler": SCHEDULERS.describe(stops)}
         if default_first is None:
-            planned = SAMPLERS.describe(sampler)["name"] == "grid" or SCHEDULERS.describe(scheduler)["name"] == "replay"
+            planned = described["sampler"]["name"] == "grid" or described["scheduler"]["name"] == "replay"
             default_first = space.has_default and not planned
-        settings = {
-            "sampler": SAMPLERS.describe(sampler),
-            "scheduler": SCHEDULERS.describe(scheduler),
+        settings: dict[str, Any] = {
+            **described,
             "default_first": default_first,
             "diagnosis": diagnosis or "stop",
         }

@@ -65,12 +65,13 @@ class CMAES:
     restarts: bool = True
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.sigma < math.inf:
+        if not options.between(self.sigma, 0.0):
             raise ValueError(f"CMAES expected sigma above 0, such as 0.1, got {self.sigma!r}")
         if self.population is not None:
             options.whole("CMAES", "population", self.population, 4)
         if self.design is not None:
             options.whole("CMAES", "design", self.design, 0)
+        options.yes_or_no("CMAES", "restarts", self.restarts)
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
         """Return a draw from the law after the last full generation.

@@ -18,7 +18,6 @@ A finite space gives no configuration twice while equal configurations have equa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -150,10 +149,11 @@ class DE:
     def __post_init__(self) -> None:
         options.whole("DE", "population", self.population, 5)
         pair = isinstance(self.weights, tuple | list) and len(self.weights) == 2
-        if not pair or not 0.0 < self.weights[0] <= self.weights[1] <= 2.0:
+        pair = pair and all(options.between(weight, 0.0, 2.0, ends=True) for weight in self.weights)
+        if not pair or not 0.0 < self.weights[0] <= self.weights[1]:
             raise ValueError(f"DE expected weights such as (0.4, 0.8), from above 0 up to 2, got {self.weights!r}")
         set_frozen(self, weights=tuple(self.weights))
-        if not 0.0 <= self.crossover <= 1.0:
+        if not options.between(self.crossover, 0.0, 1.0, ends=True):
             raise ValueError(f"DE expected a crossover between 0 and 1, such as 0.9, got {self.crossover!r}")
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
@@ -218,7 +218,7 @@ class Perturb:
         spread: the standard deviation of the steps, in the unit cube.
 
     Raises:
-        ValueError: a spread that is not above 0; when suggesting, values that the space does not have.
+        ValueError: a spread that is not above 0, or values that the study's space does not have.
 
     >>> import tunewell as tw
     >>> sampler = tw.samplers.Perturb(around={"learning_rate": 3e-4}, spread=0.05)
@@ -229,6 +229,17 @@ class Perturb:
 
     def __post_init__(self) -> None:
         _check_spread("Perturb", self.spread)
+        if self.around is not None and not isinstance(self.around, Mapping):
+            raise ValueError(f"Perturb expected around to be a mapping from names to values, got {self.around!r}")
+
+    def check_space(self, space: Space) -> None:
+        """Refuse values that the space does not have.
+
+        Raises:
+            ValueError: so it is.
+        """
+        if self.around is not None:
+            space.default(self.around)
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
         """Return a neighbour of the configuration.
@@ -276,5 +287,5 @@ def _best(space: Space, seen: Observations, rng: np.random.Generator) -> Config 
 
 
 def _check_spread(name: str, spread: float) -> None:
-    if not 0.0 < spread < math.inf:
+    if not options.between(spread, 0.0):
         raise ValueError(f"{name} expected a spread above 0, such as 0.1, got {spread!r}")

@@ -98,9 +98,8 @@ class GP:
             raise ValueError(f"GP expected an acquisition among {known}, got {self.acquisition!r}")
         for name in ("initial", "candidates", "evaluations"):
             options.whole("GP", name, getattr(self, name), 1)
-        if not isinstance(self.warping, bool):
-            raise ValueError(f"GP expected warping to be True or False, got {self.warping!r}")
-        if not 0.0 < self.width < np.inf:
+        options.yes_or_no("GP", "warping", self.warping)
+        if not options.between(self.width, 0.0):
             raise ValueError(f"GP expected a width above 0, such as 2.0, got {self.width!r}")
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Suggestion:

@@ -28,8 +28,16 @@ class Grid:
 
     def __post_init__(self) -> None:
         counts = self.points.values() if isinstance(self.points, Mapping) else [self.points]
-        if any(not isinstance(count, int) or count < 1 for count in counts):
+        if any(isinstance(count, bool) or not isinstance(count, int) or count < 1 for count in counts):
             raise ValueError(f"the grid expected at least one point per axis, got {self.points!r}")
+
+    def check_space(self, space: Space) -> None:
+        """Refuse points for parameters that the space does not have, or none for one that needs them.
+
+        Raises:
+            ValueError: so it is.
+        """
+        space.grid(dict(self.points) if isinstance(self.points, Mapping) else self.points)
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
         """Return the first point of the grid that has not been tried, whoever chose it.

@@ -24,7 +24,6 @@ trials need larger steps.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,10 +66,10 @@ class NSGA2:
         options.whole("NSGA2", "population", self.population, 2)
         for name in ("crossover", "mutation"):
             share = getattr(self, name)
-            if share is not None and not 0.0 <= share <= 1.0:
+            if share is not None and not options.between(share, 0.0, 1.0, ends=True):
                 raise ValueError(f"NSGA2 expected {name} between 0 and 1, got {share!r}")
         for name in ("eta_crossover", "eta_mutation"):
-            if not 0.0 <= getattr(self, name) < math.inf:
+            if not options.between(getattr(self, name), 0.0, ends=True):
                 raise ValueError(f"NSGA2 expected {name} of 0 or more, such as 20, got {getattr(self, name)!r}")
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:

@@ -94,12 +94,13 @@ class TPE:
     def __post_init__(self) -> None:
         for name in ("design", "candidates"):
             options.whole("TPE", name, getattr(self, name), 1)
-        if not 0.0 < self.share < 1.0:
+        if not options.between(self.share, 0.0, 1.0):
             raise ValueError(f"TPE expected a share between 0 and 1, such as 0.15, got {self.share!r}")
-        if not NARROWEST <= self.narrowest < math.inf:
+        if not options.between(self.narrowest, NARROWEST, ends=True):
             raise ValueError(f"TPE expected narrowest of at least {NARROWEST}, such as 0.03, got {self.narrowest!r}")
-        if not 0.0 < self.prior < math.inf:
+        if not options.between(self.prior, 0.0):
             raise ValueError(f"TPE expected prior above 0, got {self.prior!r}")
+        options.yes_or_no("TPE", "grouped", self.grouped)
 
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Config:
         """Return the candidate with the largest ratio of densities.

@@ -50,7 +50,7 @@ from scipy.special import log_ndtr
 from tunewell.events import Reported, Status
 from tunewell.history import History, Rung
 from tunewell.numerics.brackets import geometric_steps
-from tunewell.options import whole
+from tunewell.options import between, whole, yes_or_no
 from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume, Start, Stop, Verdict
 from tunewell.samplers.acquiring import anything_new, drawn, first
 from tunewell.schedulers.choosing import chooses
@@ -99,7 +99,7 @@ class FreezeThaw:
     usual: bool = True
 
     def __post_init__(self) -> None:
-        if not _is_number(self.reduction) or not 1.0 < self.reduction < np.inf:
+        if not between(self.reduction, 1.0):
             raise ValueError(f"freeze_thaw expected a reduction above 1, got {self.reduction!r}")
         for name in ("min_steps", "initial", "evaluations"):
             whole("freeze_thaw", name, getattr(self, name), 1)
@@ -107,10 +107,9 @@ class FreezeThaw:
             whole("freeze_thaw", "max_steps", self.max_steps, self.min_steps)
         for name in ("explore", "finish"):
             share = getattr(self, name)
-            if not _is_number(share) or not 0.0 <= share <= 1.0:
+            if not between(share, 0.0, 1.0, ends=True):
                 raise ValueError(f"freeze_thaw expected {name} from 0 to 1, got {share!r}")
-        if not isinstance(self.usual, bool):
-            raise ValueError(f"freeze_thaw expected usual to be True or False, got {self.usual!r}")
+        yes_or_no("freeze_thaw", "usual", self.usual)
 
     def rungs(self, steps: int) -> list[int]:
         """Return where a training of so many steps may be frozen, its end included.
@@ -333,10 +332,6 @@ def _finish(history: History, view: Outlook | None, current: int | None = None) 
     if likely[best] < np.log(_HOPELESS):
         return Done("no paused trial is likely to become the best, and no more may start")
     return Resume(paused[best], f"of the paused trials the most likely to become the best ({_percent(likely[best])})")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _own(config: Config, history: History) -> Config | None:

@@ -71,10 +71,18 @@ class IPBT:
         check_shares("ipbt", self.truncation, 0.0, (1.25,), self.fixed)
         options.whole("ipbt", "patience", self.patience, 1)
 
+    def check_space(self, space: Space) -> None:
+        """Refuse names in ``fixed`` that the space does not have.
+
+        Raises:
+            ValueError: so it is.
+        """
+        check_fixed("ipbt", self.fixed, space)
+
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """As PB2 within a round; at the end of one, fork everybody into the next."""
         newest = _rounds(history) - 1
-        check_fixed("ipbt", self.fixed, space)
+        self.check_space(space)
         check_budget("ipbt", history, self.population, [_group(0)])
         check_forks("ipbt", history, _group(newest))
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,16 +66,26 @@ class MFPBT:
 
     def __post_init__(self) -> None:
         check_shares("mf_pbt", 0.25, self.resample, self.perturb, self.fixed)
+        if not isinstance(self.factors, Collection):
+            raise ValueError(f"mf_pbt expected factors such as (1, 2, 4), rising, got {self.factors!r}")
         for factor in self.factors:
             options.whole("mf_pbt", "each of the factors", factor, 1)
         if not self.factors or any(a >= b for a, b in itertools.pairwise(self.factors)):
             raise ValueError(f"mf_pbt expected factors such as (1, 2, 4), rising, got {self.factors!r}")
         check_numbers("mf_pbt", self.population, self.interval, least=4 * len(self.factors))
 
+    def check_space(self, space: Space) -> None:
+        """Refuse names in ``fixed`` that the space does not have.
+
+        Raises:
+            ValueError: so it is.
+        """
+        check_fixed("mf_pbt", self.fixed, space)
+
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Start the founders, fill the places, let the others go on."""
         groups = [f"mf_pbt/{factor}" for factor in self.factors]
-        check_fixed("mf_pbt", self.fixed, space)
+        self.check_space(space)
         check_budget("mf_pbt", history, self._size() * len(groups), groups)
         for group in groups:
             check_forks("mf_pbt", history, group)

@@ -11,7 +11,6 @@ a curve that still falls, but by too little to matter, has levelled off.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,9 +45,14 @@ class Patience:
 
     def __post_init__(self) -> None:
         options.whole("patience", "steps", self.steps, 1)
-        if not 0.0 <= self.min_gain < math.inf:
+        if not options.between(self.min_gain, 0.0, ends=True):
             raise ValueError(f"patience expected min_gain of at least 0, got {self.min_gain!r}")
+        options.yes_or_no("patience", "relative", self.relative)
         options.scheduler("patience", self.then)
+
+    def check_space(self, space: Space) -> None:
+        """Have the other scheduler check its options against a space; raise ValueError where they do not fit."""
+        options.check_fit(self.then, space)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Do what the other scheduler says."""

@@ -69,9 +69,17 @@ class PB2:
         check_numbers("pb2", self.population, self.interval)
         check_shares("pb2", self.truncation, 0.0, (1.25,), self.fixed)
 
+    def check_space(self, space: Space) -> None:
+        """Refuse names in ``fixed`` that the space does not have.
+
+        Raises:
+            ValueError: so it is.
+        """
+        check_fixed("pb2", self.fixed, space)
+
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """As PBT, with values from the model."""
-        check_fixed("pb2", self.fixed, space)
+        self.check_space(space)
         check_budget("pb2", history, self.population, [GROUP])
         check_forks("pb2", history, GROUP)
         interval = interval_of(history, GROUP, self.interval)

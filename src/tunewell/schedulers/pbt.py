@@ -19,12 +19,12 @@ Deviations from the paper:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tunewell import options
 from tunewell.events import Reported
 from tunewell.history import History, TrialRecord
 from tunewell.protocols import Action, Verdict
@@ -59,7 +59,7 @@ class PBT:
         fixed: parameters that keep the donor's value, because they shape the network and its weights would not fit.
 
     Raises:
-        ValueError: a number out of range; when deciding, a name in ``fixed`` that the space does not have, a total of
+        ValueError: a number out of range, a name in ``fixed`` that the space does not have; when deciding, a total of
             trials below the population, forks that fail one after the other.
 
     >>> import tunewell as tw
@@ -77,9 +77,17 @@ class PBT:
         check_numbers("pbt", self.population, self.interval)
         check_shares("pbt", self.truncation, self.resample, self.perturb, self.fixed)
 
+    def check_space(self, space: Space) -> None:
+        """Refuse names in ``fixed`` that the space does not have.
+
+        Raises:
+            ValueError: so it is.
+        """
+        check_fixed("pbt", self.fixed, space)
+
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Start the founders, fork the best in the place of the worst, let the others go on."""
-        check_fixed("pbt", self.fixed, space)
+        self.check_space(space)
         check_budget("pbt", history, self.population, [GROUP])
         check_forks("pbt", history, GROUP)
 
@@ -130,9 +138,11 @@ def check_shares(name: str, truncation: float, resample: float, factors: Sequenc
     """
     if isinstance(fixed, str):
         raise TypeError(f"{name} expected a list of names in fixed, got {fixed!r}: write fixed=({fixed!r},)")
-    if not 0.0 < truncation <= 0.5:
+    if not isinstance(fixed, Collection):
+        raise TypeError(f"{name} expected a list of names in fixed, got {fixed!r}")
+    if not options.between(truncation, 0.0, 0.5, ends=True) or truncation == 0.0:
         raise ValueError(f"{name} expected a truncation above 0 and of at most 0.5, got {truncation!r}")
-    if not 0.0 <= resample <= 1.0:
+    if not options.between(resample, 0.0, 1.0, ends=True):
         raise ValueError(f"{name} expected a resample probability from 0 to 1, got {resample!r}")
-    if not factors or not all(0.0 < factor < math.inf for factor in factors):
+    if not isinstance(factors, Collection) or not factors or not all(options.between(f, 0.0) for f in factors):
         raise ValueError(f"{name} expected factors above 0 in perturb, such as (0.8, 1.25), got {factors!r}")

@@ -58,6 +58,15 @@ class Replay:
         changes = [{"after": change.after, "params": jsonable(change.params)} for change in given.changes]
         object.__setattr__(self, "schedule", changes)  # plain data, for the study's settings
 
+    def check_space(self, space: Space) -> None:
+        """Refuse values that the space does not have.
+
+        Raises:
+            ValueError: so it is.
+        """
+        for change in changes_of(self.schedule):
+            space.check(change.params)
+
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Fork what has come to a change, start what has not begun."""
         changes = changes_of(self.schedule)

@@ -120,14 +120,18 @@ class Worthwhile:
     then: Scheduler = _FIFO
 
     def __post_init__(self) -> None:
-        if self.gain is not None and not 0.0 < self.gain < math.inf:
+        if self.gain is not None and not options.between(self.gain, 0.0):
             raise ValueError(f"worthwhile expected a gain above 0, in the metric's units, got {self.gain!r}")
         for name in ("share", "probability"):
-            if not 0.0 < getattr(self, name) < 1.0:
+            if not options.between(getattr(self, name), 0.0, 1.0):
                 raise ValueError(f"worthwhile expected {name} to lie between 0 and 1, got {getattr(self, name)!r}")
         if self.min_trials is not None:
             options.whole("worthwhile", "min_trials", self.min_trials, 1)
         options.scheduler("worthwhile", self.then)
+
+    def check_space(self, space: Space) -> None:
+        """Have the other scheduler check its options against a space; raise ValueError where they do not fit."""
+        options.check_fit(self.then, space)
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Do what the other scheduler says, but begin no trial when a worthwhile gain has become unlikely."""

@@ -82,11 +82,11 @@ class CoarseToFine:
         if self.stage is not None:
             options.whole("CoarseToFine", "stage", self.stage, 2)
         for name, usual in (("best", 0.2), ("outside", 0.2), ("level", 0.05)):
-            if not 0.0 < getattr(self, name) < 1.0:
+            if not options.between(getattr(self, name), 0.0, 1.0):
                 raise ValueError(
                     f"CoarseToFine expected {name} between 0 and 1, such as {usual}, got {getattr(self, name)!r}"
                 )
-        if not 0.0 < self.narrowest <= 1.0:
+        if not options.between(self.narrowest, 0.0, 1.0, ends=True) or self.narrowest == 0.0:
             raise ValueError(f"CoarseToFine expected narrowest above 0 and up to 1, got {self.narrowest!r}")
 
     def length(self, space: Space) -> int:

@@ -107,6 +107,14 @@ class Tiered:
         if self.tiers is not None:
             object.__setattr__(self, "tiers", checked_tiers(self.tiers))
 
+    def check_space(self, space: Space) -> None:
+        """Refuse tiers that name parameters which the space does not have.
+
+        Raises:
+            ValueError: so it is.
+        """
+        tiers_of(space, self.tiers, self.shares, self.domain, self.optimizer)
+
     def suggest(self, space: Space, history: History, rng: np.random.Generator) -> Suggestion:
         """Return a configuration with the tier it belongs to; the first one of each tier comes with a note.
 
