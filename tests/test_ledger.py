@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -425,3 +426,30 @@ def test_whoever_only_reads_does_not_wait_for_what_cannot_be_written(monkeypatch
     book.glance()
     assert book.unwritten == 0
     same(book.history, journal)
+
+
+def test_a_decision_that_takes_longer_than_others_are_quiet_is_made_while_they_wait():
+    """Whoever decides on a large study would never be in time, if trials elsewhere reported all the while."""
+    journal, reported, threads = MemoryJournal(), [], []
+    journal.append([created(), TrialStarted(0.5, 0, {"x": 0.5}, seed=0, driver="b")], after=0)
+    (book,) = ledgers(journal, 1)
+
+    def report():
+        step = len(reported) + 1
+        journal.append([Reported(float(step), 0, step, {"loss": 1.0})], after=None)
+        reported.append(step)
+
+    def decide(history):
+        threads.append(threading.Thread(target=report))
+        threads[-1].start()
+        threads[-1].join(0.2)
+        return start("a")(history)
+
+    (started,) = book.commit(decide)
+    for thread in threads:
+        thread.join()
+    book.catch_up()
+    same(book.history, journal)
+    kinds = [type(event).__name__ for event in journal.read()]
+    assert kinds == ["StudyCreated", "TrialStarted", "Reported", "TrialStarted", "Reported"]
+    assert started.trial == 1

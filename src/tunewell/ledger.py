@@ -3,7 +3,7 @@
 Two things can be written. *Facts* (a trial's report, its end) are true whatever else happened; they are kept here until
 something acts on them, and then cross to the journal together with it in one transaction. *Decisions* hang on the
 history before them, so they are appended only if nobody has appended meanwhile; otherwise the history is brought up to
-date and the decision is made again.
+date and the decision is made again, in a turn in which the others wait.
 
 While this driver is alone its facts enter the history at once, in the expectation that they will stand in the journal
 in just that order: one transaction per decision. When the expectation fails the history is read anew, which takes
@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,13 +84,20 @@ class Ledger:
             self.flush()
 
     def commit(self, decide: Callable[[History], Sequence[E]]) -> Sequence[E]:
-        """Write what ``decide`` makes of the history, after all facts, and return it; decide again on a conflict."""
-        while True:
-            if self._lacking:
-                self.flush()
-            decided = decide(self.history)
-            if not decided or self._append(decided):
-                return decided
+        """Write what ``decide`` makes of the history, after all facts, and return it.
+
+        Where others wrote meanwhile it decides again, while they wait: what takes long might never be in time.
+        """
+        if self._lacking:
+            self.flush()
+        decided = decide(self.history)
+        done = not decided or self._append(decided)
+        while not done:
+            self.flush()
+            with self._turn():
+                decided = decide(self.history)
+                done = not decided or self._append(decided)
+        return decided
 
     def flush(self) -> None:
         """Write the facts that are waiting."""
@@ -115,6 +123,14 @@ class Ledger:
             self.tell(f"{error}; {len(self._facts)} event(s) are kept in memory")
         finally:
             self.patience = patience
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Keep others from writing, with all that they have written in the history."""
+        with ExitStack() as stack:
+            self._patiently(lambda: stack.enter_context(self.journal.turn()))
+            self._take_in(self._news())
+            yield
 
     @property
     def _alone(self) -> bool:

@@ -7,6 +7,7 @@ and answer. Executor and journal are the only ones that do I/O.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -260,6 +261,10 @@ class Journal(Protocol):
         With ``after=n`` raise :class:`Conflict` unless the journal has exactly ``n`` events. With ``after=None``
         append in any case: for facts that no decision hangs on.
         """
+        ...
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Keep everybody else from appending in a block that reads and then appends once, or not at all."""
         ...
 
     def read(self, start: int = 0) -> Iterator[Event]:

@@ -24,7 +24,7 @@ class Direct:
     """A statement compiled once and handed to the driver's own cursor.
 
     Every decision of every study is one such insert, and opening a large study reads its rows through one such select:
-    it takes half the time of a round through SQLAlchemy's connection. Each call is a transaction of its own.
+    it takes half the time of a round through SQLAlchemy's connection. Each call is a transaction, or ends one.
     """
 
     def __init__(self, statement: sa.Executable, dialect: sa.Dialect) -> None:
@@ -52,8 +52,10 @@ class Direct:
             raw.commit()
         return written
 
-    def fetch(self, connection: sa.Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Run the statement and return all its rows.
+    def fetch(
+        self, connection: sa.Connection, values: Mapping[str, Any], *, ending: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """Run the statement and return all its rows; without ``ending``, the transaction it runs in goes on.
 
         Raises:
             DBAPIError: the database does not answer.
@@ -62,7 +64,8 @@ class Direct:
         with self._transaction(raw) as cursor:
             cursor.execute(self._text, self._arranged(values))
             rows: list[tuple[Any, ...]] = cursor.fetchall()
-            raw.rollback()
+            if ending:
+                raw.rollback()
         return rows
 
     def _arranged(self, row: Mapping[str, Any]) -> Any:

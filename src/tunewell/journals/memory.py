@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from tunewell.events import Event
 from tunewell.protocols import Conflict
@@ -15,7 +16,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._events: list[Event] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._beats: Counter[str] = Counter()
 
     def append(self, events: Sequence[Event], after: int | None) -> int:
@@ -25,6 +26,12 @@ class MemoryJournal:
                 raise Conflict(f"expected {after} events, found {len(self._events)}")
             self._events.extend(events)
             return len(self._events)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep other threads from appending; see :class:`tunewell.protocols.Journal`."""
+        with self._lock:
+            yield
 
     def read(self, start: int = 0) -> Iterator[Event]:
         """Yield the events after the first ``start`` that are there at the time of the call."""

@@ -1,8 +1,10 @@
 """Journals in a SQL database: SQLite by default, PostgreSQL for many machines, with the same statements.
 
 One row is one event, keyed by study and position. That key is the whole concurrency story: two drivers that append
-after the same ``n`` want the same key, and the database lets one of them in. No other lock is ever held, readers never
-block writers (SQLite runs in write-ahead mode), and a transaction is there whole or not at all.
+after the same ``n`` want the same key, and the database lets one of them in. Readers never block writers (SQLite runs
+in write-ahead mode), and a transaction is there whole or not at all. Only who has lost that race takes a turn, in which
+all other writers wait until it has read, decided and written: a decision that takes longer than the others' next event
+is a while away would never be in time.
 
 How durable a commit is on SQLite: every commit survives the death of the process at once. A commit that comes more
 than ``SYNC_SECONDS`` after the last flush to the disk is also flushed before it returns, so it survives a power cut,
@@ -127,6 +129,7 @@ class SqlStorage:
         self._file: tuple[int, int] | None = None  # what the connection has open
         self._direct: dict[sa.Executable, Direct] = {}
         self.lock = threading.RLock()
+        self.in_turn = False
         if not create and self.path is not None and not has_table(self.path, _EVENTS.name):
             raise FileNotFoundError(f"expected a study database, found none of its tables in {self.path}")
         try:
@@ -219,13 +222,27 @@ class SqlStorage:
                 connection.rollback()
 
     @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep all other writers waiting while the block reads and commits once; readers go on."""
+        begin = "BEGIN IMMEDIATE" if self.path is not None else f"LOCK TABLE {_EVENTS.name} IN SHARE ROW EXCLUSIVE MODE"
+        with self.lock, self.connected() as connection, self.durably(connection):
+            connection.exec_driver_sql(begin)
+            self.in_turn = True
+            try:
+                yield
+            finally:
+                self.in_turn = False
+                with suppress(DBAPIError):  # what was committed is there, whatever becomes of the connection
+                    connection.rollback()
+
+    @contextmanager
     def durably(self, connection: sa.Connection) -> Iterator[None]:
         """Make a commit in the block reach the disk if the last one that did is long enough ago (SQLite only).
 
         Raises:
             StudyDeleted: the file is not where it was, so that nobody would find there what is committed.
         """
-        if self.path is None or time.monotonic() - self._synced < SYNC_SECONDS:
+        if self.path is None or self.in_turn or time.monotonic() - self._synced < SYNC_SECONDS:
             yield
             return
         if file_of(self.path) != self._file:
@@ -289,6 +306,16 @@ class SqlJournal:
                 else:
                     return start + len(encoded)
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep others from appending; see :class:`tunewell.protocols.Journal`.
+
+        Raises:
+            JournalError: the database refuses for now.
+        """
+        with self.storage.turn():
+            yield
+
     def read(self, start: int = 0) -> Iterator[Event]:
         """Yield the events after the first ``start``. The list only grows, so reading it in pieces shows no tear.
 
@@ -308,7 +335,7 @@ class SqlJournal:
         while True:
             values = {"study": self._study, "start": start, "end": start + READ_ROWS}
             with self.storage.lock, self.storage.connected() as connection:
-                rows = self.storage.direct(_READ).fetch(connection, values)
+                rows = self.storage.direct(_READ).fetch(connection, values, ending=not self.storage.in_turn)
             yield from decode_all(rows, start + 1)
             start += len(rows)
             if len(rows) == READ_ROWS:
@@ -382,7 +409,8 @@ class SqlJournal:
     def _length(self) -> int:
         with self.storage.lock, self.storage.connected() as connection:
             length = connection.execute(_LENGTH, {"study": self._study}).scalar()
-            connection.rollback()
+            if not self.storage.in_turn:
+                connection.rollback()
         return int(length or 0)
 
 

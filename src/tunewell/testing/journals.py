@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -110,6 +111,28 @@ class JournalContract:
         assert other.append(ONE_OF_EACH[1:3], after=None) == 3
         assert journal.append(ONE_OF_EACH[3:4], after=None) == 4
         assert list(other.read()) == ONE_OF_EACH[:4]
+
+    def test_others_wait_for_whose_turn_it_is(self, journal: Journal, reopen: Callable[[], Journal]) -> None:
+        journal.append(ONE_OF_EACH[:1], after=0)
+        other, came = reopen(), []
+        writer = threading.Thread(target=lambda: came.append(other.append(ONE_OF_EACH[1:2], after=None)))
+        with journal.turn():
+            writer.start()
+            writer.join(0.3)
+            assert list(journal.read()) == ONE_OF_EACH[:1]
+            writer.join(0.3)
+            assert not came
+            assert journal.append(ONE_OF_EACH[2:3], after=1) == 2
+        writer.join(60)
+        assert came == [3]
+        assert list(reopen().read()) == [ONE_OF_EACH[0], ONE_OF_EACH[2], ONE_OF_EACH[1]]
+
+    def test_a_turn_that_writes_nothing_is_over_as_well(self, journal: Journal, reopen: Callable[[], Journal]) -> None:
+        with suppress(ZeroDivisionError), journal.turn():
+            assert list(journal.read()) == []
+            raise ZeroDivisionError
+        assert reopen().append(ONE_OF_EACH[:1], after=0) == 1
+        assert journal.append(ONE_OF_EACH[1:2], after=1) == 2
 
     def test_many_writers_at_once_lose_nothing(self, reopen: Callable[[], Journal]) -> None:
         def write(journal: Journal, worker: int) -> None:
