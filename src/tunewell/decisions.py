@@ -29,6 +29,7 @@ from tunewell.protocols import (
 )
 from tunewell.space import Config, Space
 
+_NAMED = 5  # trials in a sentence
 _TELLING = 3  # completed trials without a step
 
 
@@ -139,6 +140,16 @@ def believed(history: History) -> Shift | None:
 def counted(number: int, what: str) -> str:
     """Return that so many trials or steps are done, in words."""
     return f"{number} {what} is done" if number == 1 else f"{number} {what}s are done"
+
+
+def untold_in_words(history: History) -> str:
+    """Return which trials somebody asked for and has yet to tell of, and how to give one up, or an empty string."""
+    numbers = [trial.number for trial in history.untold]
+    if not numbers:
+        return ""
+    which = f"{', '.join(map(str, numbers[:_NAMED]))}{', ...' if len(numbers) > _NAMED else ''}"
+    waits = f"trial {which} was asked for and is" if len(numbers) == 1 else f"trials {which} were asked for and are"
+    return f'{waits} not told yet: study.tell({numbers[0]}, status="cancelled") gives it up'
 
 
 def generator(seed: int, trial: int) -> np.random.Generator:

@@ -19,7 +19,17 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
-from tunewell.decisions import Budget, amounts_to, believed, beyond_hope, choose, counted, not_finite, same_limits
+from tunewell.decisions import (
+    Budget,
+    amounts_to,
+    believed,
+    beyond_hope,
+    choose,
+    counted,
+    not_finite,
+    same_limits,
+    untold_in_words,
+)
 from tunewell.events import (
     Believed,
     CheckpointSaved,
@@ -192,7 +202,8 @@ class Driver:
                 return ""  # it would be taken up again and again
         history = self.ledger.history
         more_may_come = any(history.trials[number].driver for number in history.running)
-        return "" if more_may_come else "; ".join(filter(None, (self._done, held_in_words(history))))
+        why = (self._done, held_in_words(history), untold_in_words(history))
+        return "" if more_may_come else "; ".join(filter(None, why))
 
     def _beliefs(self, history: History) -> Sequence[Event]:
         """What the diagnoses of the trials so far say about where to look, where the study acts on them."""
