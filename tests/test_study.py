@@ -1095,6 +1095,21 @@ def test_a_remark_on_a_parameter_changes_nothing_about_a_stored_study(tmp_path):
         tw.Study(tw.Space(x=tw.Float(0.0, 2.0)), storage=place)
 
 
+def test_the_order_of_parameters_and_of_unordered_options_may_differ_and_the_stored_one_counts(storage):
+    stored = tw.Space(x=tw.Float(0.0, 1.0), size=tw.Choice([1, 2, 3], ordered=True), act=tw.Choice(["a", "b", "c"]))
+    tw.Study(stored, storage=storage, seed=0).close()
+    turned = tw.Space(act=tw.Choice(["c", "a", "b"]), size=tw.Choice([1, 2, 3], ordered=True), x=tw.Float(0.0, 1.0))
+    study = tw.Study(turned, storage=storage, seed=0)
+    assert study.space == stored
+    assert list(study.ask().params) == ["x", "size", "act"]
+    study.close()
+    for other in (tw.Choice([3, 2, 1], ordered=True), tw.Choice([1, 2, 3])):
+        with pytest.raises(ValueError, match="parameter 'size' is stored as"):
+            tw.Study(tw.Space(**{**turned, "size": other}), storage=storage)
+    with pytest.raises(ValueError, match="parameter 'act' is stored as"):
+        tw.Study(tw.Space(**{**turned, "act": tw.Choice(["c", "a"])}), storage=storage)
+
+
 def test_best_pareto_and_dataframe():
     study = tw.Study(
         SPACE, metric=["error", "seconds"], mode=["min", "min"], sampler="random", scheduler="fifo", seed=0

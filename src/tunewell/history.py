@@ -347,13 +347,13 @@ class History:
         """Take in the next event.
 
         Trials say themselves when something happened, so an event may be a little older than the one before it. A
-        request has the time of whoever wrote it, which is another clock than the executor's.
+        person's word has the time of whoever wrote it, which is another clock than the executor's.
 
         Raises:
             ValueError: the event is about what is not there, such as a trial that was never started.
         """
         time = event.time
-        if event.__class__ is Requested:
+        if event.__class__ in _SPOKEN:
             pass
         elif time > self.last_time or time < self.last_time - SET_BACK:
             self.last_time = time
@@ -632,6 +632,7 @@ class History:
 
 
 _STALE = 1000
+_SPOKEN = frozenset({Requested, Noted, Enqueued, SpaceChanged})  # a person's word, in whichever process
 
 
 def _is_cut(record: TrialRecord, event: Paused | Ended) -> bool:
