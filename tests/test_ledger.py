@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from tunewell.events import (
     CheckpointSaved,
     Ended,
+    Enqueued,
     Noted,
     Planned,
     Reported,
     Requested,
     RunStarted,
+    SpaceChanged,
     Status,
     TrialResumed,
     TrialStarted,
@@ -27,6 +29,7 @@ from tunewell.history import History
 from tunewell.journals.memory import MemoryJournal
 from tunewell.ledger import LAST_SECONDS, Ledger
 from tunewell.protocols import JournalError
+from tunewell.space import Float, Space
 from tunewell.testing.histories import created
 
 
@@ -278,7 +281,7 @@ def test_facts_outlive_a_journal_that_breaks_off_after_a_conflict(alone, good, d
     book.commit(start("a"))
     if not alone:
         book._appends_alone = 0
-    journal.append([Noted(0.5, "a word of another's")], after=None)
+    journal.append([RunStarted(0.5, "b", 1, None, 9)], after=None)
     journal.good = good
     with pytest.raises(JournalError):
         written(book, Reported(1.0, 0, 1, {"loss": 0.3}))
@@ -360,6 +363,24 @@ def test_a_request_while_reports_wait_does_not_have_the_study_read_again(wish, s
     history, fresh = book.history, History(journal.read(), book.history.files)
     book.record([Planned(3.0, 1, 9), Reported(3.0, 0, 3, {"loss": 0.3}), Reported(3.5, 1, 3, {"loss": 0.2})], "a")
     journal.append([Requested(2.5, trial, wish, by=by) for trial in (0, 1, 7) for by in ("person", "guard")], None)
+    book.catch_up()
+    assert book.history is history
+    for event in journal.read(len(fresh)):
+        fresh.apply(event)
+    assert contents(vars(fresh)) == contents(vars(history))
+
+
+@pytest.mark.parametrize("ahead", [-2.0, 0.0, 1e9])
+def test_a_persons_word_while_reports_wait_does_not_have_the_study_read_again(ahead):
+    journal = MemoryJournal()
+    journal.append([created()], after=0)
+    (book,) = ledgers(journal, 1)
+    book.commit(start("a"))
+    history, fresh = book.history, History(journal.read(), book.history.files)
+    book.record([Planned(3.0, 0, 9), Reported(3.0, 0, 1, {"loss": 0.3})], "a")
+    wider = Space(x=Float(0.0, 2.0, default=0.5))
+    said = [Noted(3.0 + ahead, "slow", 0), Enqueued(3.0 + ahead, {"x": 0.5}), SpaceChanged(3.0 + ahead, wider, "")]
+    journal.append(said, after=None)
     book.catch_up()
     assert book.history is history
     for event in journal.read(len(fresh)):

@@ -176,6 +176,19 @@ def test_a_changed_space_holds_from_then_on(storage):
     study.close()
 
 
+def test_the_default_of_a_changed_space_is_tried_next_unless_it_was_tried(storage):
+    study = study_of(storage)
+    go(study, once, trials=3)
+    other = tw.Space(**{**SPACE, "learning_rate": tw.Float(1e-5, 1.0, scale="log", default=0.02)})
+    for space in (other, SPACE, tw.Space(**{**other, "layers": tw.Int(1, 4, default=2)})):
+        study.change_space(space)
+        go(study, once, trials=len(study.trials) + 2)
+    assert [trial.number for trial in study.trials if trial.origin == "default"] == [0, 3, 7]
+    assert study.trials[3].params == other.default()
+    assert replay(study.events).mismatch is None
+    study.close()
+
+
 def test_what_is_in_line_and_does_not_fit_a_changed_space_is_dropped_and_said(storage):
     study = study_of(storage)
     fits, not_any_more = SPACE.default(learning_rate=0.05), SPACE.default(learning_rate=1e-3)
@@ -971,8 +984,46 @@ def test_reading_and_adding_from_another_thread_while_a_run_goes_on(storage):
 def test_an_asked_trial_does_not_hold_up_a_run():
     study = study_of()
     study.ask()
-    assert go(study, once, trials=3) == "3 trials are done"
+    assert go(study, once, trials=3) == (
+        '3 trials are done; trial 0 was asked for and is not told yet: study.tell(0, status="cancelled") gives it up'
+    )
     assert [t.status.value for t in study.trials] == ["running", "completed", "completed"]
+
+
+def test_a_trial_that_is_not_told_is_seen_and_given_up_from_anywhere(storage):
+    study = study_of(storage)
+    begun = [study.ask().number for _ in range(7)]
+    for number in begun[:5]:
+        study.tell(number, 1.0)
+    with tw.open(storage) as elsewhere:
+        assert [trial.number for trial in elsewhere.untold] == [5, 6]
+        assert elsewhere.untold[0].began > elsewhere.history.created
+        assert "trials 5, 6 were asked for and are not told yet" in go(elsewhere, once, trials=7)
+        with pytest.raises(ValueError, match=r'study.tell\(5, status="cancelled"\) gives it up'):
+            elsewhere.stop(5)
+        assert elsewhere.tell(5, status="cancelled").status == "cancelled"
+        assert elsewhere.history.spent_trials == 6
+        assert "trial 6 was asked for and is not told yet" in go(elsewhere, once, trials=7)
+        assert len(elsewhere.trials) == 8, "its place in the total is free again"
+    assert [trial.number for trial in study.untold] == [6]
+    study.close()
+
+
+def test_a_trial_that_was_given_up_and_goes_on_counts_again():
+    study = study_of()
+    study.tell(study.ask(), status="cancelled")
+    assert study.history.spent_trials == 0
+    study.resume(0)
+    go(study, once, trials=1)
+    assert [trial.status.value for trial in study.trials] == ["completed"]
+    assert study.history.spent_trials == 1
+
+
+def test_asking_where_all_is_asked_for_says_what_is_not_told_yet():
+    study = tw.Study(tw.Space(a=tw.Choice(["x"])), sampler="grid")
+    study.ask()
+    with pytest.raises(RuntimeError, match=r"1 still running.*trial 0 was asked for and is not told yet"):
+        study.ask()
 
 
 def test_asking_an_exhausted_grid_says_so():
@@ -1042,6 +1093,21 @@ def test_a_remark_on_a_parameter_changes_nothing_about_a_stored_study(tmp_path):
     tw.Study(tw.Space(x=tw.Float(0.0, 1.0, note="the rate")), storage=place).close()
     with pytest.raises(ValueError, match="parameter 'x' is stored as"):
         tw.Study(tw.Space(x=tw.Float(0.0, 2.0)), storage=place)
+
+
+def test_the_order_of_parameters_and_of_unordered_options_may_differ_and_the_stored_one_counts(storage):
+    stored = tw.Space(x=tw.Float(0.0, 1.0), size=tw.Choice([1, 2, 3], ordered=True), act=tw.Choice(["a", "b", "c"]))
+    tw.Study(stored, storage=storage, seed=0).close()
+    turned = tw.Space(act=tw.Choice(["c", "a", "b"]), size=tw.Choice([1, 2, 3], ordered=True), x=tw.Float(0.0, 1.0))
+    study = tw.Study(turned, storage=storage, seed=0)
+    assert study.space == stored
+    assert list(study.ask().params) == ["x", "size", "act"]
+    study.close()
+    for other in (tw.Choice([3, 2, 1], ordered=True), tw.Choice([1, 2, 3])):
+        with pytest.raises(ValueError, match="parameter 'size' is stored as"):
+            tw.Study(tw.Space(**{**turned, "size": other}), storage=storage)
+    with pytest.raises(ValueError, match="parameter 'act' is stored as"):
+        tw.Study(tw.Space(**{**turned, "act": tw.Choice(["c", "a"])}), storage=storage)
 
 
 def test_best_pareto_and_dataframe():

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tunewell.events import Constraint, Goal, StudyCreated
 from tunewell.history import History
-from tunewell.space import Space
+from tunewell.space import Choice, Parameter, Space
 
 
 def goals_of(metric: str | Sequence[str], mode: str | Sequence[str]) -> tuple[Goal, ...]:
@@ -45,10 +45,8 @@ def constraints_of(given: str | Sequence[str]) -> tuple[Constraint, ...]:
 
 def check_same(history: History, given: StudyCreated, seed: int | None) -> None:
     """Raise ValueError in words when the stored study is about something else than what was given."""
-    differences = []
-    stored_space, given_space = without_notes(history.space), without_notes(given.space)
-    if stored_space != given_space:
-        differences += space_differences(stored_space, given_space)
+    differences: list[str] = []
+    differences += space_differences(history.space, given.space)
     if history.goals != given.goals:
         stored, new = (", ".join(f"{goal.metric} ({goal.mode})" for goal in g) for g in (history.goals, given.goals))
         differences.append(f"the goal is {stored}, not {new}")
@@ -64,19 +62,24 @@ def check_same(history: History, given: StudyCreated, seed: int | None) -> None:
         )
 
 
-def without_notes(space: Space) -> Space:
-    """Return a space without its remarks for people, which change nothing about it."""
-    return Space({name: replace(parameter, note="") for name, parameter in space.items()})
-
-
 def space_differences(stored: Space, given: Space) -> list[str]:
-    """Return in words what differs between two spaces."""
+    """Return in words what differs between two spaces, for decisions go by the stored one.
+
+    The order of parameters, and of the options of an unordered choice, is no difference, nor are remarks for people.
+    """
     found = []
     for name in dict.fromkeys([*stored, *given]):
         if name not in given:
             found.append(f"parameter {name!r} is missing")
         elif name not in stored:
             found.append(f"parameter {name!r} is new")
-        elif stored[name] != given[name]:
+        elif _as_meant(stored[name]) != _as_meant(given[name]):
             found.append(f"parameter {name!r} is stored as {stored[name]!r}, given as {given[name]!r}")
-    return found or ["the parameters come in another order"]
+    return found
+
+
+def _as_meant(parameter: Parameter) -> Parameter:
+    """Return a parameter without its remark, and the options of an unordered choice in one order."""
+    if isinstance(parameter, Choice) and not parameter.ordered:
+        return replace(parameter, note="", choices=sorted(parameter.choices, key=repr))
+    return replace(parameter, note="")

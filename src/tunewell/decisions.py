@@ -31,6 +31,8 @@ from tunewell.protocols import (
 )
 from tunewell.space import Config, Space
 
+_NAMED = 5  # trials in a sentence
+
 
 def beyond_hope(history: History, trial: int) -> str:
     """Return in words why a trial that may train on is ended as diverged, an empty string when it is not.
@@ -106,6 +108,16 @@ def _without(goal: Goal, end: Ended, record: TrialRecord, report: Reported | Non
 def believed(history: History) -> Shift | None:
     """Return the belief that follows from the diagnoses of the trials so far and is not in the list yet."""
     return shift_of(history) if history.settings.get("diagnosis") == "act" else None
+
+
+def untold_in_words(history: History) -> str:
+    """Return which trials somebody asked for and has yet to tell of, and how to give one up, or an empty string."""
+    numbers = [trial.number for trial in history.untold]
+    if not numbers:
+        return ""
+    which = f"{', '.join(map(str, numbers[:_NAMED]))}{', ...' if len(numbers) > _NAMED else ''}"
+    waits = f"trial {which} was asked for and is" if len(numbers) == 1 else f"trials {which} were asked for and are"
+    return f'{waits} not told yet: study.tell({numbers[0]}, status="cancelled") gives it up'
 
 
 def generator(seed: int, trial: int) -> np.random.Generator:

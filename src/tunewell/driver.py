@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
-from tunewell.decisions import amounts_to, not_finite, without_goal
+from tunewell.decisions import amounts_to, not_finite, untold_in_words, without_goal
 from tunewell.events import CheckpointSaved, Ended, Event, Noted, Reported, Status
 from tunewell.failing import Failures
 from tunewell.fingerprints import Fingerprint
@@ -139,7 +139,8 @@ class Driver:
                 return ""  # it would be taken up again and again
         history = self.ledger.history
         more_may_come = any(history.trials[number].driver for number in history.running)
-        return "" if more_may_come else "; ".join(filter(None, (move.idle, held_in_words(history))))
+        why = (move.idle, held_in_words(history), untold_in_words(history))
+        return "" if more_may_come else "; ".join(filter(None, why))
 
     def _next_move(self, worker: int, busy: Collection[int]) -> Move:
         """Write down what a free worker does, and return it."""

@@ -135,6 +135,7 @@ class History:
         self._leaders = Leaders(self.trials)
         self._about = About(files=files or Path())
         self._lost_for_good = 0
+        self._given_up = 0  # trials that were asked for and then cancelled
         self._forks_by_hand: list[TrialRecord] = []
         self._retains = 0  # how many checkpoints of each trial the run keeps for a person
         self._forks: dict[int, list[TrialRecord]] = {}
@@ -196,10 +197,18 @@ class History:
     def spent_trials(self) -> int:
         """The trials that count towards a total.
 
-        Those are all but forks by a person and what a bug or a dying machine cut off for good.
+        Those are all but forks by a person, what a bug or a dying machine cut off for good, and what was asked for and
+        then given up.
         """
         by_hand = sum(not fork.lost_for_good and fork.status is not Status.FAILED for fork in self._forks_by_hand)
-        return len(self.trials) - self.counts[Status.FAILED] - self._lost_for_good - by_hand
+        return len(self.trials) - self.counts[Status.FAILED] - self._lost_for_good - self._given_up - by_hand
+
+    @property
+    def untold(self) -> list[TrialRecord]:
+        """The trials that somebody asked for and has yet to tell of, the oldest first."""
+        if self.in_training == self.counts[Status.RUNNING]:
+            return []
+        return sorted((t for t in map(self.trials.__getitem__, self.running) if t.untold), key=lambda t: t.number)
 
     @property
     def may_start(self) -> bool:
@@ -325,13 +334,13 @@ class History:
         """Take in the next event.
 
         Trials say themselves when something happened, so an event may be a little older than the one before it. A
-        request has the time of whoever wrote it, which is another clock than the executor's.
+        person's word has the time of whoever wrote it, which is another clock than the executor's.
 
         Raises:
             ValueError: the event is about what is not there, such as a trial that was never started.
         """
         time = event.time
-        if event.__class__ is Requested:
+        if event.__class__ in _SPOKEN:
             pass
         elif time > self.last_time or time < self.last_time - SET_BACK:
             self.last_time = time
@@ -358,6 +367,8 @@ class History:
         self._about.goals, self._about.constraints = event.goals, event.constraints
 
     def _space_changed(self, event: SpaceChanged) -> None:
+        if event.space.default() != self.space.default():
+            self.default_started = any(trial.params == event.space.default() for trial in self.trials)
         self.space, self.space_since = event.space, len(self.trials)
         self.spaces.append(event.space)
         self.queue = deque(config for config in self.queue if event.space.allows(config))
@@ -426,6 +437,7 @@ class History:
         record = self.trials[event.trial]
         if record.lost_for_good:
             self._lost_for_good -= 1
+        self._given_up -= record.status is Status.CANCELLED and not record.driver
         self._forget_after(record, event.step)
         record.saved = min(record.saved, event.step)  # smaller where the checkpoint was not to be found
         record.resumed_from = event.step
@@ -498,6 +510,7 @@ class History:
 
     def _ended(self, event: Ended) -> None:
         record = self.trials[event.trial]
+        self._given_up += record.untold and event.status is Status.CANCELLED
         self.unfinished.pop(event.trial, None)
         record.error = event.error
         if event.metrics:
@@ -581,6 +594,9 @@ class History:
             if record.loss_steps and record.loss_steps[-1] == report.step:
                 record.loss_steps.pop()
             self.steps_done += record.step - report.step
+
+
+_SPOKEN = frozenset({Requested, Noted, Enqueued, SpaceChanged})  # a person's word, in whichever process
 
 
 def _is_cut(record: TrialRecord, event: Paused | Ended) -> bool:

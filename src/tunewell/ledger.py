@@ -7,9 +7,9 @@ date and the decision is made again, in a turn in which the others wait.
 
 While this driver is alone its facts enter the history at once, in the expectation that they will stand in the journal
 in just that order: one transaction per decision. When the expectation fails the history is read anew, which takes
-microseconds an event and drops what samplers remember with it; a person's requests, which may as well come after the
-reports that wait, do not cost that. As long as others are about, facts are written first and take the place the journal
-gives them.
+microseconds an event and drops what samplers remember with it; a person's word, which may as well come after
+the reports that wait, does not cost that. As long as others are about, facts are written first and take the place the
+journal gives them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tunewell.events import CheckpointSaved, Ended, Event, Paused, Planned, Reported, Requested
+from tunewell.events import (
+    CheckpointSaved,
+    Ended,
+    Enqueued,
+    Event,
+    Noted,
+    Paused,
+    Planned,
+    Reported,
+    Requested,
+    SpaceChanged,
+)
 from tunewell.history import History
 from tunewell.protocols import Conflict, Journal, JournalError
 
@@ -179,10 +190,11 @@ class Ledger:
     def _commute(self, news: Sequence[Event]) -> bool:
         """Whether the history is the same be the waiting facts before or after what others wrote.
 
-        So it is with a person's requests and how far trials have come, so none of them has the whole study read again.
+        So it is with a person's word (a request, a remark, a configuration in line, another space) and how far trials
+        have come, so none of them has the whole study read again.
         """
         facts = all(isinstance(fact, Planned | Reported) for fact, _ in self._facts)
-        return facts and all(isinstance(event, Requested) for event in news)
+        return facts and all(isinstance(event, Requested | Noted | Enqueued | SpaceChanged) for event in news)
 
     def _news(self) -> list[Event]:
         return self._patiently(lambda: list(self.journal.read(self._known)))

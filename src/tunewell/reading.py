@@ -99,6 +99,14 @@ class Reading:
         return tuple(self.refresh().trials)
 
     @property
+    def untold(self) -> tuple[TrialRecord, ...]:
+        """The trials that somebody asked for and has yet to tell of, by number; each ``began`` at a time.
+
+        They stay until they are told, in whichever process: ``study.tell(number, status="cancelled")`` gives one up.
+        """
+        return tuple(self.refresh().untold)
+
+    @property
     def best(self) -> TrialRecord:
         """The trial with the best value among those that ended or rest in order and keep the constraints.
 

@@ -247,6 +247,16 @@ class TrialRecord:
         return self.stretches[-1].driver
 
     @property
+    def began(self) -> float:
+        """The time at which it was first started, on the clock of whoever trains it."""
+        return self.stretches[0].begin
+
+    @property
+    def untold(self) -> bool:
+        """Whether somebody asked for it and has yet to tell what it came to."""
+        return self.status is Status.RUNNING and not self.driver
+
+    @property
     def last_sign(self) -> float:
         """The time of the newest thing heard of a running trial."""
         begin = self.stretches[-1].begin

@@ -166,8 +166,11 @@ class Steering(Reading):
     def _steered(self, trial: AnyTrial, who: str) -> TrialRecord:
         self.refresh()
         record = self.history.trials[self._number(trial, who)]
-        if record.status is Status.RUNNING and not record.driver:
-            raise ValueError(f"{who} expected a trial that a run trains, got {record.number}, which was asked for")
+        if record.untold:
+            raise ValueError(
+                f"{who} expected a trial that a run trains, got {record.number}, which was asked for: "
+                f'study.tell({record.number}, status="cancelled") gives it up'
+            )
         return record
 
     def _wish(

@@ -21,7 +21,7 @@ from tunewell import options
 from tunewell.aims import check_same, constraints_of, goals_of
 from tunewell.checkpoints import remove_unneeded
 from tunewell.deciders import Deciders, plain
-from tunewell.decisions import StartsOnly, amounts_to, choose, not_finite
+from tunewell.decisions import StartsOnly, amounts_to, choose, not_finite, untold_in_words
 from tunewell.driver import Driver
 from tunewell.events import (
     Believed,
@@ -319,7 +319,8 @@ class Study(Steering):
     def ask(self) -> Trial:
         """Start a trial that the caller trains; tell its result with :meth:`tell`.
 
-        May be called many times before the first ``tell``, and from several processes.
+        May be called many times before the first ``tell``, and from several processes. Until it is told, a trial has
+        its place in a total of trials, and samplers keep away from its configuration: see :attr:`untold`.
 
         Raises:
             RuntimeError: the sampler or scheduler has nothing to try at the moment.
@@ -345,7 +346,8 @@ class Study(Steering):
             for event in self._ledger.commit(decide):
                 if isinstance(event, TrialStarted):
                     return self._asked(self.history.trials[event.trial])
-            raise RuntimeError(f"there is nothing to try: {idle}")
+            reasons = filter(None, (idle, untold_in_words(self.history)))
+            raise RuntimeError(f"there is nothing to try: {'; '.join(reasons)}")
 
     def _asked(self, record: TrialRecord) -> Trial:
         """Return the handle of a trial that the caller trains."""
@@ -366,6 +368,8 @@ class Study(Steering):
         self, trial: Trial | int, value: Any = None, *, status: str = "completed", reason: str = ""
     ) -> TrialRecord:
         """End a trial that was asked for: with a number, one number per goal, a dict of metrics, or only a status.
+
+        ``status="cancelled"`` gives it up, and its place in a total is free again.
 
         NaN and infinity end it as diverged; a trial whose loop over ``trial.steps`` the scheduler ended is stopped.
         Telling a trial twice is an error.
@@ -431,7 +435,8 @@ class Study(Steering):
     def change_space(self, space: Space, reason: str = "") -> None:
         """Draw configurations from another space from now on; the trials so far stay.
 
-        Configurations in line that the other space does not allow are dropped, with a warning.
+        Configurations in line that the other space does not allow are dropped, with a warning. In a study that begins
+        with its default configuration, another default is tried next, unless it has been tried.
         """
         if not isinstance(space, Space):
             raise TypeError(f"change_space expected a Space, got {type(space).__name__}: write tw.Space(...)")
@@ -462,7 +467,7 @@ class Study(Steering):
         with self._lock:
             self._ledger.record(events, "")
             self._ledger.flush()
-            if not _is_asked(self.history.trials[number]):
+            if not self.history.trials[number].untold:
                 return Stop("the study does not count this trial as asked for any more")
             remove_unneeded(self.history, number)
             reports = [event for event in events if isinstance(event, Reported)]
@@ -508,17 +513,12 @@ def _on_standard_error(text: str) -> None:
         print(f"tunewell: {text}", file=sys.stderr, flush=True)
 
 
-def _is_asked(record: TrialRecord) -> bool:
-    """Whether a trial is in the hands of whoever asked for it."""
-    return record.status is Status.RUNNING and not record.driver
-
-
 def _check_asked(record: TrialRecord) -> None:
     if record.driver and not record.over:
         raise ValueError(
             f"tell expected a trial that was asked for, got {record.number}, which a run trains: use study.stop"
         )
-    if not _is_asked(record):
+    if not record.untold:
         raise ValueError(f"trial {record.number} is {record.status.value} already: tell each trial once")
 
 

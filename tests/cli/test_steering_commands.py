@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +129,19 @@ def test_a_note_is_kept(tunewell: Command, storage: Path):
         "noted in study 'digits', about trial 1\n"
     )
     assert "looks fine" in tunewell("show", "digits", "1").output
+
+
+def test_what_is_asked_for_and_not_told_is_shown_and_given_up(tunewell: Command, storage: Path):
+    with tw.open(str(storage), "fresh/one") as study:
+        number = study.ask().number
+    shown = tunewell("show", "fresh/one").stdout
+    assert "1 running (1 asked for and not told yet)" in shown
+    assert f"not told yet trial {number}, asked for 20" in shown
+    assert f"tunewell stop fresh/one {number} gives it up" in shown
+    assert [each["trial"] for each in json.loads(tunewell("show", "fresh/one", "--json").stdout)["untold"]] == [number]
+    assert "asked for and not told yet" in tunewell("ls").stdout
+    given_up = tunewell("stop", "fresh/one", "--reason", "the machine is gone")
+    assert given_up.stdout == f"trial {number} is cancelled: it was asked for, and nobody has told what it came to\n"
+    with tw.open(str(storage), "fresh/one") as study:
+        assert (study.trials[number].status, study.trials[number].reason) == ("cancelled", "the machine is gone")
+        assert study.untold == ()

@@ -222,6 +222,20 @@ def test_a_small_space_that_is_exhausted_ends_the_study(workers):
     assert ended == "every configuration has been tried, and none is paused"
 
 
+def test_a_space_that_is_exhausted_says_what_came_to_nothing():
+    made = tw.Study(tw.Space(a=tw.Choice([0.1, 0.3, 0.9]), b=tw.Int(0, 1)), scheduler="freeze_thaw", seed=0)
+
+    def train(trial):
+        for step in trial.steps(4):
+            if trial.params == {"a": 0.9, "b": 1}:
+                raise ValueError("boom")
+            trial.report(loss=trial.params["a"] + 1 / step)
+
+    ended = made.run(train, steps=1000, executor="inline", progress=False)
+    assert ended.startswith("every configuration has been tried")
+    assert ended.endswith("(1 failed): study.enqueue(params) tries one again")
+
+
 def test_a_space_without_a_choice():
     made, ended = study(space=tw.Space(a=tw.Float(0.5, 0.5), b=tw.Choice([0.5]), c=tw.Choice([0.5])))
     assert len(made.history.trials) == 1

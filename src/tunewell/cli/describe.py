@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from tunewell.analysis.standing import constrained, feasible, why_none_is_best
 from tunewell.cli.output import table
 from tunewell.console.lines import wished
 from tunewell.console.text import (
+    ago,
     best_report,
     counts,
     duration,
@@ -56,6 +59,10 @@ def print_study(name: str, history: History) -> None:
         _line("first in line", params(config))
     for belief in history.beliefs:
         _line("belief", f"{params(belief.config)} ({belief.confidence} confidence)")
+    for trial in history.untold:
+        since = f"{moment(trial.began)}{ago(trial.began, time.time())}"
+        gives_up = f"tunewell stop {shlex.quote(name)} {trial.number} gives it up"
+        _line("not told yet", f"trial {trial.number}, asked for {since}: {gives_up}")
     for request in history.pending.values():
         _line("asked for", wished(request))
     for note in history.notes[-5:]:

@@ -206,6 +206,7 @@ def _about(name: str, history: History) -> dict[str, Any]:
         **({"constraints": [str(rule) for rule in history.constraints]} if history.constraints else {}),
         "trials": len(history.trials),
         "statuses": {status.value: n for status, n in history.counts.items() if n},
+        "untold": [{"trial": trial.number, "since": trial.began} for trial in history.untold],
         "best": None if best is None else {"trial": best.number, "value": best.value, "params": dict(best.params)},
         "steps": history.steps_done,
         "seconds": history.active_seconds,

@@ -55,7 +55,7 @@ def resume(words: Words = None, storage: Storage = DEFAULT, reason: Reason = "")
 
 
 def stop(words: Words = None, storage: Storage = DEFAULT, reason: Reason = "") -> None:
-    """End a trial at its next step."""
+    """End a trial at its next step; give up one that was asked for and is not told yet."""
     _wish("stop", words, storage, reason=reason)
 
 
@@ -77,7 +77,6 @@ def note(
 
 
 def _wish(wish: Wish, words: Sequence[str] | None, storage: str, **options: Any) -> None:
-
     with told_in_a_sentence():
         rest = [word for word in words or () if "=" not in word]
         pairs = [word.partition("=") for word in words or () if "=" in word]
@@ -91,6 +90,10 @@ def _wish(wish: Wish, words: Sequence[str] | None, storage: str, **options: Any)
                 options["values"] = values
             elif values:
                 raise Mistake(f"{wish} expected no values, got {', '.join(values)}")
+            if wish == "stop" and 0 <= trial < len(history.trials) and history.trials[trial].untold:
+                study.tell(trial, status="cancelled", reason=options["reason"])
+                typer.echo(f"trial {trial} is cancelled: it was asked for, and nobody has told what it came to")
+                return
             method = getattr(study, "go_back" if wish == "back" else wish)
             typer.echo(_said(method(trial, **options), history))
 

@@ -50,6 +50,11 @@ def stamp(time: float) -> str:
     return datetime.fromtimestamp(time).strftime("%H:%M:%S") if time > _EPOCH else f"{time:.1f} s"
 
 
+def ago(time: float, now: float) -> str:
+    """Return how long ago an event was, or nothing where a virtual clock told its time."""
+    return f", {duration(now - time)} ago" if time > _EPOCH else ""
+
+
 def moment(time: float) -> str:
     """Return the date and time of an event."""
     return datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M") if time > _EPOCH else f"{time:.1f} s"
@@ -86,7 +91,9 @@ def _mean(values: Sequence[float]) -> float:
 def counts(history: History) -> str:
     """Return how many trials have each status, the most frequent first."""
     found = sorted(((n, status.value) for status, n in dict(history.counts).items() if n), key=lambda p: (-p[0], p[1]))
-    return ", ".join(f"{n} {status.replace('_', ' ')}" for n, status in found) or "none yet"
+    untold = len(history.untold)
+    of_these = {Status.RUNNING.value: f" ({untold} asked for and not told yet)"} if untold else {}
+    return ", ".join(f"{n} {s.replace('_', ' ')}{of_these.get(s, '')}" for n, s in found) or "none yet"
 
 
 def goal(history: History) -> str:

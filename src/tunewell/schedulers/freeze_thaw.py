@@ -53,6 +53,7 @@ from tunewell.numerics.brackets import geometric_steps
 from tunewell.options import between, whole, yes_or_no
 from tunewell.protocols import Action, Continue, Done, Exhausted, Pause, Resume, Start, Stop, Verdict
 from tunewell.samplers.acquiring import anything_new, drawn, first
+from tunewell.samplers.untried import without_result
 from tunewell.schedulers.choosing import chooses
 from tunewell.schedulers.prospects import front_runner, log_kept, log_news, log_prices, most_promising
 from tunewell.space import Config, Space
@@ -131,7 +132,7 @@ class FreezeThaw:
                 return _finish(history, view)
             draw = _Draw.of(history, self.explore, view)
             if view is None:
-                return self._anything(space, history, draw.rng) or Done("every configuration has been tried")
+                return self._anything(space, history, draw.rng) or Done(_all_tried(space, history))
             return self._choose(space, history, view, draw)
 
     def decide(self, history: History, report: Reported) -> Verdict:
@@ -173,7 +174,7 @@ class FreezeThaw:
             words = "a new training promises more for its cost than any paused one"
             return Start(_own(config, history), words if paused else "a new training, as none is paused")
         if not paused:
-            return Done("every configuration has been tried, and none is paused")
+            return Done(_all_tried(space, history, ", and none is paused"))
         return Resume(paused[best], _most(view, history, paused[best]))
 
     def _going_on(self, history: History, steps: int, trial: int, full: bool) -> str:
@@ -332,6 +333,10 @@ def _finish(history: History, view: Outlook | None, current: int | None = None) 
     if likely[best] < np.log(_HOPELESS):
         return Done("no paused trial is likely to become the best, and no more may start")
     return Resume(paused[best], f"of the paused trials the most likely to become the best ({_percent(likely[best])})")
+
+
+def _all_tried(space: Space, history: History, and_none: str = "") -> str:
+    return f"every configuration has been tried{and_none}{without_result(space, history)}"
 
 
 def _own(config: Config, history: History) -> Config | None:
