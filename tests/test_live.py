@@ -161,7 +161,7 @@ def test_a_forked_child_prints_above_the_view(start: Start) -> None:
 
 def test_a_breakpoint_gets_the_terminal_to_itself(start: Start) -> None:
     terminal = start("inline", "3", "0.1", "breakpoint")
-    screen = terminal.until("(Pdb)", "train()", "-> if special")
+    screen = terminal.until("(Pdb)", "-> if special")  # a long path wraps the line before
     assert "━" not in screen
     terminal.type("p trial.number + 1000\n")
     terminal.until("\n1000")

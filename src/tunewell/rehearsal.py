@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 _going_on = False
+_was_ended = False  # in the script's own thread
 _ended_by: Any = None  # the first study that would train, if it is at hand
 
 
@@ -21,19 +22,25 @@ class _Rehearsed(BaseException):
     """
 
 
-def rehearse(script: Callable[[], object]) -> Any:
-    """Run a script to where it would train; return the study that would, None if it comes to its own end."""
-    global _going_on, _ended_by  # threads that the script starts have to know, too
-    _going_on, _ended_by = True, None
+def rehearse(script: Callable[[], object]) -> tuple[Any, bool]:
+    """Run a script to where it would train; return the study that would, and whether the script went on from there.
+
+    The study is None if the script comes to its own end. It goes on where it catches everything, as a bare ``except:``
+    does; nothing trains there either.
+    """
+    global _going_on, _was_ended, _ended_by  # threads that the script starts have to know, too
+    _going_on, _was_ended, _ended_by = True, False, None
+    went_on = False
     complain = threading.excepthook
     threading.excepthook = lambda raised: None if raised.exc_type is _Rehearsed else complain(raised)
     try:
         script()
+        went_on = _was_ended
     except _Rehearsed:
         pass
     finally:
         _going_on, threading.excepthook = False, complain
-    return _ended_by
+    return _ended_by, went_on
 
 
 def is_rehearsal() -> bool:
@@ -43,7 +50,8 @@ def is_rehearsal() -> bool:
 
 def end_rehearsal(study: Any = None) -> None:
     """End a rehearsal, if this is one, where a study would train or be read; None: one that is not at hand."""
-    global _ended_by
+    global _was_ended, _ended_by
     if _going_on:
+        _was_ended = _was_ended or threading.current_thread() is threading.main_thread()
         _ended_by = _ended_by or study
         raise _Rehearsed

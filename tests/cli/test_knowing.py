@@ -128,6 +128,25 @@ def test_lint_trains_nothing_and_leaves_nothing(tunewell: Tunewell, tmp_path: Pa
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("catches", ["except:", "except BaseException:", "except Exception:"])
+def test_lint_says_where_a_script_catches_what_ends_it_at_its_training(
+    tunewell: Tunewell, tmp_path: Path, catches: str
+) -> None:
+    script = tmp_path / "bare.py"
+    script.write_text(
+        "import tunewell as tw\n"
+        "study = tw.Study(tw.Space(lr=tw.Float(1e-5, 1e-1, default=1e-3)))\n"
+        "try:\n"
+        "    study.run(lambda trial: open('trained', 'w'), trials=3)\n"
+        f"{catches}\n"
+        "    print('went on')\n"
+    )
+    result = tunewell("lint", str(script))
+    assert "wrong-scale" in result.stdout
+    assert ("catches everything around its training" in result.stderr) == (catches != "except Exception:")
+    assert not (tmp_path / "trained").exists()
+
+
 def test_lint_finds_a_study_that_trains_in_a_thread(tunewell: Tunewell, tmp_path: Path) -> None:
     thread = "import threading\nthread = threading.Thread(target=main)\nthread.start()\nthread.join()\n"
     (tmp_path / "train.py").write_text(TRAINS.replace("{first}", "pass").replace("\nmain()\n", f"\n{thread}"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tracemalloc
 from dataclasses import replace
 from typing import get_args
@@ -214,6 +215,15 @@ def test_before_a_constraint_is_kept_it_is_looked_for_where_it_might_be():
         history.apply(Ended(float(len(history)), number, Status.COMPLETED, metrics=metrics))
     assert history.best is not None
     assert history.best.loss < 0.9
+
+
+def test_a_doubtful_constraint_is_in_the_reason():
+    study = tw.Study(cube(2), constraints=["side <= 0.5"], sampler="gp", seed=0)
+    for _ in range(14):
+        trial = study.ask()
+        study.tell(trial, {"loss": 1.0 - trial.params["x0"], "side": trial.params["x0"]})
+    words = r"best with a chance of .*, keeps the constraints with one of .* %"
+    assert any(re.search(words, trial.why) for trial in study.trials)
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from tunewell.cli.storage import Mistake
 
 if TYPE_CHECKING:
@@ -61,7 +63,13 @@ def _rehearsed(path: Path) -> tuple[dict[str, Any], Study | None]:
     with _as_a_script(path, module), redirect_stdout(sys.stderr):
         try:
             code = compile(path.read_bytes(), str(path), "exec")
-            trains = rehearse(lambda: exec(code, module.__dict__))
+            trains, went_on = rehearse(lambda: exec(code, module.__dict__))
+            if went_on:
+                typer.echo(
+                    f"{path} catches everything around its training (except: or except BaseException), so the rest "
+                    "of it ran without a training: catch Exception",
+                    err=True,
+                )
         except Exception as error:
             raise Mistake(f"expected {path} to run, got {type(error).__name__}: {error}") from error
         except SystemExit as left:

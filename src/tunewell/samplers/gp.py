@@ -58,6 +58,7 @@ _THOMPSON_POINTS = 256
 _EXPECTING = ("log_ei", "noisy_log_ei", "ei")  # all maximised as logarithms, to which that of a weight is added
 _ELSEWHERE = 3  # every so many suggestions are drawn elsewhere,
 _FIRST_ELSEWHERE = 24  # from so many losses on
+_SURE = 0.95  # of the probability of keeping the constraints: from there on it is not worth a word
 _KNOWN = 0.1  # of the signal deviation: less is close to what is known
 
 
@@ -158,11 +159,14 @@ class GP:
 
     def reason(self, view: View, space: Space, config: Config, suggested: int) -> str:
         """Say in words why this configuration."""
-        mean, std = (float(each[0]) for each in view.model.predict(space.encode([config])[:, view.cube.free]))
+        units = space.encode([config])
+        mean, std = (float(each[0]) for each in view.model.predict(units[:, view.cube.free]))
         better = in_words(float(ndtr((view.best - mean) / std)))
+        chance = view.chance_kept(units)
+        kept = f", keeps the constraints with one of {in_words(chance)}" if chance < _SURE else ""
         known = "close to what is known" if std < _KNOWN * np.sqrt(view.model.variance) else "little is known there"
         aim = view.aim(suggested) if self.acquisition in ("log_ei", "ei") else ""
-        return f"Gaussian process: better than the best with a chance of {better}, {known}{aim}"
+        return f"Gaussian process: better than the best with a chance of {better}{kept}, {known}{aim}"
 
 
 def _drawn(view: View, rng: np.random.Generator) -> Term:

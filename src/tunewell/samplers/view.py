@@ -131,6 +131,11 @@ class View:
         """
         return self.worthwhile if self._apart(suggested) or (suggested % 3 and self.stalled) else 0.0
 
+    def chance_kept(self, units: Floats) -> float:
+        """Return the probability that a point, shape ``(1, d)``, keeps the constraints, as far as they are modelled."""
+        kept = [term for term in self.conditions if isinstance(term, Measured) and term.measure is acquisition.log_kept]
+        return float(np.exp(sum(float(term.value(units)[0]) for term in kept)))
+
     def aim(self, suggested: int) -> str:
         """Return in words why more than a small step is looked for, an empty string where none is."""
         if suggested % 3 and self.stalled:
