@@ -8,7 +8,7 @@ tell how much a little changes. What is written are the medians over tables, as 
 says.
 
 ``python -m benchmarks.fidelity.learn_effects`` writes what each table tells into ``results/effects.json``, and the file
-and ``results/effects.md`` from that. The benchmark's method ``tunewell-freeze-thaw-held-out`` searches a table not with
+and ``results/effects.md`` from that. The benchmark's method ``tunewell-auto-held-out`` searches a table not with
 the file but with what the tables of other data teach.
 """
 

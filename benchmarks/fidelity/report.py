@@ -51,8 +51,8 @@ LIVE = (
     "The same searches where nothing is replayed: each suggestion trains the network itself, an epoch at a time and "
     "always from the same seed, on {} of the tasks. Random search draws from the recorded rows, which were trained so "
     "once, each from a seed of its own; regret counts from the best that anybody has found, so it is not that of the "
-    "tables. How much freeze-thaw explores was chosen on seeds 0 and 1; the others were run once, afterwards. The "
-    "second table has the regret at 5 full trainings by task."
+    "tables. How much freeze-thaw explores was chosen on seeds 0 and 1. The second table has the regret at 5 full "
+    "trainings by task."
 )
 
 
@@ -231,7 +231,7 @@ def _opening(budget: float) -> list[str]:
         "nothing. What is learnt and the scheduler's defaults were chosen on these tasks, with other seeds. Rows of "
         "*freeze-thaw* are older: *unnamed* and *stopping* finished with a quarter of the compute instead of up to "
         "seven tenths, whether or not what looked best had a fair chance, and explored in a tenth of the decisions "
-        "instead of a quarter; of the real trainings, seeds 0 and 1 did not know when their total ends. "
+        "instead of a quarter. "
         "No space here states a default, so neither NePS's PriorBand nor Tunewell's has a prior: configurations are "
         "random, or lie around the best one. NePS's ASHA, in this version, promotes the best third of what has not "
         "been promoted yet, again and again, so it trains most of the few configurations that it begins to the end. "

@@ -59,8 +59,6 @@ RANDOM = "tunewell-random"
 METHODS: Mapping[str, Method] = {
     "tunewell-auto": _ours("auto", "Auto"),
     "tunewell-auto-held-out": _ours("auto", "Auto", held_out=True),
-    "tunewell-freeze-thaw": _ours("auto", "FreezeThaw"),
-    "tunewell-freeze-thaw-held-out": _ours("auto", "FreezeThaw", held_out=True),
     "tunewell-freeze-thaw-unnamed": _ours("auto", "FreezeThaw", usual=False),
     "tunewell-freeze-thaw-stopping": _ours("auto", "FreezeThaw", saves=False, usual=False),
     "tunewell-asha-auto": _ours("auto", "Asha"),
