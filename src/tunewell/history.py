@@ -132,7 +132,7 @@ class History:
         self.suggested = 0  # trials whose configuration the sampler chose
         self.default_started = False
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
-        self._leaders = Leaders(self.trials)
+        self._leaders = Leaders()
         self._about = About(files=files or Path())
         self._lost_for_good = 0
         self._given_up = 0  # trials that were asked for and then cancelled
@@ -240,7 +240,7 @@ class History:
         Trials that have not reported what the constraints are about, diverged or failed are none of them. The first
         call looks at every trial; from then on it is kept up to date.
         """
-        return self._leaders.first()
+        return self._leaders.first(self.trials)
 
     @property
     def pareto(self) -> list[TrialRecord]:
@@ -448,7 +448,7 @@ class History:
         self.alive[record.group][event.trial] = None
         self._set_status(record, Status.RUNNING, event.reason)
         self.in_training += bool(event.driver)
-        self._leaders.look(record)
+        self._leaders.look(record, self.trials)
         record.stretches.append(Stretch(event.driver, event.worker, event.time))
         self._activity.begin(record.driver or record.number, event.time)
         for rung in self._rungs.at(record):
@@ -470,7 +470,7 @@ class History:
             record.loss_steps.append(event.step)
             if event.step > self.cadence.furthest:
                 self.cadence.add(record)
-        self._leaders.look(record)
+        self._leaders.look(record, self.trials)
         rungs = self._rungs.at(record)
         for rung in rungs:
             rung.add(record, event)
@@ -556,7 +556,7 @@ class History:
         if record.status is Status.RUNNING:
             self._activity.end(record.driver or record.number, event.time, record.last_sign)
         self._set_status(record, status, event.reason)
-        self._leaders.look(record)
+        self._leaders.look(record, self.trials)
         stretch = record.stretches[-1]
         if stretch.end is None:  # else it rested before: that was no training
             record.stretches[-1] = replace(stretch, end=event.time, cut=_is_cut(record, event))

@@ -18,24 +18,23 @@ Standing = tuple[float, int]
 class Leaders:
     """A heap of standings, some of them stale; from the first question on it is kept up to date."""
 
-    def __init__(self, trials: Sequence[TrialRecord]) -> None:
-        self._trials = trials
+    def __init__(self) -> None:
         self._heap: list[Standing] | None = None
 
-    def look(self, record: TrialRecord) -> None:
-        """Take in that something has happened to a trial."""
+    def look(self, record: TrialRecord, trials: Sequence[TrialRecord]) -> None:
+        """Take in that something has happened to one of the trials."""
         if self._heap is None:
             return
         heappush(self._heap, _standing(record))
-        if len(self._heap) > 2 * len(self._trials) + _STALE:
+        if len(self._heap) > 2 * len(trials) + _STALE:
             self._heap = None  # mostly stale: to be made anew
 
-    def first(self) -> Standing | None:
+    def first(self, trials: Sequence[TrialRecord]) -> Standing | None:
         """Return the best standing; None where no trial has a loss to be compared by."""
         if self._heap is None:
-            self._heap = list(map(_standing, self._trials))
+            self._heap = list(map(_standing, trials))
             heapify(self._heap)
-        while self._heap and self._heap[0] != _standing(self._trials[self._heap[0][1]]):
+        while self._heap and self._heap[0] != _standing(trials[self._heap[0][1]]):
             heappop(self._heap)
         return self._heap[0] if self._heap and self._heap[0][0] < math.inf else None
 

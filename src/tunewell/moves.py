@@ -137,8 +137,8 @@ def verdict_on(
 ) -> tuple[Verdict, Sequence[Event]]:
     """Return how a trial goes on by the scheduler and by its diagnosis, with the events that say so.
 
-    None is asked where nothing was reported, and of a trial whose values a person chose. What is to rest and has no
-    checkpoint of its step is stopped.
+    The scheduler is not asked where nothing was reported, nor of a trial whose values a person chose. What is to rest
+    and has no checkpoint of its step is stopped.
     """
     verdict = Continue() if report is None or record.by_hand else scheduler.decide(history, report)
     number = record.number

@@ -38,11 +38,11 @@ def start(history, sampler):
     return number
 
 
-def play(sampler, space, loss, trials, seed=0, workers=1, goals=LOSS, before_each=lambda: None):
+def play(sampler, space, loss, trials, seed=0, workers=1, goals=LOSS, before_each=lambda history: None):
     """Run trials, ``workers`` at a time; return the history."""
     history, running = History([created(space, seed, goals)]), []
     for _ in range(trials):
-        before_each()
+        before_each(history)
         running.append(start(history, sampler))
         if len(running) == workers:
             done = running.pop(len(history.trials) % workers)

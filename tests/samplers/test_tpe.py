@@ -31,11 +31,11 @@ def tell(history, number, losses):
     history.apply(Ended(float(len(history)), number, status, metrics=metrics))
 
 
-def play(sampler, space, loss, trials, seed=0, workers=1, goals=LOSS, before_each=lambda: None):
+def play(sampler, space, loss, trials, seed=0, workers=1, goals=LOSS, before_each=lambda history: None):
     """Run trials, ``workers`` at a time; return the history."""
     history, running = History([created(space, seed, goals)]), []
     for number in range(trials):
-        before_each()
+        before_each(history)
         config = sampler.suggest(space, history, np.random.default_rng([seed, number]))
         assert dict(config) == space.check(config)
         history.apply(TrialStarted(float(len(history)), number, config, number))
