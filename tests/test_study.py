@@ -1231,6 +1231,21 @@ def test_a_note_about_an_unknown_trial():
         study_of().note("odd", trial=7)
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        lambda s: s.note("looks fine", trial=0),
+        lambda s: s.diagnose(0),
+        lambda s: s.schedule(0),
+        lambda s: s.tell(0, 1.0),
+    ],
+)
+def test_a_trial_that_others_began_since_is_known(storage, about):
+    mine, theirs = study_of(storage), tw.open(storage)
+    mine.ask()
+    about(theirs)
+
+
 def test_a_sampler_that_suggests_nonsense_is_named():
     class Wild:
         def suggest(self, space, history, rng):

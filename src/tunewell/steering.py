@@ -164,7 +164,6 @@ class Steering(Reading):
         return self._wish(record, wish, changed, step, _joined(reason, said, who))
 
     def _steered(self, trial: AnyTrial, who: str) -> TrialRecord:
-        self.refresh()
         record = self.history.trials[self._number(trial, who)]
         if record.status is Status.RUNNING and not record.driver:
             raise ValueError(f"{who} expected a trial that a run trains, got {record.number}, which was asked for")
