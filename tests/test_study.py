@@ -1467,6 +1467,8 @@ def test_names_with_odd_characters_or_too_many_have_folders_of_their_own(storage
     [
         ({"space": {"x": 1}}, TypeError, "expected a Space, got dict"),
         ({"mode": "minimum"}, ValueError, 'mode "min" or "max", got'),
+        ({"mode": "maximize"}, ValueError, """expected mode "min" or "max", got 'maximize': did you mean "max"?"""),
+        ({"mode": "up"}, ValueError, """expected mode "min" or "max", got 'up'$"""),
         ({"metric": ["a", "b"], "mode": ["min"]}, ValueError, "one mode per metric"),
         ({"metric": ["a", "a"]}, ValueError, "different metric names"),
         ({"seed": -1}, ValueError, "a seed that is a whole number"),
