@@ -44,6 +44,11 @@ def test_a_training_that_explodes_ends_early_as_diverged_and_says_why() -> None:
     assert replay(study.events).ok
 
 
+def test_what_a_training_takes_may_grow_as_it_likes() -> None:
+    study = run(training(lambda step: 2.0**step, "minutes"), metric="minutes")
+    assert study.trials[0].status == "completed"
+
+
 @pytest.mark.parametrize("metric", ["loss", "train_loss", "kl_loss", "value_loss"])
 def test_a_loss_may_rise_as_it_likes_while_the_studys_own_metric_is_better_than_at_first(metric: str) -> None:
     """The loss of temporal differences rises with the returns, and the divergence of an encoder from its prior, too."""

@@ -95,6 +95,10 @@ def resting() -> Iterator[tw.Study]:
             lambda s: s.adjust(0, lr=-1),
             "parameter 'lr': expected a number above 0, which is all that the scale 'log' holds, got -1.0",
         ),
+        (
+            lambda s: s.adjust(0, lr=0.1, learning_rate=0.2),
+            "adjust expected one value for 'lr', got several: 'lr', 'learning_rate'",
+        ),
         (lambda s: s.adjust(0, layers=2.5), "parameter 'layers': expected a whole number from 1 to 4, got 2.5"),
         (lambda s: s.adjust(0, nesterov=2), "parameter 'nesterov': expected one of False, True, got 2"),
         (
@@ -112,6 +116,14 @@ def test_a_mistake_is_told_in_one_sentence(resting: tw.Study, wish: Any, message
     with pytest.raises(ValueError) as error:
         wish(resting)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("name", ["lr", "learning_rate", "LR"])
+def test_a_parameter_goes_by_the_same_names_as_at_the_shell(name: str):
+    study = held()
+    assert study.adjust(0, {name: 0.2}).values == {"lr": 0.2}
+    assert study.fork(0, 2, {name: 0.2}).values == {"lr": 0.2}
+    assert study.go_back(0, 2, opt="adam", layer=3).values == {"optimizer": "adam", "layers": 3}
 
 
 def test_a_reason_has_to_be_a_text(resting: tw.Study):

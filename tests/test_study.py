@@ -1297,6 +1297,21 @@ def test_a_note_about_an_unknown_trial():
         study_of().note("odd", trial=7)
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        lambda s: s.note("looks fine", trial=0),
+        lambda s: s.diagnose(0),
+        lambda s: s.schedule(0),
+        lambda s: s.tell(0, 1.0),
+    ],
+)
+def test_a_trial_that_others_began_since_is_known(storage, about):
+    mine, theirs = study_of(storage), tw.open(storage)
+    mine.ask()
+    about(theirs)
+
+
 def test_a_sampler_that_suggests_nonsense_is_named():
     class Wild:
         def suggest(self, space, history, rng):
@@ -1518,6 +1533,8 @@ def test_names_with_odd_characters_or_too_many_have_folders_of_their_own(storage
     [
         ({"space": {"x": 1}}, TypeError, "expected a Space, got dict"),
         ({"mode": "minimum"}, ValueError, 'mode "min" or "max", got'),
+        ({"mode": "maximize"}, ValueError, """expected mode "min" or "max", got 'maximize': did you mean "max"?"""),
+        ({"mode": "up"}, ValueError, """expected mode "min" or "max", got 'up'$"""),
         ({"metric": ["a", "b"], "mode": ["min"]}, ValueError, "one mode per metric"),
         ({"metric": ["a", "a"]}, ValueError, "different metric names"),
         ({"seed": -1}, ValueError, "a seed that is a whole number"),

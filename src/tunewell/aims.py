@@ -25,7 +25,8 @@ def goals_of(metric: str | Sequence[str], mode: str | Sequence[str]) -> tuple[Go
         raise ValueError(f"a study expected different metric names, got {metrics!r}")
     for one in modes:
         if one not in ("min", "max"):
-            raise ValueError(f'a study expected mode "min" or "max", got {one!r}')
+            meant = next((f': did you mean "{known}"?' for known in ("min", "max") if str(one).startswith(known)), "")
+            raise ValueError(f'a study expected mode "min" or "max", got {one!r}{meant}')
     return tuple(Goal(name, one) for name, one in zip(metrics, modes, strict=True))  # type: ignore[arg-type]
 
 

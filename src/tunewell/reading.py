@@ -184,7 +184,6 @@ class Reading:
         """
         if trial is None:
             return diagnose_study(self.refresh(), metrics)
-        self.refresh()
         record = self.history.trials[self._number(trial, "diagnose")]
         return diagnose_trial(record, metrics=metrics, total=planned(self.history, record))
 
@@ -238,7 +237,7 @@ class Reading:
             ValueError: there is no such trial, or no best one yet.
         """
         number = self.best.number if trial is None else self._number(trial, "schedule")
-        return schedule_of(self.refresh(), number)
+        return schedule_of(self.history, number)
 
     def dataframe(self) -> pd.DataFrame:
         """Return one row per trial: number, status, one column per goal, step, seconds, one column per parameter.
@@ -261,10 +260,14 @@ class Reading:
     # --- for those that add to it -------------------------------------------------------------------------------------
 
     def _number(self, trial: Any, who: str) -> int:
-        """Return the number of a trial, given as such, by its handle or record; raise ValueError if there is none."""
+        """Return the number of a trial, given as such, by its handle or record, also one that others began.
+
+        Raises:
+            ValueError: there is none.
+        """
         end_rehearsal(self)
         number = trial.number if isinstance(trial, Trial | TrialRecord) else trial
-        known = len(self.history.trials)
+        known = len(self.refresh().trials)
         try:
             if isinstance(number, bool) or not 0 <= operator.index(number) < known:
                 raise TypeError

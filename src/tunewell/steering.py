@@ -10,12 +10,12 @@ import math
 import operator
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tunewell import knowledge
 from tunewell.events import Requested, Status, Wish
-from tunewell.history import History, TrialRecord
+from tunewell.history import TrialRecord
 from tunewell.parameters import Float, Int, Parameter
 from tunewell.reading import AnyTrial, Reading
 from tunewell.scales import SCALES
@@ -50,7 +50,7 @@ class Steering(Reading):
 
         Args:
             trial: which.
-            values: the new values, by name; or as keywords.
+            values: the new values, by name; or as keywords. A name may be short: see :func:`parameter_meant`.
             reason: why, for the list.
             guard: take the change back if it makes things clearly worse: see :mod:`tunewell.guards`.
 
@@ -59,8 +59,12 @@ class Steering(Reading):
         """
         record = self._steered(trial, "adjust")
         _check_in_training(record, "adjust")
-        changed, said = _checked("adjust", self.history, record.values_after(record.step), values, named)
         now = record.values_after(record.step)
+        changed, said = _checked("adjust", self.history.space, now, values, named)
+        if left_out := [name for name in changed if name not in now]:
+            raise ValueError(
+                f"adjust expected parameters that are active in the trial, got {left_out[0]!r}: {', '.join(now)}"
+            )
         if set(completed(self.history.space, now, changed)) != set(now):
             raise ValueError(
                 f"adjust expected values under which the same parameters are active, got {dict(changed)!r}: "
@@ -160,11 +164,11 @@ class Steering(Reading):
                 point_of(self.history, record, step)
             except Refused as refused:
                 raise ValueError(f"{who}: {refused}") from None
-        changed, said = _checked(who, self.history, None, values, named) if values or named else ({}, "")
+        now = record.values_after(record.step)
+        changed, said = _checked(who, self.history.space, now, values, named) if values or named else ({}, "")
         return self._wish(record, wish, changed, step, _joined(reason, said, who))
 
     def _steered(self, trial: AnyTrial, who: str) -> TrialRecord:
-        self.refresh()
         record = self.history.trials[self._number(trial, who)]
         if record.untold:
             raise ValueError(
@@ -208,23 +212,43 @@ def _checked_step(who: str, record: TrialRecord, step: Any) -> int:
 
 
 def _checked(
-    who: str, history: History, now: Config | None, values: Mapping[str, Any] | None, named: Config
+    who: str, space: Space, in_force: Config, values: Mapping[str, Any] | None, named: Config
 ) -> tuple[dict[str, Any], str]:
-    """Return values in plain Python, and which of them lie outside their range, in words."""
+    """Return values in plain Python by the parameters that are meant, and which lie outside their range, in words."""
     if values is not None and not isinstance(values, Mapping):
         raise ValueError(f"{who} expected a mapping from names to values, got {values!r}")
     given = {**(values or {}), **named}
     if not given:
         raise ValueError(f"{who} expected at least one value, got none: say e.g. learning_rate=1e-3")
-    history.space.check_names(given)
     found: dict[str, Any] = {}
     said = []
-    for name, value in given.items():
-        if now is not None and name not in now:
-            raise ValueError(f"{who} expected parameters that are active in the trial, got {name!r}: {', '.join(now)}")
-        found[name], outside = fitting(name, history.space[name], value)
+    for word, value in given.items():
+        name = parameter_meant(word, in_force, space) or word
+        space.check_names([name])
+        if name in found:
+            raise ValueError(f"{who} expected one value for {name!r}, got several: {', '.join(map(repr, given))}")
+        found[name], outside = fitting(name, space[name], value)
         said += [outside] if outside else []
     return found, "; ".join(said)
+
+
+def parameter_meant(word: str, names: Collection[str], others: Collection[str] = ()) -> str | None:
+    """Return the one of some parameters that a word means, None when there is none or more than one.
+
+    Its name, what it is (``lr`` for ``learning_rate``), or how its name begins. A name in full means itself; else
+    ``others`` are looked at where none of ``names`` is meant.
+    """
+    if word in names or word in others:
+        return word
+    role = knowledge.find(word, ambiguous=True)
+    for some in (names, others):
+        for meant in (
+            [name for name in some if role is not None and knowledge.find(name, ambiguous=True) == role],
+            [name for name in some if name.lower().startswith(word.lower()) and word],
+        ):
+            if len(meant) == 1:
+                return meant[0]
+    return None
 
 
 def fitting(name: str, parameter: Parameter, value: Any) -> tuple[Any, str]:

@@ -58,6 +58,32 @@ def test_the_studys_own_metric_is_the_validation_where_nothing_else_is() -> None
     assert roles_among(("score",), (Goal("score", "max"),)) == {"val_accuracy": "score"}
 
 
+def test_a_goal_that_is_no_measure_of_learning_is_not_taken_for_one() -> None:
+    """Neither beside another goal, nor alone where its name says what a training takes."""
+    beside = (Goal("accuracy", "max"), Goal("parameters"))
+    assert roles_among(("accuracy", "parameters"), beside) == {"val_accuracy": "accuracy"}
+    assert roles_among(("score", "cells"), (Goal("score", "max"), Goal("cells"))) == {}
+    assert roles_among(("loss", "accuracy"), (Goal("loss"), Goal("accuracy", "max"))) == {
+        "val_loss": "loss", "val_accuracy": "accuracy",
+    }  # fmt: skip
+    for name in ("minutes", "train_seconds", "latencyMs", "peak_memory", "n_parameters", "GFLOPs"):
+        assert roles_among((name,), (Goal(name),)) == {}, name
+
+
+def test_a_second_goal_that_stands_still_is_no_training_that_learns_nothing() -> None:
+    def train(trial: tw.Trial) -> None:
+        for step in trial.steps(20):
+            trial.report(accuracy=1 - 0.9 / step**0.5, parameters=12022)
+
+    goals: Any = {"metric": ["parameters", "accuracy"], "mode": ["min", "max"]}
+    study = tw.Study(tw.Space(lr=tw.Float(0, 1)), **goals, sampler="random", scheduler="fifo", seed=0)
+    study.run(train, trials=1, executor="inline", progress=False)
+    (found, *_) = study.diagnose(0)
+    assert found.label != "nothing-learnt"
+    assert "12" not in found.message
+    assert "nothing-learnt" not in str(study.diagnose())
+
+
 def test_one_line_says_what_is_wrong_why_and_what_to_do() -> None:
     found = tw.diagnose(**OVERFITTED)[0]
     assert found.label == "overfitting"

@@ -362,6 +362,24 @@ def test_what_was_not_compared_is_not_kept(
     assert missing in advice.unknown
 
 
+def test_what_the_study_does_not_know_of_itself_is_named_and_can_be_told_later() -> None:
+    made = tw.Study(SPACE, seed=0)
+    made.run(objective, trials=2, executor="inline", progress=False)
+    said = tw.fingerprint(batch_size=256)
+    advice = made.retune(said)
+    assert (advice.verdict, advice.unrecorded) == ("unknown", ("batch_size",))
+    assert str(advice) == (
+        "nothing that was said could be compared, so nobody knows whether what was found still holds\n"
+        "  not compared: data, model, batch_size, steps, optimizer\n"
+        "  the study does not know its batch size: run it once more to the same total with "
+        "fingerprint=tw.fingerprint(batch_size=...), as it was"
+    )
+    made.run(objective, trials=2, executor="inline", progress=False, fingerprint=tw.fingerprint(batch_size=64))
+    known = made.retune(said)
+    assert (known.verdict, known.unrecorded) == ("learning_rate", ())
+    assert "say what they are now" in str(made.retune())
+
+
 @pytest.mark.parametrize(
     ("space", "said"),
     [

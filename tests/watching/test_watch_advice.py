@@ -28,6 +28,7 @@ from tunewell.events import (
 )
 from tunewell.history import History
 from tunewell.watching.advice import Advice, advise
+from tunewell.watching.curves import curves
 from tunewell.watching.typed import understood
 
 SPACE = tw.Space(
@@ -158,3 +159,17 @@ def test_a_fork_is_judged_with_the_curve_it_stands_on() -> None:
 
 def test_without_a_known_curve_there_is_no_advice() -> None:
     assert advise(history_of([]), 0) is None
+
+
+def test_what_is_drawn_and_judged_is_the_goal_that_says_how_well_it_learns() -> None:
+    goals = (Goal("parameters"), Goal("val_loss"))
+    created = StudyCreated(0.0, "digits", SPACE, goals, {}, 0)
+    history = History([created, RunStarted(0.0, "run", 1, 60, keep_checkpoints=50), TrialStarted(1.0, 0, PARAMS, 7)])
+    for step, loss in enumerate(EXPLODED, 1):
+        history.apply(Reported(1.0 + step, 0, step, {"train_loss": loss, "val_loss": loss, "parameters": 12022.0}))
+        history.apply(CheckpointSaved(1.0 + step, 0, step))
+    assert [curve.metric for curve in curves(history, 0)] == ["val_loss", "train_loss"]
+    found = advise(history, 0)
+    assert found is not None
+    assert found.command.startswith("back")
+    assert "val_loss was" in found.why

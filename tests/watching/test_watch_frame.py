@@ -36,7 +36,7 @@ from tunewell.watching.advice import Advice
 from tunewell.watching.curves import curves, in_force, lived, seconds_per_step, turns
 from tunewell.watching.frame import Scene, frame
 from tunewell.watching.plain_data import data_of
-from tunewell.watching.view import View, became, compared, family, moved_on, stories, trained
+from tunewell.watching.view import View, became, compared, family, moved_on, stories, taken_in, trained
 
 SPACE = tw.Space(lr=tw.Float(1e-4, 10.0, scale="log"), momentum=tw.Float(0.0, 0.99))
 DRIVER = "elsewhere/boot/1/2/1"
@@ -77,8 +77,9 @@ WENT_BACK: list[Event] = [
 
 
 def scene_of(events: list[Event], view: View | None = None, **more: Any) -> Scene:
-    history = History(events)
-    return Scene(history, view or moved_on(View(), history, events), events, **more)
+    history = History()
+    told = taken_in(history, events)
+    return Scene(history, view or moved_on(View(), history, events), told, **more)
 
 
 def text_of(scene: Scene, width: int = 100, height: int = 30) -> str:
@@ -170,13 +171,25 @@ def test_refusals_and_pending_requests_are_told_and_strangers_are_not() -> None:
     other = TrialStarted(50.0, 1, {"lr": 1.0, "momentum": 0.9}, 8, driver=DRIVER)
     pending, note = Requested(52.0, 0, "pause"), Noted(51.0, "about the study")
     events = [*EVENTS, Requested(30.0, 0, "stop"), Answered(31.0, 0, False, "no"), other, note, pending]
-    history = History(events)
+    history = History()
+    known = taken_in(history, events)
     assert family(history, 0) == {0}
-    told = stories(history, events, {0})
+    told = [one.event for one in stories(history, known, {0})]
     assert pending in told
     assert note in told
     assert other not in told
-    assert "cannot be done: stop trial 0: no" in text_of(Scene(history, View(0), events))
+    assert "cannot be done: stop trial 0: no" in text_of(Scene(history, View(0), known))
+
+
+def test_each_event_is_told_with_the_state_of_its_trial_then() -> None:
+    rested = Paused(27.0, 0, 8, "rung 1")
+    gone_on = [TrialResumed(28.0, 0, 8, driver=DRIVER), *reports(0, 9, 10)]
+    lost = Ended(31.0, 0, Status.LOST, "its process died")
+    again = [TrialResumed(32.0, 0, 9, driver=DRIVER), *reports(0, 10, 20)]
+    scene = scene_of([*EVENTS, rested, *gone_on, lost, *again])
+    for words in (text_of(scene), "\n".join(one["words"] for one in data_of(scene)["events"])):
+        assert "trial 0 paused at step 8, val_loss 2.125: rung 1" in words
+        assert "trial 0 lost at step 10, val_loss 2.1 after 20 s: its process died" in words
 
 
 def test_nobody_trains_a_study_whose_driver_is_gone() -> None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tunewell as tw
+from tunewell.steering import parameter_meant
 from tunewell.watching.frame import KEYS
-from tunewell.watching.typed import COMMANDS, Mistyped, Typed, completions, parameter_meant, understood
+from tunewell.watching.typed import COMMANDS, Mistyped, Typed, completions, understood
 
 SPACE = tw.Space(
     learning_rate=tw.Float(1e-5, 1.0, scale="log"),

@@ -100,7 +100,8 @@ def _wish(wish: Wish, words: Sequence[str] | None, storage: str, **options: Any)
 
 def _value(history: History, trial: int, word: str, text: str) -> tuple[str, Any]:
     """Return the parameter that a word means, first of those in force in a trial, and the value of a text for it."""
-    from tunewell.watching.typed import parameter_meant, value_of
+    from tunewell.steering import parameter_meant
+    from tunewell.watching.typed import value_of
 
     in_force = history.trials[trial].params if 0 <= trial < len(history.trials) else {}
     name = parameter_meant(word, in_force, history.space) or word

@@ -25,7 +25,12 @@ TWICE = (
     ("batch_size", "gradient_accumulation", "an update sees their product"),
 )
 SHORT = {"lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size"}
-_COSTS = {"time", "seconds", "minutes", "hours", "duration", "cost", "memory", "energy", "flops", "speed", "throughput"}
+_COSTS = {
+    "time", "runtime", "walltime", "latency", "duration", "ms", "milliseconds", "sec", "secs", "seconds", "minutes",
+    "hours", "days", "steps", "epochs", "cost", "price", "memory", "ram", "vram", "bytes", "kb", "mb", "gb", "kib",
+    "mib", "gib", "size", "params", "parameters", "energy", "joules", "watts", "kwh", "flops", "gflops", "macs",
+    "gmacs", "speed", "fps", "throughput",
+}  # fmt: skip
 _ADAMS = {"adam", "adamw", "nadam"}
 OWNERS = {  # the optimizers that have a setting
     "momentum": {"sgd", "momentum", "nesterov", "rmsprop"},
@@ -78,13 +83,18 @@ def test_metric(plan: Plan) -> Iterator[Finding]:
 def training_metric(plan: Plan) -> Iterator[Finding]:
     """Point out searches by what the network is trained on."""
     for metric, _ in plan.goals:
-        if words(metric) & {"train", "training"} and not words(metric) & _COSTS:
+        if words(metric) & {"train", "training"} and not is_cost(metric):
             yield Finding(
                 "training-metric",
                 None,
                 f"the search goes by {metric}, so it rewards learning the training data by heart",
                 "hold a part of the data out and search by the metric on it, for example val_loss",
             )
+
+
+def is_cost(metric: str) -> bool:
+    """Return whether a metric is what a network or its training takes, by its name, and not what it has learnt."""
+    return bool(words(metric) & _COSTS)
 
 
 def usual_mode(metric: str) -> str | None:

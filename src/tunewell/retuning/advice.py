@@ -11,10 +11,19 @@ from typing import Any, Literal, Protocol
 from tunewell import knowledge
 from tunewell.fingerprints import Fingerprint
 from tunewell.history import History, TrialRecord
-from tunewell.retuning.changes import VERDICTS, Change, Verdict, changes_between, not_compared, nothing_compared
+from tunewell.retuning.changes import (
+    VERDICTS,
+    Change,
+    Verdict,
+    changes_between,
+    not_compared,
+    nothing_compared,
+    unrecorded,
+)
 from tunewell.scales import SCALES
 from tunewell.space import Choice, Config, Float, Int, Parameter, Prior, Space
 from tunewell.surrogate.incumbent import incumbent
+from tunewell.values import joined
 
 PER_DECADE = 4  # trials of a learning rate, for each factor of ten that is searched
 LEAST = 3
@@ -54,6 +63,7 @@ class Advice:
         width: how far, as a factor, the best learning rate may lie from the one in ``around``.
         trials: how many configurations to try in all.
         unknown: what could not be compared.
+        unrecorded: those parts that were said now and that the study does not know of itself.
         found: whether any trial has a value that could hold; without one everything is tuned from the beginning.
     """
 
@@ -67,6 +77,7 @@ class Advice:
     trials: int
     unknown: tuple[str, ...]
     found: bool = True
+    unrecorded: tuple[str, ...] = ()
 
     def space(self, space: Space) -> Space:
         """Return the space to search next, made of the study's: what stays is fixed, what is tuned has a prior.
@@ -120,13 +131,15 @@ class Advice:
                 for c in self.changes
             ],
             "not_compared": list(self.unknown),
+            "unrecorded": list(self.unrecorded),
         }
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        heading = _HEADINGS[self.verdict] if self.found else _NOTHING
+        headings = _HEADINGS | ({"unknown": _UNRECORDED} if self.unrecorded else {})
+        heading = headings[self.verdict] if self.found else _NOTHING
         yield heading.format(names=" and ".join(self.tuned), trials=self.trials)
         if self.around is not None and self.best is not None and self.changes:
             for name, value in self.around.items():
@@ -143,6 +156,13 @@ class Advice:
             yield f"    {change.why}"
         if self.unknown:
             yield f"  not compared: {', '.join(self.unknown)}"
+        if self.unrecorded and self.found:
+            said = joined([part.replace("_", " ") for part in self.unrecorded])
+            given = ", ".join(f"{part}=..." for part in self.unrecorded)
+            yield (
+                f"  the study does not know its {said}: run it once more to the same total with "
+                f"fingerprint=tw.fingerprint({given}), as it was"
+            )
 
     def _searched(self, name: str, parameter: Parameter) -> Parameter:
         """Return what is searched of a parameter: the part around the centre, or all, with a prior at the centre."""
@@ -177,6 +197,7 @@ _HEADINGS = {
     "unknown": "nothing of data, model, batch size, steps or optimizer could be compared, so nobody knows whether what "
     "was found still holds: say what they are now",
 }
+_UNRECORDED = "nothing that was said could be compared, so nobody knows whether what was found still holds"
 _NOTHING = "no trial has a value that could hold, so there is nothing to keep: tune everything, {trials} trials"
 _ASKS = {"keep": "keep", "learning_rate": "learning rate", "all": "all"}
 
@@ -210,6 +231,7 @@ def advise(history: History, now: Fingerprint) -> Advice:
         _trials(verdict, tuned, width),
         not_compared(then, now),
         found,
+        unrecorded(then, now),
     )
 
 

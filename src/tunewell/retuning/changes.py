@@ -60,6 +60,11 @@ def not_compared(then: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
     return tuple(missing)
 
 
+def unrecorded(then: Fingerprint, now: Fingerprint) -> tuple[str, ...]:
+    """Return the parts of the training that are said now and were not then."""
+    return tuple(part for part in TRAINING if getattr(then, part) is None and getattr(now, part) is not None)
+
+
 def nothing_compared(then: Fingerprint, now: Fingerprint) -> bool:
     """Tell whether no part of the training is known on both sides: machine and libraries alone say too little."""
     return not any(getattr(then, part) and getattr(now, part) for part in TRAINING)

@@ -20,7 +20,7 @@ from tunewell.analysis.diagnosis.diagnosing import diagnosed, diverged
 from tunewell.events import Status
 from tunewell.history import History, TrialRecord
 from tunewell.steering import fitting
-from tunewell.watching.curves import in_force, lived, roles, turns
+from tunewell.watching.curves import in_force, judged, lived, roles, turns
 
 _RUINING = (Label.DIVERGING, Label.RATE_TOO_HIGH)
 _EARLY = 0.2  # of the steps
@@ -102,7 +102,7 @@ def _back_to(history: History, record: TrialRecord, found: Diagnosis) -> tuple[i
     """Return the step to go back to and why; None where the trial is to go on from where it stands."""
     if found.label not in _RUINING:
         return None, ""
-    goal = history.goals[0]
+    goal = judged(history, record.number)
     losses = {
         report.step: goal.loss(report.metrics[goal.metric])
         for report in lived(history, record.number)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tunewell.analysis.diagnosis.curves import Role, recognised
-from tunewell.events import Reported
+from tunewell.events import Goal, Reported
 from tunewell.history import History, TrialRecord
 from tunewell.schedules import lineage, schedule_of
 from tunewell.space import Config
@@ -55,9 +55,15 @@ def roles(history: History, number: int) -> dict[str, str]:
     return {}
 
 
+def judged(history: History, number: int) -> Goal:
+    """Return the goal that says how well a trial learns: the first that is a loss or an accuracy, else the first."""
+    known = set(roles(history, number).values())
+    return next((goal for goal in history.goals if goal.metric in known), history.goals[0])
+
+
 def curves(history: History, number: int) -> list[Curve]:
-    """Return the study's first metric and, where it is reported, the same measure of training, in this order."""
-    goal = history.goals[0].metric
+    """Return the metric of the goal that is judged and, where it is reported, the same measure of training."""
+    goal = judged(history, number).metric
     known: dict[str, str] = roles(history, number)
     role = next((role for role, name in known.items() if name == goal), None)
     names = {goal: role in _OF_TRAINING}

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from tunewell.console.lines import sentence
 from tunewell.console.text import duration, number, one_line, roughly, stamp, words
-from tunewell.events import Event, Status
+from tunewell.events import Status
 from tunewell.history import History, TrialRecord
 from tunewell.watching.advice import Advice
 from tunewell.watching.curves import Curve, curves, in_force, seconds_per_step, turns
 from tunewell.watching.plot import Line, Mark, plot
 from tunewell.watching.typed import COMMANDS
-from tunewell.watching.view import View, compared, family, stories
+from tunewell.watching.view import Told, View, compared, family, stories
 
 CHANGED = "bold magenta"
 _VALIDATION, _TRAINING, _BESIDE = "green", "cyan", "blue"
@@ -40,7 +39,7 @@ class Scene:
     Attributes:
         history: the study so far.
         view: what of it is looked at.
-        events: the newest of its events.
+        told: the newest of its events, in words.
         advice: what is advised for the trial watched.
         trained: a run looks after the study.
         plain: the terminal shows ASCII only.
@@ -48,7 +47,7 @@ class Scene:
 
     history: History
     view: View
-    events: Sequence[Event] = ()
+    told: Sequence[Told] = ()
     advice: Advice | None = None
     trained: bool = True
     plain: bool = False
@@ -203,15 +202,8 @@ def _advice(scene: Scene, width: int) -> list[Text]:
 
 
 def _events(scene: Scene, record: TrialRecord) -> list[Text]:
-    members = family(scene.history, record.number)
-    found = []
-    for event in reversed(stories(scene.history, scene.events, members)):
-        said = sentence(event, scene.history)
-        if said:
-            found.append(Text(f"{stamp(event.time)} {said}", style="dim"))
-        if len(found) == _EVENTS:
-            break
-    return found[::-1]
+    told = stories(scene.history, scene.told, family(scene.history, record.number))
+    return [Text(f"{stamp(one.event.time)} {one.words}", style="dim") for one in told[-_EVENTS:]]
 
 
 def _help() -> list[Text]:

@@ -18,7 +18,7 @@ from tunewell.watching.acting import act, looked, meant
 from tunewell.watching.advice import Advice, advise
 from tunewell.watching.frame import Scene, frame
 from tunewell.watching.typed import Mistyped, Typed
-from tunewell.watching.view import View, became, moved_on, number_of, trained
+from tunewell.watching.view import Told, View, became, moved_on, number_of, taken_in, trained
 
 if TYPE_CHECKING:
     from tunewell.study import Study
@@ -47,7 +47,7 @@ class Onlooker:
     advice: Advice | None = None
     trained: bool = False
     typing: bool = False
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    told: deque[Told] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _study: Study | None = None
     _unfollowed: list[Event] = field(default_factory=list)  # what came while somebody typed
     _asked: tuple[str, int] | None = None  # what was typed, and the number of the request
@@ -63,9 +63,7 @@ class Onlooker:
             self.answer = self._refusal = f"{one_line(str(error))}; trying again"
             return
         self.answer = "" if self.answer == self._refusal else self.answer
-        for event in new:
-            self.history.apply(event)
-        self.events.extend(new)
+        self.told.extend(taken_in(self.history, new))
         self._unfollowed.extend(new)
         if not self.typing:
             self.view = moved_on(self.view, self.history, self._unfollowed)
@@ -99,7 +97,7 @@ class Onlooker:
 
     def scene(self) -> Scene:
         """Return what a frame shows now."""
-        return Scene(self.history, self.view, list(self.events), self.advice, self.trained, self.plain)
+        return Scene(self.history, self.view, list(self.told), self.advice, self.trained, self.plain)
 
     def drawn(self, width: int, height: int, colours: bool = True) -> str:
         """Return the frame as text with the codes of a terminal; made anew only where there is something new."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunewell.console.lines import sentence
 from tunewell.watching.curves import curves, in_force, seconds_per_step, turns
 from tunewell.watching.frame import Scene
 from tunewell.watching.view import compared, family, stories
@@ -20,7 +19,7 @@ def data_of(scene: Scene) -> dict[str, Any]:
         return found
     record, total = history.trials[number], history.horizon
     pace = seconds_per_step(record)
-    told = [(event, sentence(event, history)) for event in stories(history, scene.events, family(history, number))]
+    told = stories(history, scene.told, family(history, number))
     return {
         **found,
         "status": "held" if record.held else record.status.value,
@@ -38,5 +37,5 @@ def data_of(scene: Scene) -> dict[str, Any]:
         "diagnosis": None if scene.advice is None else scene.advice.diagnosis.to_json(),
         "advice": None if scene.advice is None or not scene.advice.command else scene.advice.command,
         "why": None if scene.advice is None else scene.advice.why,
-        "events": [{"time": event.time, "words": words} for event, words in told if words][-_EVENTS:],
+        "events": [{"time": one.event.time, "words": one.words} for one in told[-_EVENTS:]],
     }

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
-from tunewell.knowledge import find
 from tunewell.parameters import Choice
 from tunewell.space import Config, Space
-from tunewell.steering import fitting
+from tunewell.steering import fitting, parameter_meant
 
 Verb = Literal[
     "set", "back", "fork", "pause", "resume", "stop", "undo", "note", "accept", "watch", "compare", "help", "quit"
@@ -205,25 +204,6 @@ def _relative(name: str, sign: str, text: str, params: Config) -> Any:
         raise Mistyped(f"expected a number above 0 to change {name}={now!r} by, got {sign}{text}") from None
     value = now * factor if sign == "*" else now / factor
     return round(value) if isinstance(now, int) else float(f"{value:.6g}")
-
-
-def parameter_meant(word: str, names: Collection[str], others: Collection[str] = ()) -> str | None:
-    """Return the one of some parameters that a word means, None when there is none or more than one.
-
-    Its name, what it is (``lr`` for ``learning_rate``), or how its name begins. A name in full means itself; else
-    ``others`` are looked at where none of ``names`` is meant.
-    """
-    if word in names or word in others:
-        return word
-    role = find(word, ambiguous=True)
-    for some in (names, others):
-        for meant in (
-            [name for name in some if role is not None and find(name, ambiguous=True) == role],
-            [name for name in some if name.lower().startswith(word.lower()) and word],
-        ):
-            if len(meant) == 1:
-                return meant[0]
-    return None
 
 
 def _unknown(word: str, space: Space, params: Config) -> str:

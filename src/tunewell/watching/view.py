@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from tunewell.console.lines import sentence
 from tunewell.console.text import one_line
 from tunewell.events import Answered, Event, Paused, Requested, Status, TrialResumed, TrialStarted
 from tunewell.history import History
@@ -29,6 +30,24 @@ class View:
     beside: int | None = None
     helping: bool = False
     awaited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event with the sentence about it, in which its trial stands where it stood then."""
+
+    event: Event
+    words: str
+
+
+def taken_in(history: History, events: Iterable[Event]) -> list[Told]:
+    """Add events to a history, and return those that are worth a line, each worded before the next one is added."""
+    told = []
+    for event in events:
+        history.apply(event)
+        if said := sentence(event, history):
+            told.append(Told(event, said))
+    return told
 
 
 def moved_on(view: View, history: History, events: Iterable[Event]) -> View:
@@ -91,13 +110,14 @@ def became(history: History, request: int, asked: str, by_run: bool) -> str:
     return f"{asked}: carried out" if answer.done else f"{asked}: refused, for {one_line(answer.reason)}"
 
 
-def stories(history: History, events: Sequence[Event], members: set[int]) -> list[Event]:
-    """Return the events that are told of some trials: no request once it was carried out, for what follows says it."""
+def stories(history: History, told: Sequence[Told], members: set[int]) -> list[Told]:
+    """Return what is told of some trials: no request once it was carried out, for what follows says it."""
     found = []
-    for event in events:
+    for one in told:
+        event = one.event
         if isinstance(event, Requested) and number_of(history, event) in history.answers:
             continue
         trial = history.requests[event.request].trial if isinstance(event, Answered) else getattr(event, "trial", None)
         if trial is None or trial in members:
-            found.append(event)
+            found.append(one)
     return found

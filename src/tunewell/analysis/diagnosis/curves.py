@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from tunewell.events import Goal
+from tunewell.lint.studies import is_cost
 from tunewell.records import TrialRecord
 from tunewell.scales import Floats
 
@@ -180,11 +181,14 @@ def recognised(trial: TrialRecord) -> dict[str, str]:
 def roles_among(names: tuple[str, ...], goals: tuple[Goal, ...]) -> Mapping[str, str]:
     """Return which of the metrics has each role, ``{role: name}``.
 
-    A study's own metric is the measure of validation where its name says neither.
+    Of a study's own metrics each is what its name says. One whose name says nothing is the measure of validation where
+    it is the only goal, and nothing that a network takes, such as its size or its seconds.
     """
     found: dict[str, str] = {}
     for goal in goals:
         role = role_of(goal.metric)
+        if role is None and (len(goals) > 1 or is_cost(goal.metric)):
+            continue
         if role is None or (goal.metric in _PLAIN and not any(role_of(n) == "val_loss" for n in names)):
             role = "val_loss" if goal.mode == "min" else "val_accuracy"
         if goal.metric in names:

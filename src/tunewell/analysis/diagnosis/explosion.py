@@ -16,6 +16,8 @@ What is maximised knows no bound to explode through. It has *collapsed* when the
 all the same number, below the worst of the first two or equal to it, and at most four tenths of the best so far: a
 network that gives one answer to everything.
 
+A metric that is something a training takes, such as its seconds, may do all that and is not looked at.
+
 Both are pure functions of the reports so far, so a replay makes the decision again.
 """
 
@@ -29,6 +31,7 @@ from typing import Any
 from tunewell.analysis.diagnosis.curves import role_of, roles_among
 from tunewell.analysis.words import short
 from tunewell.events import Goal
+from tunewell.lint.studies import is_cost
 from tunewell.records import TrialRecord
 
 LASTING, LASTING_LONG = 5, 8
@@ -58,6 +61,8 @@ def hopeless(trial: TrialRecord) -> str:
         return ""
     if not any(math.isfinite(value) for value in newest if value is not None):
         return f"{name} has been no finite number for {LASTING} reports"
+    if role_of(name) is None and is_cost(name):  # such as seconds, which may well grow
+        return ""
     values = _Values(trial, name)
     if name == goal.metric and goal.mode == "max":
         return collapsed(name, values)
