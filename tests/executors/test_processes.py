@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from tunewell.events import Reported, Status
-from tunewell.executors import processes
+from tunewell.executors import processes, worker
 from tunewell.executors.processes import Processes
 from tunewell.protocols import Continue, Stop
 from tunewell.testing.executors import (
@@ -169,6 +171,39 @@ def test_what_a_worker_leaves_running_is_killed(executor, tmp_path):
     end = run_one(executor, train, make_job(tmp_path))
     assert end.status == Status.COMPLETED
     assert wait_until(lambda: not alive(int(end.metrics["child"])))
+
+
+@pytest.mark.parametrize("method", ["auto", "spawn"])
+def test_a_thread_left_behind_does_not_hold_the_worker_for_ever(method, tmp_path):
+    """Nor does an exit handler that hangs; handlers that come before it are still called."""
+
+    def train(trial):
+        if trial.number == 0:
+            worker._THREAD_SECONDS = 0.2
+            threading.Thread(target=time.sleep, args=(1000,), name="upload").start()
+        else:
+            worker._EXIT_SECONDS = 1.0
+            atexit.register(time.sleep, 1000)
+        atexit.register(print, "flushed")
+        return 1.0
+
+    executor, notebook = Processes(1, method=method), Notebook()
+    executor.start(train, 1)
+    try:
+        executor.launch(make_job(tmp_path, trial=0))
+        with pytest.warns(
+            RuntimeWarning, match=r"trial 0: .* a thread still ran 0\.2 seconds after its trial \(upload\)"
+        ):
+            poll_until_idle(executor, notebook)
+        executor.launch(make_job(tmp_path, trial=1))
+        poll_until_idle(executor, notebook)  # says nothing more: one line is enough
+    finally:
+        executor.close()
+    for trial, words in enumerate(["(upload)", "exit handlers had not finished"]):
+        assert notebook.end_of(trial).status is Status.COMPLETED
+        log = make_job(tmp_path, trial=trial).log.read_text()
+        assert "flushed" in log
+        assert words in log
 
 
 def test_a_halt_kills_the_worker_and_its_own_processes_and_frees_the_slot(executor, tmp_path):

@@ -102,7 +102,21 @@ def test_weights_that_do_not_fit_are_explained():
     study = tw.Study(SPACE, "loss", sampler="random", scheduler=tw.schedulers.PBT(8, 2), seed=0)
     with pytest.raises(ValueError, match=r"size mismatch.*name it, e\.g\. fixed=\(") as caught:
         study.run(descend, steps=64, max_steps=8, executor="inline", progress=False)
-    assert "width" in str(caught.value)
+    assert str(caught.value).endswith('fixed=("width",)'), "the rate never shapes a network"
+
+
+def test_a_study_goes_on_once_what_shapes_the_network_is_fixed(tmp_path):
+    def study(*fixed):
+        scheduler = tw.schedulers.PBT(8, 2, fixed=fixed)
+        return tw.Study(SPACE, "loss", sampler="random", scheduler=scheduler, seed=0, storage=tmp_path / "s.db")
+
+    for fixed in ((), ("rate",)):
+        with pytest.raises(ValueError, match=r"size mismatch.*fixed=\(\"width\",\)"):
+            study(*fixed).run(descend, steps=64, max_steps=8, executor="inline", progress=False)
+    mended = study("width")
+    mended.run(descend, steps=64, max_steps=8, executor="inline", progress=False)
+    assert mended.history.counts[Status.COMPLETED] == 8
+    assert replay(mended.events).ok
 
 
 def test_a_run_cut_off_in_the_middle_goes_on_with_its_checkpoints(tmp_path):

@@ -65,7 +65,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Server to driver: one line that a person should read."""
+    """Server or worker to driver: one line that a person should read; a worker's is about its process."""
 
     text: str
 

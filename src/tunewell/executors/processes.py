@@ -53,8 +53,9 @@ class Processes:
 
     ``method="auto"`` forks workers from a process that has loaded the objective, which takes milliseconds, and starts a
     fresh interpreter for each where that is not safe; ``"spawn"`` always does the latter. ``notes`` says in words when
-    and why forking was given up. What an objective's module does while it is imported is done once, ahead of the
-    trials, where no GPU is at stake, and in each trial where there is one.
+    and why forking was given up, and which trial was the first to leave threads or exit handlers that did not finish:
+    its process is ended after some seconds. What an objective's module does while it is imported is done once, ahead of
+    the trials, where no GPU is at stake, and in each trial where there is one.
 
     What a trial prints goes to its log. The global generators of ``random`` and ``numpy.random`` start from the trial's
     seed; those of PyTorch are the objective's to seed.
@@ -80,6 +81,7 @@ class Processes:
         self._server: Server | None = None
         self._running: dict[int, _Running] = {}  # by ticket
         self._tickets = 0
+        self._lingered = ""  # the first process that did not end by itself, in words
 
     def start(self, objective: Objective | None, workers: int | None, since: float = 0.0) -> None:
         """Pack ``objective`` for the workers and count what the machine has.
@@ -91,6 +93,7 @@ class Processes:
         if not callable(objective):
             raise TypeError(f"expected a function to train with, got {objective!r}: call study.run(train, ...)")
         self.close()
+        self._lingered = ""
         self._gpus = chosen_gpus(self._wanted_gpus)
         self._workers = _checked_workers(workers) or self._wanted_workers or len(self._gpus or ()) or cores()
         self._threads = max(1, cores() // self._workers)
@@ -155,6 +158,8 @@ class Processes:
         self._hear_server()
         for running in list(self._running.values()):
             self._hear_worker(running, observe)
+        if self._lingered and self._lingered not in self.notes:  # once: later trials mostly do the same
+            self._note(self._lingered)
 
     def close(self) -> None:
         """Kill all workers and the fork server; safe to call at any time and more than once."""
@@ -263,7 +268,10 @@ class Processes:
             running.channel.close()
             self._kill(running)
         else:
-            running.told.extend(news)
+            running.told.extend(message for message in news if not isinstance(message, Remark))
+            remarks = [message.text for message in news if isinstance(message, Remark)]
+            if remarks and not self._lingered:
+                self._lingered = f"trial {running.job.trial}: its process {remarks[0]}"
 
     def _kill(self, running: _Running) -> None:
         if self._server is not None and running.gone is None:

@@ -8,6 +8,7 @@ process anyway, and an objective that wants another calls ``torch.manual_seed(tr
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import io
 import multiprocessing.util
@@ -23,6 +24,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import cloudpickle
@@ -30,12 +32,15 @@ import numpy.random  # loaded here because NumPy would load it in every worker, 
 from threadpoolctl import ThreadpoolController
 
 from tunewell.events import Event
-from tunewell.executors.channel import Channel, read_setup
+from tunewell.executors.channel import Channel, Remark, read_setup
 from tunewell.protocols import Job, Objective, Verdict
 from tunewell.trial import NO_SPACE, Trial, run_objective
+from tunewell.values import joined
 
 _PR_SET_PDEATHSIG = 1
 _OWN_THREAD_COUNTS = ("torch", "numexpr")  # libraries that threadpoolctl does not reach wholly
+_THREAD_SECONDS = 5.0  # for threads that are left behind to end by themselves
+_EXIT_SECONDS = 30.0  # for those and for exit handlers, which send off what loggers and trackers have
 
 
 def main(setup_descriptor: int, job_descriptor: int, threads: int, parent: int) -> None:
@@ -116,6 +121,7 @@ def run(
     last: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the job that waits in ``channel``, do the ``last`` thing and leave the process; does not return."""
+    code = 1
     try:
         job: Job = channel.receive()
         redirect_output(job.log)
@@ -124,10 +130,10 @@ def run(
         seed_globals(job.seed)  # again, so that it makes no difference whether the objective was loaded ahead
         limit_threads(threads, pools())
         run_objective(objective, Trial(job, _telephone(channel), time.time))
+        code = 0
     except BaseException:  # noqa: BLE001 (nothing above us but the end of the process)
         traceback.print_exc()
-        _leave(1, last)
-    _leave(0, last)
+    _leave(code, last, lambda text: _remark(channel, text))
 
 
 def redirect_output(log: Path) -> None:
@@ -210,14 +216,52 @@ def _raising(error: BaseException) -> Objective:
     return objective
 
 
-def _leave(code: int, last: Callable[[], None]) -> None:
-    """End the process: let threads and exit handlers finish, but skip taking the interpreter apart, which is slow."""
-    for duty in (last, threading._shutdown, atexit._run_exitfuncs, _flush):  # type: ignore[attr-defined]
+def _remark(channel: Channel, text: str) -> None:
+    """Say something in the trial's log and to the driver, which says whose process it is about."""
+    print(f"its process {text}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the driver is gone
+        channel.send(Remark(text))
+
+
+def _leave(code: int, last: Callable[[], None], tell: Callable[[str], None]) -> None:
+    """End the process: let threads and exit handlers finish, but skip taking the interpreter apart, which is slow.
+
+    Neither may take for ever, for the trial is over and its worker is wanted: the first are left alone after
+    ``_THREAD_SECONDS``, and what hangs after ``_EXIT_SECONDS`` ends with the process.
+    """
+
+    def give_up() -> None:
+        tell(f"was ended, as its exit handlers had not finished {_EXIT_SECONDS:g} seconds after its trial")
+        os._exit(code)
+
+    patience = threading.Timer(_EXIT_SECONDS, give_up)
+    patience.daemon = True
+    for duty in (last, patience.start, lambda: _end_threads(tell), atexit._run_exitfuncs, _flush):
         try:
             duty()
         except BaseException:  # noqa: BLE001 (the trial is over; the log is the place for this)
             traceback.print_exc()
     os._exit(code)
+
+
+def _end_threads(tell: Callable[[str], None]) -> None:
+    """Wait for the threads that are no daemons, as an interpreter does at its end, but not for ever."""
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, _THREAD_SECONDS)
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+    except TimeoutError:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+    main = threading.main_thread()
+    left = [thread.name for thread in threading.enumerate() if thread is not main and not thread.daemon]
+    if left:
+        tell(f"was ended, as a thread still ran {_THREAD_SECONDS:g} seconds after its trial ({joined(left)})")
 
 
 def _flush() -> None:

@@ -84,7 +84,7 @@ class IPBT:
         newest = _rounds(history) - 1
         self.check_space(space)
         check_budget("ipbt", history, self.population, [_group(0)])
-        check_forks("ipbt", history, _group(newest))
+        check_forks("ipbt", history, _group(newest), self.fixed)
 
         def act(number: int) -> Action:
             def explore(donor: TrialRecord, step: int) -> Config:

@@ -88,7 +88,7 @@ class MFPBT:
         self.check_space(space)
         check_budget("mf_pbt", history, self._size() * len(groups), groups)
         for group in groups:
-            check_forks("mf_pbt", history, group)
+            check_forks("mf_pbt", history, group, self.fixed)
 
         def explore(donor: TrialRecord, step: int) -> Config:
             return explored(space, donor.values_after(step), rng, self.perturb, self.resample, self.fixed)

@@ -81,7 +81,7 @@ class PB2:
         """As PBT, with values from the model."""
         self.check_space(space)
         check_budget("pb2", history, self.population, [GROUP])
-        check_forks("pb2", history, GROUP)
+        check_forks("pb2", history, GROUP, self.fixed)
         interval = interval_of(history, GROUP, self.interval)
 
         def explore(donor: TrialRecord, step: int) -> Config:

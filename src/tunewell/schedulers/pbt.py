@@ -89,7 +89,7 @@ class PBT:
         """Start the founders, fork the best in the place of the worst, let the others go on."""
         self.check_space(space)
         check_budget("pbt", history, self.population, [GROUP])
-        check_forks("pbt", history, GROUP)
+        check_forks("pbt", history, GROUP, self.fixed)
 
         def explore(donor: TrialRecord, step: int) -> Config:
             return explored(space, donor.values_after(step), rng, self.perturb, self.resample, self.fixed)

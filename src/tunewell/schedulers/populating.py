@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tunewell import options
 from tunewell.events import Status
-from tunewell.history import History
+from tunewell.history import History, TrialRecord
+from tunewell.parameters import Float
+from tunewell.space import Space
 
 DEFAULT_INTERVAL = 5  # where not even the length of a training is known
 _DEFAULT_RUNGS = 10
@@ -38,29 +40,43 @@ def check_budget(name: str, history: History, size: int, groups: Sequence[str]) 
         )
 
 
-def check_forks(name: str, history: History, group: str) -> None:
+def check_forks(name: str, history: History, group: str, fixed: Collection[str]) -> None:
     """Say so when forks cannot load what they are forked from, as when a parameter shapes the network.
+
+    Those that changed a parameter which is ``fixed`` by now say nothing of what is to come.
 
     Raises:
         ValueError: the newest forks have all failed before their first report.
     """
     newest = [history.trials[number] for number in history.groups.get(group, ())[-_LEAST_FAILED:]]
     failed = [t for t in newest if t.fork is not None and t.status is Status.FAILED and not t.reports]
-    if len(failed) < _LEAST_FAILED:
-        return
+    changes = [_changes(history, fork) for fork in failed]
+    if len(failed) < _LEAST_FAILED or not changes[-1] or any(key in fixed for keys in changes for key in keys):
+        return  # without a change it goes on for a member of a shorter run: no value is to blame
     fork = failed[-1]
     assert fork.fork is not None
-    donor = history.trials[fork.fork.trial]
-    before = donor.values_after(fork.fork.step)
-    changed = [key for key, value in fork.params.items() if before.get(key) != value]
-    if not changed:  # it goes on for a member of a shorter run: no value is to blame
-        return
     raise ValueError(
         f"{name} expected forks that go on from their donor's checkpoint, but the last {len(failed)} failed before "
-        f"their first report; trial {fork.number}, a fork of trial {donor.number} with another "
-        f"{' and '.join(changed)}, with {fork.reason}: if a parameter cannot change in mid-training because the "
-        f'weights would not fit, name it, e.g. fixed=("{changed[0] if changed else "width"}",)'
+        f"their first report; trial {fork.number}, a fork of trial {fork.fork.trial} with another "
+        f"{' and '.join(changes[-1])}, with {fork.reason}: if a parameter cannot change in mid-training because the "
+        f'weights would not fit, name it, e.g. fixed=("{_suspect(history.space, changes)}",)'
     )
+
+
+def _changes(history: History, fork: TrialRecord) -> list[str]:
+    """Return the parameters whose value a fork does not have from its donor."""
+    assert fork.fork is not None
+    before = history.trials[fork.fork.trial].values_after(fork.fork.step)
+    return [key for key, value in fork.params.items() if before.get(key) != value]
+
+
+def _suspect(space: Space, changes: Sequence[Sequence[str]]) -> str:
+    """Return what most likely shapes the network: a whole number or a choice, and one that all forks changed."""
+
+    def doubt(key: str) -> tuple[bool, int]:
+        return isinstance(space.get(key), Float), -sum(key in keys for keys in changes)
+
+    return min(changes[-1], key=doubt)
 
 
 def check_numbers(name: str, population: int, interval: int | None, least: int = 2) -> None:
