@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from tunewell import knowledge
+from tunewell.knowledge.metrics import is_cost, words
 from tunewell.lint.finding import Finding
 from tunewell.lint.plan import Plan, is_seed
 from tunewell.parameters import Choice
@@ -25,12 +26,6 @@ TWICE = (
     ("batch_size", "gradient_accumulation", "an update sees their product"),
 )
 SHORT = {"lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size"}
-_COSTS = {
-    "time", "runtime", "walltime", "latency", "duration", "ms", "milliseconds", "sec", "secs", "seconds", "minutes",
-    "hours", "days", "steps", "epochs", "cost", "price", "memory", "ram", "vram", "bytes", "kb", "mb", "gb", "kib",
-    "mib", "gib", "size", "params", "parameters", "energy", "joules", "watts", "kwh", "flops", "gflops", "macs",
-    "gmacs", "speed", "fps", "throughput",
-}  # fmt: skip
 _ADAMS = {"adam", "adamw", "nadam"}
 OWNERS = {  # the optimizers that have a setting
     "momentum": {"sgd", "momentum", "nesterov", "rmsprop"},
@@ -63,11 +58,6 @@ _STAIRCASE = re.compile("step|stair|exp")
 _LEARNT = re.compile(r"(bn|batch_?norm|layer_?norm|ln|norm)_?\d*_(gamma|beta|weight|bias|scale|shift)")
 
 
-def words(text: str) -> set[str]:
-    """Return the words of a metric's name: ``val/topAccuracy`` has val, top and accuracy."""
-    return set(re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", text).lower())) - {""}
-
-
 def test_metric(plan: Plan) -> Iterator[Finding]:
     """Point out searches that see the test data."""
     for metric, _ in plan.goals:
@@ -90,11 +80,6 @@ def training_metric(plan: Plan) -> Iterator[Finding]:
                 f"the search goes by {metric}, so it rewards learning the training data by heart",
                 "hold a part of the data out and search by the metric on it, for example val_loss",
             )
-
-
-def is_cost(metric: str) -> bool:
-    """Return whether a metric is what a network or its training takes, by its name, and not what it has learnt."""
-    return bool(words(metric) & _COSTS)
 
 
 def usual_mode(metric: str) -> str | None:

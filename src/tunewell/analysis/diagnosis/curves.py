@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from tunewell.events import Goal
-from tunewell.lint.studies import is_cost
+from tunewell.knowledge.metrics import is_cost
 from tunewell.records import TrialRecord
 from tunewell.scales import Floats
 

@@ -31,7 +31,7 @@ from typing import Any
 from tunewell.analysis.diagnosis.curves import role_of, roles_among
 from tunewell.analysis.words import short
 from tunewell.events import Goal
-from tunewell.lint.studies import is_cost
+from tunewell.knowledge.metrics import is_cost
 from tunewell.records import TrialRecord
 
 LASTING, LASTING_LONG = 5, 8
