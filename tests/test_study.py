@@ -21,6 +21,8 @@ from tunewell.events import CheckpointSaved, Ended, Paused, Status, TrialResumed
 from tunewell.executors.inline import Inline
 from tunewell.history import History
 from tunewell.replay import replay
+from tunewell.schedulers import SCHEDULERS
+from tunewell.surrogate.observations import observe
 
 SPACE = tw.Space(
     learning_rate=tw.Float(1e-5, 1e-1, scale="log", default=1e-3),
@@ -1310,6 +1312,50 @@ def test_a_trial_that_others_began_since_is_known(storage, about):
     mine, theirs = study_of(storage), tw.open(storage)
     mine.ask()
     about(theirs)
+
+
+@pytest.mark.parametrize("scheduler", [name for name in SCHEDULERS.classes() if name != "Replay"])
+def test_added_results_are_learnt_from_and_count_towards_no_total(scheduler):
+    """Before the first trial as well as between two runs."""
+    study = study_of(scheduler=getattr(tw.schedulers, scheduler)())
+    known = [SPACE.default(learning_rate=3 * 10.0**-k) for k in range(2, 5)]
+    added = [study.add(params, 1.0 + k, reason="of last year") for k, params in enumerate(known)]
+    assert [(t.origin, t.status.value, t.step, t.seconds, t.value) for t in added] == [
+        ("added", "completed", 0, 0.0, 1.0 + k) for k in range(3)
+    ]
+    assert added[0].why == "added by a person; of last year"
+    total = 12 if scheduler.endswith("PBT") or scheduler == "PB2" else 4  # members of a population, with their forks
+    go(study, saving, trials=total, max_steps=9)
+    assert study.history.spent_trials == len(study.trials) - 3 >= total
+    best = study.add(SPACE.default(learning_rate=2e-3), -1.0)
+    assert study.best.number == best.number
+    go(study, saving, trials=total + 2, max_steps=9)
+    assert study.history.spent_trials == len(study.trials) - 4 >= total
+    assert replay(study.events).ok
+    assert len(observe(study.space, study.history).losses) >= 4
+
+
+@pytest.mark.parametrize(
+    ("params", "value", "words"),
+    [
+        ({"learning_rate": 5.0}, 1.0, "parameter 'learning_rate': expected"),
+        ({"rate": 1e-3}, 1.0, "unknown parameter 'rate'"),
+        (SPACE.default(), None, "add expected a value for 'loss', got none: pass it$"),
+        (SPACE.default(), {"accuracy": 1.0}, "add expected a value for 'loss', got accuracy: pass it$"),
+    ],
+)
+def test_a_result_that_is_none_is_not_added(params, value, words):
+    study = study_of()
+    with pytest.raises(ValueError, match=words):
+        study.add(params, value)
+    assert not study.trials
+
+
+def test_added_results_are_no_trainings_that_report_no_steps():
+    study = study_of()
+    for _ in range(3):
+        study.add(SPACE.default(), 1.0)
+    assert go(study, by_steps, steps=27) == "27 steps are done"
 
 
 def test_a_sampler_that_suggests_nonsense_is_named():

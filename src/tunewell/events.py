@@ -192,17 +192,19 @@ class Believed:
         return Prior(None, self.confidence).std
 
 
-Origin = Literal["sampler", "default", "enqueued", "scheduler", "person"]
+Origin = Literal["sampler", "default", "enqueued", "scheduler", "person", "added"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrialStarted:
     """A configuration began to train.
 
-    ``origin`` says where the configuration came from, ``driver`` which process looks after the trial (empty when the
-    trial was asked for and will be told), ``worker`` which of that driver's workers runs it. ``group`` is the
-    scheduler's name for the trials it compares with each other, such as a bracket. With ``keep`` the checkpoints of
-    its multiples outlive the next one, for the scheduler may fork from them: see :meth:`History.needed_checkpoints`.
+    ``origin`` says where the configuration came from (``person``: a fork that a person wished; ``added``: trained
+    elsewhere, so that the end comes with the start and nothing counts towards a total), ``driver`` which process
+    looks after the trial (empty when the trial was asked for and will be told), ``worker`` which of that driver's
+    workers runs it. ``group`` is the scheduler's name for the trials it compares with each other, such as a bracket.
+    With ``keep`` the checkpoints of its multiples outlive the next one, for the scheduler may fork from them: see
+    :meth:`History.needed_checkpoints`.
     """
 
     time: float

@@ -134,7 +134,7 @@ class History:
         self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
         self._leaders = Leaders()
         self._about = About(files=files or Path())
-        self._lost_for_good = 0
+        self._lost_for_good = self._added = 0
         self._given_up = 0  # trials that were asked for and then cancelled
         self._forks_by_hand: list[TrialRecord] = []
         self._retains = 0  # how many checkpoints of each trial the run keeps for a person
@@ -197,11 +197,12 @@ class History:
     def spent_trials(self) -> int:
         """The trials that count towards a total.
 
-        Those are all but forks by a person, what a bug or a dying machine cut off for good, and what was asked for and
-        then given up.
+        Those are all but forks by a person, added results, what a bug or a dying machine cut off for good, and what was
+        asked for and then given up.
         """
         by_hand = sum(not fork.lost_for_good and fork.status is not Status.FAILED for fork in self._forks_by_hand)
-        return len(self.trials) - self.counts[Status.FAILED] - self._lost_for_good - self._given_up - by_hand
+        not_counted = self._lost_for_good + self._given_up + self._added + by_hand
+        return len(self.trials) - self.counts[Status.FAILED] - not_counted
 
     @property
     def untold(self) -> list[TrialRecord]:
@@ -411,13 +412,10 @@ class History:
     def _started(self, event: TrialStarted) -> None:
         record = TrialRecord(event, self._about)
         self.trials.append(record)
-        if event.group not in self.groups:
-            self._without_horizon.append(event.group)
-            self._set_horizons()
-        self.groups.setdefault(event.group, []).append(event.trial)
-        self.moving.setdefault(event.group, {})[event.trial] = None
-        self.alive.setdefault(event.group, {})[event.trial] = None
-        self.begun.setdefault((event.group, record.step), []).append(event.trial)
+        if event.origin == "added":  # no scheduler compares it with others
+            self._added += 1
+        else:
+            self._join(record)
         self.running[event.trial] = None
         self.in_training += bool(event.driver)
         self.counts[Status.RUNNING] += 1
@@ -432,6 +430,17 @@ class History:
             self._forks_by_hand.append(record)
         if event.fork is not None:
             self._forks.setdefault(event.fork.trial, []).append(record)
+
+    def _join(self, record: TrialRecord) -> None:
+        """Let a trial that begins into its group."""
+        number, group = record.number, record.group
+        if group not in self.groups:
+            self._without_horizon.append(group)
+            self._set_horizons()
+        self.groups.setdefault(group, []).append(number)
+        self.moving.setdefault(group, {})[number] = None
+        self.alive.setdefault(group, {})[number] = None
+        self.begun.setdefault((group, record.step), []).append(number)
 
     def _resumed(self, event: TrialResumed) -> None:
         record = self.trials[event.trial]
@@ -529,7 +538,7 @@ class History:
             else:
                 self.unfinished[event.trial] = None
         if record.over:
-            self.alive[record.group].pop(event.trial, None)
+            self.alive.get(record.group, {}).pop(event.trial, None)
         if event.status is Status.STOPPED and not record.touched:
             record.retained = ()
 

@@ -78,7 +78,8 @@ def counted(number: int, what: str) -> str:
 
 
 def _stepless(history: History) -> bool:
-    """Whether several trials have completed and none has reported a step; members of a population hear of it there."""
+    """Whether several trials have completed here and none reported a step; members of a population hear of it there."""
     if history.steps_done or history.counts[Status.COMPLETED] < _TELLING:
         return False
-    return sum(trial.status is Status.COMPLETED and not trial.keep for trial in history.trials) >= _TELLING
+    here = (trial for trial in history.trials if not trial.keep and trial.origin != "added")
+    return sum(trial.status is Status.COMPLETED for trial in here) >= _TELLING

@@ -3,8 +3,8 @@
 Checked are the decisions of sampler and scheduler: which trial starts with which configuration and seed, which rests,
 goes on, forks or is stopped, which is ended for its diagnosis, and what the study believes. Checked is also what
 followed from a person's requests, and when a guard took a change back. Not checked is what no algorithm decided:
-reports, losses, budgets, what a person wished, the results told to asked trials, and the order in which a driver takes
-unfinished trials up again.
+reports, losses, budgets, what a person wished or added, the results told to asked trials, and the order in
+which a driver takes unfinished trials up again.
 
 What was decided is compared, not the words it was explained with: those may be put better in a later release. Numbers
 may differ by a few units in the last place, as they do between the exponential functions of two processors.
@@ -134,6 +134,8 @@ Check = Callable[[History, Sampler, Scheduler], Difference | None]
 def _check_of(event: Event, history: History, pair: list[Chosen]) -> Check | None:
     """Return how to check an event, or None when no sampler or scheduler decided it."""
     match event:
+        case TrialStarted(origin="added"):
+            return None
         case TrialStarted():
             return lambda history, sampler, scheduler: _start(event, history, sampler, scheduler, pair)
         case TrialResumed() if event.trial not in history.unfinished:

@@ -21,7 +21,7 @@ from tunewell import options
 from tunewell.aims import check_same, constraints_of, goals_of
 from tunewell.checkpoints import remove_unneeded
 from tunewell.deciders import Deciders, plain
-from tunewell.decisions import StartsOnly, amounts_to, choose, not_finite, untold_in_words
+from tunewell.decisions import StartsOnly, amounts_to, choose, not_finite, trial_seed, untold_in_words
 from tunewell.driver import Driver
 from tunewell.events import (
     Believed,
@@ -57,6 +57,7 @@ from tunewell.protocols import (
     Verdict,
     Wait,
 )
+from tunewell.records import About
 from tunewell.rehearsal import end_rehearsal, is_rehearsal
 from tunewell.samplers import SAMPLERS
 from tunewell.schedulers import POPULATIONS, SCHEDULERS
@@ -406,6 +407,35 @@ class Study(Steering):
         """
         self._add(Enqueued(time.time(), self._space_to_come().check(params)))
 
+    def add(self, params: Mapping[str, Any], value: Any, *, reason: str = "") -> TrialRecord:
+        """Add a result that is there already, of another study, say; samplers learn from it as from any other.
+
+        It becomes a trial with ``origin`` ``"added"``, without steps or seconds, that counts towards no total. Whether
+        it was measured as the trials here are is the caller's affair.
+
+        Args:
+            params: a configuration of the space; ``space.default(**params)`` completes one.
+            value: as for :meth:`tell`: a number, one number per goal, or a dict of metrics.
+            reason: where it is from, for the list.
+
+        Raises:
+            ValueError: it is not a configuration of the space, or a value is missing.
+            TypeError: the value is not a number.
+        """
+        why = "; ".join(filter(None, ("added by a person", _text(reason, "add"))))
+        with self._lock:
+            config = self._space_to_come().check(params)
+
+            def decide(history: History) -> Sequence[TrialStarted | Ended]:
+                now, number = time.time(), len(history.trials)
+                started = TrialStarted(now, number, config, trial_seed(history.seed, number), "added", why)
+                record = TrialRecord(started, About(history.goals, history.constraints))
+                told = _told(number, value, "completed", "", [goal.metric for goal in history.goals])
+                return [started, replace(_honest(told, record, None, "add"), time=now)]
+
+            started, _ = self._ledger.commit(decide)
+            return self.history.trials[started.trial]
+
     def believe(self, values: Mapping[str, Any], confidence: Confidence = "medium") -> None:
         """Say where good values lie, for some parameters or all; samplers that learn look there first.
 
@@ -539,7 +569,7 @@ def _text(text: Any, who: str) -> str:
     return text
 
 
-def _honest(end: Ended, record: TrialRecord, halted: str | None) -> Ended:
+def _honest(end: Ended, record: TrialRecord, halted: str | None, who: str = "tell") -> Ended:
     """Return the end that a caller tells as it is; ``halted`` is why the study ended the trial's loop before, if so.
 
     Raises:
@@ -552,7 +582,8 @@ def _honest(end: Ended, record: TrialRecord, halted: str | None) -> Ended:
     if end.status is Status.COMPLETED and found.status is Status.FAILED:
         missing = [g.metric for g in record.goals if g.metric not in end.metrics and record.metric(g.metric) is None]
         got = ", ".join(end.metrics) or "none"
-        raise ValueError(f'tell expected a value for {missing[0]!r}, got {got}: pass it, or status="failed"')
+        other = ', or status="failed"' if who == "tell" else ""
+        raise ValueError(f"{who} expected a value for {missing[0]!r}, got {got}: pass it{other}")
     return found
 
 

@@ -75,7 +75,7 @@ def lanes_of(digest: Digest) -> list[Lane]:
     now = digest.history.last_time
     found: dict[tuple[str, int], list[Work]] = {}
     for trial in digest.trials:
-        for stretch in trial.stretches:
+        for stretch in trial.stretches if trial.origin != "added" else ():
             end = max(stretch.begin, now if stretch.end is None else stretch.end)
             work = Work(stretch.begin, end, trial.number, trial.status)
             found.setdefault((stretch.driver, stretch.worker), []).append(work)

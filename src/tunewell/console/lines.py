@@ -43,6 +43,8 @@ _WITH_PARAMS = (Status.FAILED, Status.OUT_OF_MEMORY, Status.DIVERGED, Status.TIM
 def sentence(event: Event, history: History) -> str:
     """Say in one line what happened, or nothing where it is not worth a line."""
     match event:
+        case TrialStarted(trial=n, origin="added"):
+            return f"trial {n} added: {params(event.config)}"
         case TrialStarted(trial=n, fork=None):
             whose = {"default": " by default", "enqueued": " by hand"}.get(event.origin, "")
             return f"trial {n} started{whose}: {params(event.config)}"

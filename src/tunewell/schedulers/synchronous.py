@@ -218,7 +218,8 @@ def _unsettled(player: object, history: History) -> list[str]:
     memo = _stirred(history, player)
     for trial in history.stirred[memo.read :]:
         group = history.trials[trial].group
-        memo.open[group] = history.groups[group][0]
+        if group in history.groups:  # an added result is in none
+            memo.open[group] = history.groups[group][0]
     memo.read = len(history.stirred)
     return sorted(memo.open, key=memo.open.__getitem__)
 

@@ -293,5 +293,5 @@ def _training(history: History, unit: Unit) -> float | None:
         return 1.0
     if unit == "steps" and history.horizon is not None:
         return float(history.horizon)
-    whole = [trial for trial in history.trials if trial.status is Status.COMPLETED]
+    whole = [trial for trial in history.trials if trial.status is Status.COMPLETED and trial.origin != "added"]
     return fmean(float(trial.step) if unit == "steps" else trial.seconds for trial in whole) or None if whole else None

@@ -155,7 +155,7 @@ def _stretches(tiers: Sequence[Tier], history: History) -> list[tuple[int, list[
     """Return the tiers in the order in which trials were suggested for them; before the first one it is -1."""
     found: list[tuple[int, list[TrialRecord]]] = [(-1, [])]
     for record in history.trials:
-        if record.fork is not None:
+        if record.fork is not None or record.origin == "added":
             continue
         said = _SAID.search(record.why)
         if said is not None:
