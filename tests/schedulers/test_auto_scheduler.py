@@ -71,6 +71,29 @@ def test_so_is_a_total_of_seconds():
     assert len(study.trials) > 10
 
 
+@pytest.mark.parametrize("limits", [{"steps": 10}, {"steps": 12}, {"seconds": 100.0}, {"seconds": 120.0}])
+def test_a_total_of_about_one_training_finishes_the_default_and_begins_nothing_else(limits):
+    for seed in range(3):
+        study = tw.Study(tw.Space(lr=tw.Float(1e-4, 1.0, scale="log", default=0.05)), "loss", seed=seed)
+        study.run(max_steps=10, executor=Simulated(curve), progress=False, **limits)
+        assert [(trial.step, trial.origin, trial.status) for trial in study.trials] == [(10, "default", "completed")]
+        assert in_words(study.history).endswith("the total holds about one training for each worker.")
+        assert replay(study.events).ok
+
+
+def test_several_workers_leave_the_steps_that_the_first_training_needs():
+    study = study_of(workers=2, steps=30)
+    assert [trial.step for trial in study.trials] == [27]
+    assert "the total holds about one training for each worker" in study.trials[0].why
+
+
+def test_a_configuration_in_line_is_begun_though_little_is_left():
+    study = study_of(steps=30)
+    study.enqueue({"lr": 0.01, "width": 8})
+    study.run(max_steps=27, steps=30, executor=Simulated(curve), progress=False)
+    assert [trial.step for trial in study.trials] == [27, 3]
+
+
 def test_many_workers_promote_without_a_model():
     study = study_of(workers=64, steps=60 * 27)
     chosen, why = Auto().chosen(study.history)

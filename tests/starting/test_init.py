@@ -420,6 +420,35 @@ def test_every_value_that_a_script_prints_is_a_step(init: Init, tmp_path: Path, 
     assert trial.curve("val_loss") == [(step, 1 / step) for step in range(1, epochs + 1)]
 
 
+def test_a_script_is_heard_while_it_runs_and_ends_with_its_trial(init: Init, tmp_path: Path) -> None:
+    """It would sleep for long after its third value."""
+    prints = "for epoch in range(9):\n    print('val_loss:', epoch)\n    if epoch > 1: time.sleep(1000)\n"
+    parser = "p = argparse.ArgumentParser()\np.add_argument('--lr', type=float)\n"
+    script(tmp_path, f"import argparse, time\n{parser}{prints}")
+    assert init("training.py", "-y").exit_code == 0
+    run = runpy.run_path(str(tmp_path / "study.py"))["run"]
+    heard = []
+
+    class Stopping:
+        def report(self, metrics: dict[str, float], step: int) -> None:
+            heard.append((step, metrics["val_loss"]))
+            if step == 3:
+                raise tw.Halted("not to train on")
+
+    with pytest.raises(tw.Halted):
+        run({"lr": 0.1}, 0, Stopping())
+    assert heard == [(1, 0.0), (2, 1.0), (3, 2.0)]
+
+
+def test_where_the_default_is_the_best_nothing_is_confirmed(init: Init, tmp_path: Path) -> None:
+    parser = "p = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.02)\n"
+    script(tmp_path, f"import argparse\n{parser}print('val_loss:', abs(p.parse_args().lr - 0.02))\n")
+    assert init("training.py", "-y", "--trials", "3", "-w", "1").exit_code == 0
+    said = run(tmp_path, "study.py")
+    assert "the default configuration is the best so far, so there is nothing to confirm" in said
+    assert "±" not in said
+
+
 def test_a_file_may_have_any_name(init: Init, tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
     (tmp_path / "a b" / "own.py").write_text("BEST = 0.5\n")

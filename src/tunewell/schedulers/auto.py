@@ -8,6 +8,8 @@
   known, and where trainings report fewer than four steps, every trial trains to its end.
 * Early losses count only as far as they have told late ones (:mod:`tunewell.surrogate.spending`, which the report and
   the console read, too, to say which scheduler is in charge and why).
+* A total that holds about one training for each worker leaves nothing to choose: what was begun first goes on to
+  its end, and nothing begins that would not come half way (:mod:`tunewell.surrogate.scarcity`).
 * Trials that are not saved cannot be frozen: the model then ends those that promise less than new ones (see there).
 """
 
@@ -17,13 +19,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tunewell.events import Reported
+from tunewell.events import Reported, Status
 from tunewell.history import History
-from tunewell.protocols import Action, Continue, Scheduler, Start, Verdict
+from tunewell.protocols import Action, Continue, Done, Resume, Scheduler, Start, Verdict, Wait
 from tunewell.schedulers.asha import Asha
 from tunewell.schedulers.fifo import Fifo
 from tunewell.schedulers.freeze_thaw import FreezeThaw
 from tunewell.space import Space
+from tunewell.surrogate.scarcity import WHY, is_worth_beginning
 from tunewell.surrogate.spending import DOUBLING, TRIPLING, spending
 
 
@@ -38,6 +41,12 @@ class Auto:
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Return what the scheduler in charge says."""
         chosen, why = self.chosen(history)
+        if spending(history).scarce:
+            if rested := _rested(history):
+                return Resume(rested[0], WHY)
+            if not history.queue and not is_worth_beginning(history):
+                over = f"{WHY}, and what is left is less than half of another one"
+                return Wait(over) if history.running else Done(over)
         action = chosen.next_action(space, history, rng)
         if isinstance(action, Start) and why:
             return replace(action, reason="; ".join(filter(None, (why, action.reason))))
@@ -46,6 +55,8 @@ class Auto:
     def decide(self, history: History, report: Reported) -> Verdict:
         """Return what the scheduler in charge says."""
         chosen, _ = self.chosen(history)
+        if spending(history).scarce:
+            return Continue(WHY)
         return Continue() if isinstance(chosen, Fifo) else chosen.decide(history, report)
 
     def chosen(self, history: History) -> tuple[Scheduler, str]:
@@ -54,5 +65,10 @@ class Auto:
         if chosen.rule == "asha" and history.run is not None:
             return Asha(TRIPLING, chosen.rungs[0], horizon), f"ASHA for {history.run.workers} workers"
         if chosen.rule == "freeze_thaw":
-            return FreezeThaw(DOUBLING, chosen.rungs[0], horizon), "freeze-thaw"
+            return FreezeThaw(DOUBLING, chosen.rungs[0], horizon), chosen.why if chosen.scarce else "freeze-thaw"
         return Fifo(), f"whole trainings, for {chosen.why}" if chosen.why.startswith("early losses") else ""
+
+
+def _rested(history: History) -> list[int]:
+    """Return the trials that were frozen before the total turned out to be so small, the oldest first."""
+    return [t.number for t in history.trials if t.status is Status.PAUSED and t.paused_by == "scheduler"]

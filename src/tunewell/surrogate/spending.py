@@ -29,6 +29,7 @@ from tunewell.events import Status
 from tunewell.history import History, Rung
 from tunewell.numerics.brackets import geometric_steps
 from tunewell.numerics.warps import normal_scores
+from tunewell.surrogate.scarcity import WHY, is_scarce
 from tunewell.values import joined
 
 FEWEST_STEPS = 4
@@ -74,12 +75,14 @@ class Telling:
 class Spending:
     """A scheduler by its name, the steps at which it compares trainings, and why, in words.
 
-    ``rungs`` are all but the end, rising; none where trainings are whole.
+    ``rungs`` are all but the end, rising; none where trainings are whole. ``scarce`` says that the total holds too
+    little for any choice: see :mod:`.scarcity`.
     """
 
     rule: Literal["fifo", "freeze_thaw", "asha"]
     why: str
     rungs: tuple[int, ...] = ()
+    scarce: bool = False
 
 
 def spending(history: History) -> Spending:
@@ -109,6 +112,8 @@ def spending(history: History) -> Spending:
     if run.workers > MANY_WORKERS:
         rungs = history.cadence.rungs(geometric_steps(first.step, horizon, TRIPLING))[:-1]
         return Spending("asha", f"{run.workers} workers leave a model little to choose, and {told}", tuple(rungs))
+    if is_scarce(history, horizon):
+        return Spending("freeze_thaw", WHY, (doubling[0],), scarce=True)
     total = "steps" if run.steps is not None else "seconds"
     rungs = history.cadence.rungs(geometric_steps(first.step, horizon, DOUBLING))[:-1]
     return Spending("freeze_thaw", f"a total of {total} is best spent where it pays, and {told}", tuple(rungs))
@@ -172,6 +177,8 @@ def in_words(history: History) -> str:
     if name != "auto" or history.run is None:
         return ""
     chosen = spending(history)
+    if chosen.scarce:
+        return f"The default scheduler finishes what began first: {chosen.why}."
     steps = [f"{step:,}" for step in chosen.rungs]
     at = f", comparing at {'step' if len(steps) == 1 else 'steps'} {joined(steps)}" if steps else ""
     sentence = f"The default scheduler chose {_NAMES[chosen.rule]}{at}: {chosen.why}."
