@@ -518,9 +518,8 @@ def test_a_single_name_in_fixed_is_refused():
 
 
 def test_an_unknown_name_in_fixed_and_too_small_a_total_are_told_before_anything_trains():
-    study = tw.Study(SPACE, "loss", scheduler=tw.schedulers.PBT(8, 3, fixed=("widht",)), seed=0)
     with pytest.raises(ValueError, match="did you mean 'width'"):
-        study.run(max_steps=10, steps=80, executor=Simulated(curve), progress=False)
+        tw.Study(SPACE, "loss", scheduler=tw.schedulers.PBT(8, 3, fixed=("widht",)), seed=0)
     study = tw.Study(SPACE, "loss", scheduler=tw.schedulers.PBT(8, 3), seed=0)
     with pytest.raises(ValueError, match=r"at least 8 trials.*got trials=5"):
         study.run(max_steps=10, trials=5, executor=Simulated(curve), progress=False)

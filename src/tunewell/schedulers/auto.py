@@ -27,7 +27,7 @@ from tunewell.schedulers.fifo import Fifo
 from tunewell.schedulers.freeze_thaw import FreezeThaw
 from tunewell.space import Space
 from tunewell.surrogate.scarcity import WHY, is_worth_beginning
-from tunewell.surrogate.spending import DOUBLING, TRIPLING, spending
+from tunewell.surrogate.spending import DOUBLING, TRIPLING, Spending, spending
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Auto:
 
     def next_action(self, space: Space, history: History, rng: np.random.Generator) -> Action:
         """Return what the scheduler in charge says."""
-        chosen, why = self.chosen(history)
-        if spending(history).scarce:
+        compute = spending(history)
+        chosen, why = _in_charge(history, compute)
+        if compute.scarce:
             if rested := _rested(history):
                 return Resume(rested[0], WHY)
             if not history.queue and not is_worth_beginning(history):
@@ -54,19 +55,24 @@ class Auto:
 
     def decide(self, history: History, report: Reported) -> Verdict:
         """Return what the scheduler in charge says."""
-        chosen, _ = self.chosen(history)
-        if spending(history).scarce:
+        compute = spending(history)
+        if compute.scarce:
             return Continue(WHY)
+        chosen, _ = _in_charge(history, compute)
         return Continue() if isinstance(chosen, Fifo) else chosen.decide(history, report)
 
     def chosen(self, history: History) -> tuple[Scheduler, str]:
         """Return the scheduler in charge and, where it is not the plain one, why in words."""
-        chosen, horizon = spending(history), history.horizon
-        if chosen.rule == "asha" and history.run is not None:
-            return Asha(TRIPLING, chosen.rungs[0], horizon), f"ASHA for {history.run.workers} workers"
-        if chosen.rule == "freeze_thaw":
-            return FreezeThaw(DOUBLING, chosen.rungs[0], horizon), chosen.why if chosen.scarce else "freeze-thaw"
-        return Fifo(), f"whole trainings, for {chosen.why}" if chosen.why.startswith("early losses") else ""
+        return _in_charge(history, spending(history))
+
+
+def _in_charge(history: History, compute: Spending) -> tuple[Scheduler, str]:
+    if compute.rule == "asha" and history.run is not None:
+        return Asha(TRIPLING, compute.rungs[0], history.horizon), f"ASHA for {history.run.workers} workers"
+    if compute.rule == "freeze_thaw":
+        why = compute.why if compute.scarce else "freeze-thaw"
+        return FreezeThaw(DOUBLING, compute.rungs[0], history.horizon), why
+    return Fifo(), f"whole trainings, for {compute.why}" if compute.why.startswith("early losses") else ""
 
 
 def _rested(history: History) -> list[int]:
