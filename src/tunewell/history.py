@@ -55,6 +55,7 @@ from tunewell.rungs import Rung as Rung
 from tunewell.rungs import Rungs
 from tunewell.sofar import SoFar
 from tunewell.space import Config, Space
+from tunewell.values import Value
 
 
 class History:
@@ -368,7 +369,8 @@ class History:
         self._about.goals, self._about.constraints = event.goals, event.constraints
 
     def _space_changed(self, event: SpaceChanged) -> None:
-        if event.space.default() != self.space.default():
+        before, now = _stated_defaults(self.space), _stated_defaults(event.space)
+        if any(name not in before or before[name] != value for name, value in now.items()):
             self.default_started = any(trial.params == event.space.default() for trial in self.trials)
         self.space, self.space_since = event.space, len(self.trials)
         self.spaces.append(event.space)
@@ -606,6 +608,10 @@ class History:
 
 
 _SPOKEN = frozenset({Requested, Noted, Enqueued, SpaceChanged})  # a person's word, in whichever process
+
+
+def _stated_defaults(space: Space) -> dict[str, Value]:
+    return {name: parameter.default_value for name, parameter in space.items() if parameter.has_default}
 
 
 def _is_cut(record: TrialRecord, event: Paused | Ended) -> bool:
