@@ -178,6 +178,19 @@ def test_a_changed_space_holds_from_then_on(storage):
     study.close()
 
 
+def test_an_asked_trial_that_was_lost_and_then_given_up_counts_once_it_goes_on(storage):
+    study = study_of(storage, scheduler="fifo")
+    asked = study.ask()
+    study.tell(asked, status="lost")
+    study.stop(asked.number)
+    go(study, once, trials=1)
+    assert study.history.spent_trials == 1
+    study.resume(asked.number)
+    go(study, once, trials=3)
+    assert study.history.spent_trials == len(study.trials) == 3
+    study.close()
+
+
 def test_the_default_of_a_changed_space_is_tried_next_unless_it_was_tried(storage):
     study = study_of(storage)
     go(study, once, trials=3)

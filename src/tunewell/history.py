@@ -521,7 +521,8 @@ class History:
 
     def _ended(self, event: Ended) -> None:
         record = self.trials[event.trial]
-        self._given_up += record.untold and event.status is Status.CANCELLED
+        if event.status is Status.CANCELLED and record.status is not Status.CANCELLED:
+            self._given_up += not record.driver
         self.unfinished.pop(event.trial, None)
         record.error = event.error
         if event.metrics:

@@ -4,8 +4,11 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
 import sqlite3
 import subprocess
+import threading
+import time
 
 import msgspec
 import pytest
@@ -485,3 +488,33 @@ def test_passwords_are_not_shown():
     storage = SqlStorage.__new__(SqlStorage)
     storage.url = make_url("postgresql+psycopg://me:secret@host/db")
     assert "secret" not in storage.shown_url
+
+
+def test_an_interrupt_while_others_have_their_turn_breaks_nothing(tmp_path):
+    ours, others = (SqlStorage(tmp_path / "study.db").journal("s") for _ in range(2))
+    ours.append([Noted(0.0, "one")], after=0)
+    taken = threading.Event()
+
+    def take_a_turn():
+        with others.turn():
+            taken.set()
+            time.sleep(0.5)
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    other = threading.Thread(target=take_a_turn)
+    other.start()
+    taken.wait()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt), ours.turn():
+            pass
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        other.join()
+    assert others.append([Noted(1.0, "two")], after=1) == 2
+    with ours.turn():
+        assert ours.append([Noted(2.0, "three")], after=2) == 3
+    assert [event.text for event in ours.read()] == ["one", "two", "three"]

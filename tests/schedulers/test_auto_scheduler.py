@@ -9,7 +9,7 @@ import pytest
 import tunewell as tw
 from tunewell.analysis.report import report
 from tunewell.console.summary import summary
-from tunewell.events import Planned, StudyCreated
+from tunewell.events import Planned, Status, StudyCreated
 from tunewell.executors import Simulated
 from tunewell.replay import replay
 from tunewell.schedulers import Asha, Fifo, FreezeThaw
@@ -219,3 +219,29 @@ def test_trials_rest_between_levels_without_a_checkpoint_of_their_own(scheduler,
     for trial in study.trials:
         assert [round(27 * report.metrics["share"]) for report in trial.reports] == [r.step for r in trial.reports]
     assert study.history.horizon == 27
+
+
+def test_a_training_that_breaks_off_at_once_does_not_end_a_run_of_seconds():
+    """A first step has a start-up of its own: after one it cannot be known how many trainings a total holds."""
+    first = []
+
+    def slow_to_start(params, step):
+        first.append(params["lr"])
+        return {"loss": math.nan if params["lr"] == first[0] else 1.0 / step}, 60.0 if step == 1 else 1.0
+
+    study = study_of(slow_to_start, max_steps=100, seconds=2000)
+    assert study.trials[0].status == "diverged"
+    assert study.history.counts[Status.COMPLETED] > 1
+    assert study.history.active_seconds > 1000
+
+
+@pytest.mark.parametrize("before", ["ask", "add"])
+def test_what_is_asked_for_or_added_does_not_keep_a_small_total_from_its_training(before):
+    study = tw.Study(SPACE, "loss", seed=3, default_first=False)
+    if before == "ask":
+        study.ask()
+    else:
+        study.add({"lr": 0.01, "width": 16}, 0.5)
+    study.run(max_steps=20, steps=9, executor=Simulated(curve), progress=False)
+    assert study.history.steps_done == 9
+    assert study.ask().number == 2

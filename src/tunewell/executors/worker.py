@@ -218,7 +218,8 @@ def _raising(error: BaseException) -> Objective:
 
 def _remark(channel: Channel, text: str) -> None:
     """Say something in the trial's log and to the driver, which says whose process it is about."""
-    print(f"its process {text}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):  # the trial has closed its log
+        print(f"its process {text}", file=sys.stderr)
     with contextlib.suppress(OSError):  # the driver is gone
         channel.send(Remark(text))
 
@@ -231,8 +232,10 @@ def _leave(code: int, last: Callable[[], None], tell: Callable[[str], None]) -> 
     """
 
     def give_up() -> None:
-        tell(f"was ended, as its exit handlers had not finished {_EXIT_SECONDS:g} seconds after its trial")
-        os._exit(code)
+        try:
+            tell(f"was ended, as its exit handlers had not finished {_EXIT_SECONDS:g} seconds after its trial")
+        finally:
+            os._exit(code)
 
     patience = threading.Timer(_EXIT_SECONDS, give_up)
     patience.daemon = True

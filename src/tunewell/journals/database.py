@@ -253,6 +253,27 @@ def any_text(connection: sa.Connection) -> Iterator[None]:
         raw.text_factory = str
 
 
+@contextmanager
+def begun(connection: sa.Connection, statement: str) -> Iterator[None]:
+    """Begin a transaction with a statement; what the block has not committed at its end is rolled back.
+
+    Raises:
+        DBAPIError: the database refuses.
+    """
+    raw: Any = connection.connection.dbapi_connection
+    failures = connection.dialect.loaded_dbapi.Error
+    try:
+        try:
+            with closing(raw.cursor()) as cursor:
+                cursor.execute(statement)
+        except failures as error:
+            raise DBAPIError(statement, None, error) from error
+        yield
+    finally:
+        with suppress(failures):  # what was committed is there, whatever becomes of the connection
+            raw.rollback()
+
+
 def let_go(connection: sa.Connection, process: int) -> None:
     """Close what a storage that nobody closed leaves behind."""
     if process == os.getpid():

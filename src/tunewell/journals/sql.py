@@ -30,6 +30,7 @@ from tunewell.journals.codec import RESCUE, Unreadable, decode_all, encode, gap
 from tunewell.journals.database import (
     Direct,
     any_text,
+    begun,
     connect,
     file_of,
     has_table,
@@ -152,6 +153,8 @@ class SqlStorage:
 
     def connected(self) -> _Guard:
         """Return a guard that gives the connection and turns the database's errors into :class:`JournalError`."""
+        if self._connection is not None and self._connection.invalidated:
+            self._connection = None
         if self._connection is None or self._process != os.getpid():  # never share a connection across a fork
             self._process = os.getpid()
             self._connection = connect(self.url, read_only=self._read_only)
@@ -225,24 +228,24 @@ class SqlStorage:
     def turn(self) -> Iterator[None]:
         """Keep all other writers waiting while the block reads and commits once; readers go on."""
         begin = "BEGIN IMMEDIATE" if self.path is not None else f"LOCK TABLE {_EVENTS.name} IN SHARE ROW EXCLUSIVE MODE"
-        with self.lock, self.connected() as connection, self.durably(connection):
-            connection.exec_driver_sql(begin)
+        with self.lock, self.connected() as connection, self.durably(connection, always=True), begun(connection, begin):
             self.in_turn = True
             try:
                 yield
             finally:
                 self.in_turn = False
-                with suppress(DBAPIError):  # what was committed is there, whatever becomes of the connection
-                    connection.rollback()
 
     @contextmanager
-    def durably(self, connection: sa.Connection) -> Iterator[None]:
+    def durably(self, connection: sa.Connection, *, always: bool = False) -> Iterator[None]:
         """Make a commit in the block reach the disk if the last one that did is long enough ago (SQLite only).
+
+        ``always`` does without that condition; within a turn it is the turn's business.
 
         Raises:
             StudyDeleted: the file is not where it was, so that nobody would find there what is committed.
         """
-        if self.path is None or self.in_turn or time.monotonic() - self._synced < SYNC_SECONDS:
+        recent = not always and time.monotonic() - self._synced < SYNC_SECONDS
+        if self.path is None or self.in_turn or recent:
             yield
             return
         if file_of(self.path) != self._file:

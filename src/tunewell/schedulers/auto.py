@@ -21,7 +21,7 @@ import numpy as np
 
 from tunewell.events import Reported, Status
 from tunewell.history import History
-from tunewell.protocols import Action, Continue, Done, Resume, Scheduler, Start, Verdict, Wait
+from tunewell.protocols import Action, Continue, Resume, Scheduler, Start, Verdict, Wait
 from tunewell.schedulers.asha import Asha
 from tunewell.schedulers.fifo import Fifo
 from tunewell.schedulers.freeze_thaw import FreezeThaw
@@ -46,8 +46,7 @@ class Auto:
             if rested := _rested(history):
                 return Resume(rested[0], WHY)
             if not history.queue and not is_worth_beginning(history):
-                over = f"{WHY}, and what is left is less than half of another one"
-                return Wait(over) if history.running else Done(over)
+                return Wait(f"{WHY}, and what is left is less than half of another one")
         action = chosen.next_action(space, history, rng)
         if isinstance(action, Start) and why:
             return replace(action, reason="; ".join(filter(None, (why, action.reason))))

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from tunewell.history import History
-from tunewell.surrogate.partial import points
 
 _FEW = 1.5  # trainings for each worker
 _HALF = 0.5  # of a training: what comes less far says too little
@@ -28,27 +25,29 @@ def is_scarce(history: History, horizon: int) -> bool:
     if run.steps is not None:
         held.append(run.steps / run.workers)
     if run.seconds is not None:
-        held.append(run.seconds / max(_pace(history, horizon), 1e-9))
+        held.append(run.seconds / max(_pace(history), 1e-9))
     return min(held) < _FEW * horizon
 
 
 def is_worth_beginning(history: History) -> bool:
-    """Whether one more training would come half way, when those under way have got what they need."""
+    """Whether one more training would come half way, when those under way have got what they need.
+
+    As long as none has come so far itself and none is under way, it is: there is nothing to be content with.
+    """
     run, horizon, steps = history.run, history.horizon or 1, [math.inf]
+    driven = [trial for trial in map(history.trials.__getitem__, history.running) if trial.driver]
+    if not driven and history.furthest_step < _HALF * horizon:
+        return True
     if run is not None and run.steps is not None:
-        promised = sum(max(0, horizon - history.trials[number].step) for number in history.running)
+        promised = sum(max(0, horizon - trial.step) for trial in driven)
         steps.append(run.steps - history.steps_done - promised)
     if run is not None and run.seconds is not None:
-        steps.append((run.seconds - history.active_seconds) / max(_pace(history, horizon), 1e-9))
-    return not history.trials or min(steps) >= _HALF * horizon
+        steps.append((run.seconds - history.active_seconds) / max(_pace(history), 1e-9))
+    return min(steps) >= _HALF * horizon
 
 
-def _pace(history: History, horizon: int) -> float:
-    """Return the seconds a step takes, starting up included while nothing better is known; 0 before any report."""
-    paces = points(history.space, history, [horizon]).paces
-    known = paces[np.isfinite(paces) & (paces > 0.0)]
-    if len(known):
-        return float(np.median(known))
-    reported = [trial for trial in history.trials if trial.reports and trial.fork is None]
-    times = [(trial.reports[0].time - trial.stretches[0].begin) / trial.reports[0].step for trial in reported]
-    return min(times, default=0.0)
+def _pace(history: History) -> float:
+    """Return the seconds that a step has taken on the average, starting up included; 0 before any report."""
+    done = [trial for trial in history.trials if trial.reports]
+    steps = sum(trial.step for trial in done)
+    return sum(trial.seconds for trial in done) / steps if steps else 0.0
