@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import approx_fprime
 
 from tunewell.numerics.kernels import Columns
 from tunewell.surrogate.costs import Costs
@@ -24,32 +23,22 @@ def test_a_power_law_is_found_from_a_dozen_trainings():
     units = np.random.default_rng(0).random((12, 2))
     found = Costs.of(Columns((0, 0), (False, False)), units, 2.0 * units[:, 0] - 0.5 * units[:, 1] + 1.0)
     new = np.array([[0.0, 0.5], [1.0, 0.5], [0.5, 0.0], [0.5, 1.0]])
-    logs, slopes = found.log(new)
-    np.testing.assert_allclose(logs, 2.0 * new[:, 0] - 0.5 * new[:, 1] + 1.0, atol=0.15)
-    np.testing.assert_allclose(slopes, np.tile([2.0, -0.5], (4, 1)), atol=0.25)
+    np.testing.assert_allclose(found.log(new), 2.0 * new[:, 0] - 0.5 * new[:, 1] + 1.0, atol=0.15)
 
 
 def test_what_few_trainings_tell_is_not_believed_far():
     columns = Columns((0,), (False,))
-    assert Costs.of(columns, np.zeros((0, 1)), np.zeros(0)).log(np.array([[0.3]]))[0] == 0.0
-    assert Costs.of(columns, np.array([[0.4]]), np.array([0.7])).log(np.array([[0.9]]))[0] == 0.7
+    assert Costs.of(columns, np.zeros((0, 1)), np.zeros(0)).log(np.array([[0.3]])) == 0.0
+    assert Costs.of(columns, np.array([[0.4]]), np.array([0.7])).log(np.array([[0.9]])) == 0.7
     steep = Costs.of(columns, np.array([[0.5], [0.51]]), np.array([0.0, 1.0]))
-    assert abs(steep.log(np.array([[1.0]]))[0] - 0.5) < 0.1
+    assert abs(steep.log(np.array([[1.0]])) - 0.5) < 0.1
 
 
 def test_categories_and_inactive_columns_count():
     units = places(60)
     kinds = np.floor(units[:, 2] * 3)
     logs = np.where(kinds == 1, 1.0, 0.0) + np.where(np.isnan(units[:, 1]), 0.0, 0.5)
-    found, _ = Costs.of(MIXED, units, logs).log(places(40, seed=1))
     new = places(40, seed=1)
+    found = Costs.of(MIXED, units, logs).log(new)
     expected = np.where(np.floor(new[:, 2] * 3) == 1, 1.0, 0.0) + np.where(np.isnan(new[:, 1]), 0.0, 0.5)
     np.testing.assert_allclose(found, expected, atol=0.15)
-
-
-def test_the_gradient_against_differences():
-    units = places(20)
-    found = Costs.of(MIXED, units, np.random.default_rng(2).standard_normal(20))
-    at = np.array([0.3, 0.6, 0.5])
-    expected = approx_fprime(at[:2], lambda u: found.log(np.array([[*u, 0.5]]))[0][0], 1e-7)
-    np.testing.assert_allclose(found.log(at[None])[1][0], [*expected, 0.0], atol=1e-5)

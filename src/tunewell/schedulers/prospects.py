@@ -51,27 +51,6 @@ class Promise:
         return acquisition.expecting(self.outlook.expected)
 
 
-@dataclass(frozen=True, eq=False)
-class Thrift:
-    """How little a step costs, as a term of an acquisition: improvement for its cost while much of a total is left.
-
-    It counts less as the total is used up (cost cooling, Lee et al. 2020, arXiv:2003.10870): what is cheap is looked at
-    first, and what is dear is not put off for ever.
-    """
-
-    outlook: Outlook
-
-    def value(self, units: Floats) -> Floats:
-        """Return minus the log of the relative cost, as far as it counts, shape ``(m, d)`` to ``(m,)``."""
-        return self.value_and_slopes(units)[0]
-
-    def value_and_slopes(self, units: Floats) -> tuple[Floats, Floats]:
-        """Return the same and its gradient, ``(m,)`` and ``(m, d)``."""
-        free, slopes = self.outlook.cube.free, np.zeros(units.shape)
-        logs, slopes[:, free] = self.outlook.costs.log(units[:, free])
-        return -self.outlook.share_left * logs, -self.outlook.share_left * slopes
-
-
 def most_promising(
     space: Space, history: History, outlook: Outlook, rng: np.random.Generator
 ) -> tuple[Config | None, float]:
@@ -79,8 +58,8 @@ def most_promising(
 
     Where a run closes, nothing new is worth a price.
 
-    What is priced is found by climbing the promise for its cost times the probabilities that samplers know of, times
-    what a person believes. A belief is no probability of success, so it says where to look and nothing about the price.
+    What is priced is found by climbing the promise times the probabilities that samplers know of, times what a person
+    believes. A belief is no probability of success, so it says where to look and nothing about the price.
     """
     cube, seen, promise = outlook.cube, observe(space, history), Promise(outlook)
     targets = processes.targets_of(seen.losses, np.ones(seen.losses.shape[1])) if len(seen.losses) else np.zeros(0)
@@ -88,7 +67,7 @@ def most_promising(
     likely = odds(cube, space, history, seen, rows)
     somebody = len(components(cube, space, history)[0]) > 0
     favour = belief(cube, space, history, seen.units, targets) if somebody else None
-    terms: list[Term] = [promise, Thrift(outlook), *likely]
+    terms: list[Term] = [promise, *likely]
     target = Sum(terms if favour is None else [*terms, favour])
     top = outlook.seen.units[outlook.shown[:_TOP]]
     try:
@@ -102,11 +81,11 @@ def most_promising(
     many, few = _PRICED
     priced = np.append(np.arange(len(units))[:many], many + np.argsort(means[many:], kind="stable")[:few])
     m = len(priced)
-    speeds, _ = outlook.costs.log(units[priced][:, cube.free])
+    speeds = outlook.costs.log(units[priced][:, cube.free])
     reach = np.minimum(outlook.left * np.exp(-speeds), outlook.steps)
     prices = _staged(outlook, units[priced], [-1] * m, [0] * m, reach)
     prices += np.sum([term.value(units[priced]) for term in likely], axis=0)
-    prices -= speeds
+    prices -= outlook.thrift * speeds
     best = int(np.argmax(prices))
     return configs[priced[best]], -np.inf if outlook.closing else float(prices[best])
 
@@ -114,13 +93,13 @@ def most_promising(
 def log_prices(history: History, outlook: Outlook, trials: Sequence[int]) -> Floats:
     """Return the log of the price of compute that each trial is worth to go on, shape ``(m,)``.
 
-    In units of scores for a full training of usual speed; a gain is what a trial may end better than all that is
-    expected so far. A trial is worth less as it is likely to break a constraint, and nothing where what is left of the
-    total does not bring it to a rung.
+    In units of scores for a full training of usual speed, as far as speed counts by now; a gain is what a trial may end
+    better than all that is expected so far. A trial is worth less as it is likely to break a constraint, and nothing
+    where what is left of the total does not bring it to a rung.
     """
     steps = [history.trials[number].step for number in trials]
     prices = _staged(outlook, outlook.seen.units[trials], trials, steps, outlook.reach(history, trials))
-    total: Floats = prices + log_kept(history, outlook, trials) - outlook.speeds[trials]
+    total: Floats = prices + log_kept(history, outlook, trials) - outlook.thrift * outlook.speeds[trials]
     return total + log_news(outlook, trials)
 
 

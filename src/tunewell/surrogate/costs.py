@@ -44,8 +44,6 @@ class Costs:
         weights = np.linalg.solve(away.T @ away + _RIDGE * np.eye(len(center)), away.T @ (logs - level))
         return cls(columns, center, level, weights)
 
-    def log(self, units: Floats) -> tuple[Floats, Floats]:
-        """Return the log of the cost at coordinates and its gradient, ``(m,)`` and ``(m, d)``; 0 in categories."""
-        features = self.columns.features(units)
-        slopes = self.columns.pull_back(features, np.tile(self.weights, (len(units), 1)))
-        return self.level + (features - self.center) @ self.weights, slopes
+    def log(self, units: Floats) -> Floats:
+        """Return the log of the cost at coordinates, shape ``(m, d)`` to ``(m,)``."""
+        return np.asarray(self.level + (self.columns.features(units) - self.center) @ self.weights)

@@ -31,6 +31,7 @@ from tunewell.surrogate.twins import REPEATS, doubles
 _MOST_POINTS = 192  # that the process is given, and those since then
 _MOST_OFF = 64  # points between rungs, the best
 _SHOWN = 128  # trials that are worth a look
+_NO_TOTAL = 0.5  # as if there were as much to come as there has been
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Outlook:
         speeds: of all trials, the log of the seconds a step takes, relative to the median, shape ``(N,)``.
         costs: of steps of configurations that nobody has tried, relative to the same median.
         left: how many steps of median speed a worker may train until the run's total is used up; inf without one.
-        share_left: what is left of the run's total as a share of it; 0 without one.
+        thrift: how far prices count what a step takes, from 0, not at all, to 1, per second; see :func:`_thrift`.
         closing: whether that is less than a training, and one has been completed.
     """
 
@@ -66,7 +67,7 @@ class Outlook:
     speeds: Floats
     costs: Costs
     left: float
-    share_left: float
+    thrift: float
     closing: bool
 
     @property
@@ -182,7 +183,7 @@ def look(
         speeds=speeds,
         costs=_costs(cube, seen, speeds),
         left=left,
-        share_left=_share_left(history),
+        thrift=_thrift(history),
         closing=left < horizon and history.counts[Status.COMPLETED] > 0,
     )
 
@@ -312,13 +313,16 @@ def _left(history: History, paces: Floats) -> float:
     return max(left, 0.0)
 
 
-def _share_left(history: History) -> float:
-    """Return what is left of the totals of the run as a share of them, 0 where there is none."""
+def _thrift(history: History) -> float:
+    """Return the power of its cost by which a gain is divided: the share of the run's totals that is used up.
+
+    What a second is worth is what it would bring at the end of the run, not what it brings now. While much is left that
+    is next to nothing: what ends best counts, and not what is cheap. Larger networks are often the better ones, and
+    gains for each second put them off for as long as small ones still improve.
+    """
     run = history.run
-    if run is None:
-        return 0.0
-    spent = [(history.steps_done, run.steps), (history.active_seconds, run.seconds)]
-    return max(min((1.0 - done / total for done, total in spent if total), default=0.0), 0.0)
+    totals = [] if run is None else [(history.steps_done, run.steps), (history.active_seconds, run.seconds)]
+    return min(max((done / total for done, total in totals if total), default=_NO_TOTAL), 1.0)
 
 
 def _reach(history: History, trials: Sequence[int] | Indices, left: float, speeds: Floats, horizon: int) -> Floats:
