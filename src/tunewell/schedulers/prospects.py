@@ -85,7 +85,7 @@ def most_promising(
     reach = np.minimum(outlook.left * np.exp(-speeds), outlook.steps)
     prices = _staged(outlook, units[priced], [-1] * m, [0] * m, reach)
     prices += np.sum([term.value(units[priced]) for term in likely], axis=0)
-    prices -= outlook.thrift * speeds
+    prices -= outlook.dear(speeds)
     best = int(np.argmax(prices))
     return configs[priced[best]], -np.inf if outlook.closing else float(prices[best])
 
@@ -93,13 +93,13 @@ def most_promising(
 def log_prices(history: History, outlook: Outlook, trials: Sequence[int]) -> Floats:
     """Return the log of the price of compute that each trial is worth to go on, shape ``(m,)``.
 
-    In units of scores for a full training of usual speed, as far as speed counts by now; a gain is what a trial may end
-    better than all that is expected so far. A trial is worth less as it is likely to break a constraint, and nothing
-    where what is left of the total does not bring it to a rung.
+    In units of scores for a full training of usual speed; a gain is what a trial may end better than all that is
+    expected so far. A trial is worth less as it is likely to break a constraint, and nothing where what is left of the
+    total does not bring it to a rung.
     """
     steps = [history.trials[number].step for number in trials]
     prices = _staged(outlook, outlook.seen.units[trials], trials, steps, outlook.reach(history, trials))
-    total: Floats = prices + log_kept(history, outlook, trials) - outlook.thrift * outlook.speeds[trials]
+    total: Floats = prices + log_kept(history, outlook, trials) - outlook.dear(outlook.speeds[trials])
     return total + log_news(outlook, trials)
 
 

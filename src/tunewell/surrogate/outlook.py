@@ -51,7 +51,7 @@ class Outlook:
         speeds: of all trials, the log of the seconds a step takes, relative to the median, shape ``(N,)``.
         costs: of steps of configurations that nobody has tried, relative to the same median.
         left: how many steps of median speed a worker may train until the run's total is used up; inf without one.
-        thrift: how far prices count what a step takes, from 0, not at all, to 1, per second; see :func:`_thrift`.
+        thrift: how far a step costs what it takes, from 0, all cost the same, to 1, its seconds; see :func:`_thrift`.
         closing: whether that is less than a training, and one has been completed.
     """
 
@@ -74,6 +74,10 @@ class Outlook:
     def expected(self) -> float:
         """The best score that what was begun is expected to come to."""
         return min(self.best, float(self.ends.min()))
+
+    def dear(self, speeds: Floats) -> Floats:
+        """Return the log of what a step of each speed costs, as far as seconds count by now, shape ``(m,)``."""
+        return np.asarray(np.log1p(self.thrift * np.expm1(speeds)))
 
     @property
     def steps(self) -> int:
@@ -314,11 +318,11 @@ def _left(history: History, paces: Floats) -> float:
 
 
 def _thrift(history: History) -> float:
-    """Return the power of its cost by which a gain is divided: the share of the run's totals that is used up.
+    """Return by how much the seconds that a step takes beyond the usual cost: the share of the totals that is used up.
 
     What a second is worth is what it would bring at the end of the run, not what it brings now. While much is left that
-    is next to nothing: what ends best counts, and not what is cheap. Larger networks are often the better ones, and
-    gains for each second put them off for as long as small ones still improve.
+    is little: what ends best counts, and not what is cheap. Larger networks are often the better ones, and gains for
+    each second put them off for as long as small ones still improve. What takes many times as long stays dear.
     """
     run = history.run
     totals = [] if run is None else [(history.steps_done, run.steps), (history.active_seconds, run.seconds)]
