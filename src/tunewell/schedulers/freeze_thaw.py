@@ -24,8 +24,8 @@ new, much for what is ahead, and what had a bad start is thawed when the better 
 * a step that takes one configuration longer than others costs more, and what one takes that nobody has tried is told
   from those (:mod:`tunewell.surrogate.costs`); but of the seconds beyond the usual only as large a share counts as is
   used up of the totals: compute is worth what it would bring at the end of the run, which is little while much is left.
-  (To count all of them from the beginning, or above all then, took really trained networks twice as long to the same
-  accuracy: small networks that improve a little for little put off larger ones that are better.);
+  (To count all of them from the beginning, and most of all then, took twice the compute to the same accuracy over
+  eleven kinds of networks: small ones that improve a little for little put off larger ones that are better.);
 * a run with a total of steps or seconds has an end. Trainings count for the last rung that they can come to until then;
   the one that looks best is finished as soon as that takes half of what is left to each worker; and once a training has
   been completed and there is no time for another one, nothing new begins: those are finished that can be, and then the
