@@ -17,7 +17,7 @@ import torch
 sys.path.append(str(Path(__file__).parent.parent))  # the benchmarks stand beside the package, not in it
 
 from benchmarks.fidelity.live import ours
-from benchmarks.fidelity.live.report import Ran, _against, _lower
+from benchmarks.fidelity.live.report import Ran, _levels, _ratios
 from benchmarks.fidelity.live.run import measured
 from benchmarks.fidelity.live.training import TASKS, Search
 from benchmarks.fidelity.networks import Tensors
@@ -109,11 +109,14 @@ def test_ours_is_compared_with_whoever_else_is_quickest_for_each_target() -> Non
         return [Ran({"start_up": 2.0, "seconds": 60.0, "found": found})]
 
     ran = {"tunewell": searches(3.0, 12.0), "slow": searches(40.0), "quick": searches(10.0, 24.0)}
-    assert _against(ran, 0.8) == ["0.30 against quick", "0.42 against quick"]
-    assert _against(ran, 0.9) == ["0.50 against quick", "0.54 against quick"]
-    assert _against({**ran, "tunewell": searches(3.0)}, 0.9)[0] == "more than 2.5 against quick"
-    assert _against({"quick": ran["quick"]}, 0.9)[0] == "not measured"
-    assert _lower({4: 0.8, 32: 0.9}, ran).splitlines()[2:] == [
+    assert _ratios(ran, 0.8).endswith("**0.30 against quick**; with start-up 0.42 against quick.")
+    assert _ratios(ran, 0.9).endswith("**0.50 against quick**; with start-up 0.54 against quick.")
+    assert "**more than 2.5 against quick**" in _ratios({**ran, "tunewell": searches(3.0)}, 0.9)
+    assert "**not measured**" in _ratios({"quick": ran["quick"]}, 0.9)
+    assert _levels("test accuracy", {4: 0.8, 32: 0.9}, ran, Ran.reached).splitlines()[2:] == [
         "| 4 | 80.00 % | 3.00 | 40.0 | 10.0 | 0.30 against quick |",
         "| 32 | 90.00 % | 12.0 | ∞ | 24.0 | 0.50 against quick |",
+    ]
+    assert _levels("validation accuracy", {8: 0.1}, ran, Ran.seen).splitlines()[2:] == [
+        "| 8 | 10.00 % | 12.0 | ∞ | 24.0 | 0.50 against quick |",
     ]

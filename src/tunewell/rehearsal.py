@@ -2,16 +2,23 @@
 
 That is how the command line reads the studies of a file before compute is spent. Meanwhile, in all threads, a study
 is kept in memory, whatever its storage; whoever would train, or asks for what only trials can tell, ends the rehearsal.
+
+A script that catches everything, as a bare ``except:`` does, goes on from there without a training. One that tries the
+same again and again would never end, so from the third time on the end is raised a second time, where it was caught.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
+_PATIENCE = 3  # times that a script may catch the end
+
 _going_on = False
-_was_ended = False  # in the script's own thread
+_ends = 0  # how often the script's own thread was told to end
 _ended_by: Any = None  # the first study that would train, if it is at hand
 
 
@@ -25,21 +32,22 @@ class _Rehearsed(BaseException):
 def rehearse(script: Callable[[], object]) -> tuple[Any, bool]:
     """Run a script to where it would train; return the study that would, and whether the script went on from there.
 
-    The study is None if the script comes to its own end. It goes on where it catches everything, as a bare ``except:``
-    does; nothing trains there either.
+    The study is None if the script comes to its own end.
     """
-    global _going_on, _was_ended, _ended_by  # threads that the script starts have to know, too
-    _going_on, _was_ended, _ended_by = True, False, None
+    global _going_on, _ends, _ended_by  # threads that the script starts have to know, too
+    _going_on, _ends, _ended_by = True, 0, None
     went_on = False
-    complain = threading.excepthook
+    complain, traced = threading.excepthook, sys.gettrace()
     threading.excepthook = lambda raised: None if raised.exc_type is _Rehearsed else complain(raised)
     try:
         script()
-        went_on = _was_ended
+        went_on = _ends > 0
     except _Rehearsed:
-        pass
+        went_on = _ends > 1
     finally:
         _going_on, threading.excepthook = False, complain
+        if sys.gettrace() is not traced:
+            sys.settrace(traced)
     return _ended_by, went_on
 
 
@@ -50,8 +58,25 @@ def is_rehearsal() -> bool:
 
 def end_rehearsal(study: Any = None) -> None:
     """End a rehearsal, if this is one, where a study would train or be read; None: one that is not at hand."""
-    global _was_ended, _ended_by
+    global _ends, _ended_by
     if _going_on:
-        _was_ended = _was_ended or threading.current_thread() is threading.main_thread()
+        _ends += threading.current_thread() is threading.main_thread()
         _ended_by = _ended_by or study
+        if _ends >= _PATIENCE and threading.current_thread() is threading.main_thread():
+            _insist(sys._getframe())
         raise _Rehearsed
+
+
+def _insist(frame: FrameType | None) -> None:
+    """Have the end raised once more at the next line that a script comes to: in the clause that catches it."""
+
+    def again(frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            raise _Rehearsed
+        return again
+
+    sys.settrace(lambda frame, event, argument: None)  # frames are traced one by one while there is any tracer
+    while frame is not None and frame.f_code is not rehearse.__code__:
+        if not frame.f_globals.get("__name__", "").startswith("tunewell."):
+            frame.f_trace = again
+        frame = frame.f_back

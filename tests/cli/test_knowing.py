@@ -147,6 +147,26 @@ def test_lint_says_where_a_script_catches_what_ends_it_at_its_training(
     assert not (tmp_path / "trained").exists()
 
 
+def test_lint_ends_a_script_that_catches_everything_and_tries_for_ever(tunewell: Tunewell, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(
+        "import tunewell as tw\n"
+        "study = tw.Study(tw.Space(lr=tw.Float(1e-5, 1e-1, default=1e-3)))\n"
+        "def train():\n"
+        "    while True:\n"
+        "        try:\n"
+        "            study.run(lambda trial: open('trained', 'w'), trials=3)\n"
+        "            break\n"
+        "        except:\n"
+        "            print('again')\n"
+        "train()\n"
+    )
+    result = tunewell("lint", "train.py")
+    assert "wrong-scale" in result.stdout
+    assert "catches everything around its training" in result.stderr
+    assert result.stderr.count("again") == 2
+    assert not (tmp_path / "trained").exists()
+
+
 def test_lint_finds_a_study_that_trains_in_a_thread(tunewell: Tunewell, tmp_path: Path) -> None:
     thread = "import threading\nthread = threading.Thread(target=main)\nthread.start()\nthread.join()\n"
     (tmp_path / "train.py").write_text(TRAINS.replace("{first}", "pass").replace("\nmain()\n", f"\n{thread}"))

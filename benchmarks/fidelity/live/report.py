@@ -9,7 +9,7 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks._common import PEERS_PYTHON, RESULTS, ROOT, SCRATCH, number, versions_in
 from benchmarks.fidelity.live.methods import HELD_OUT, METHODS, OURS
 from benchmarks.fidelity.live.run import folder_of, limit_of, read
-from benchmarks.fidelity.live.target import OF, read_trainings, target
+from benchmarks.fidelity.live.target import OF, read_trainings, seen_target, target
 from benchmarks.fidelity.live.training import EPOCHS, TASKS
 
 TITLES: Mapping[str, str] = {
@@ -41,6 +41,10 @@ class Ran:
         """Return the seconds until the incumbent first has a test accuracy, infinity where it never has."""
         there = next((time for time, _, test, _ in self.row["found"] if test >= accuracy), np.inf)
         return float(there + with_start_up * self.row["start_up"])
+
+    def seen(self, accuracy: float) -> float:
+        """Return the seconds until a validation accuracy is first reported, infinity where it never is."""
+        return float(next((time for time, seen, _, _ in self.row["found"] if seen >= accuracy), np.inf))
 
     def stayed(self, accuracy: float) -> float:
         """Return the seconds from which on no incumbent has less, infinity where the last one has."""
@@ -113,7 +117,9 @@ def page(results: Results) -> str:
             f"full trainings, the median over draws from {trainings}; {_limit(ran):g} s a search. {_ratios(ran, goal)}",
             _table(ran, goal),
             "Seconds to lower targets, those of the best of fewer random trainings, on whose way luck decides less:",
-            _lower({of: target(task, of) for of in (*FEWER, OF)}, ran),
+            _levels("test accuracy", {of: target(task, of) for of in (*FEWER, OF)}, ran, Ran.reached),
+            "And to the validation accuracies of these, which is what every tool sees and is asked for:",
+            _levels("validation accuracy", {of: seen_target(task, of) for of in (*FEWER, OF)}, ran, Ran.seen),
         ]
     return "\n\n".join([*parts, "![Test accuracy of the incumbent against wall time](fidelity.live.png)"]) + "\n"
 
@@ -186,11 +192,15 @@ def _table(ran: Mapping[str, Sequence[Ran]], goal: float) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _lower(goals: Mapping[int, float], ran: Mapping[str, Sequence[Ran]]) -> str:
-    lines = [["best of", "test accuracy", *ran, "ours over the quickest other"], ["---", *["---:"] * (len(ran) + 2)]]
+def _levels(
+    what: str, goals: Mapping[int, float], ran: Mapping[str, Sequence[Ran]], until: Callable[[Ran, float], float]
+) -> str:
+    """Return a table of the seconds until each goal."""
+    lines = [["best of", what, *ran, "ours over the quickest other"], ["---", *["---:"] * (len(ran) + 2)]]
     for of, goal in goals.items():
-        reached = [_spread(one.reached(goal) for one in searches) for searches in ran.values()]
-        lines.append([f"{of}", f"{100 * goal:.2f} %", *reached, _against(ran, goal)[0]])
+        reached = {name: [until(one, goal) for one in searches] for name, searches in ran.items()}
+        spreads = [_spread(values) for values in reached.values()]
+        lines.append([f"{of}", f"{100 * goal:.2f} %", *spreads, _against(reached, _limit(ran))])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -208,24 +218,24 @@ def _percent(values: Iterable[float]) -> str:
 
 def _ratios(ran: Mapping[str, Sequence[Ran]], goal: float) -> str:
     """Return in words how ours compares with whoever else is quickest."""
-    plain, with_start_up = _against(ran, goal)
+    plain, with_start_up = (
+        _against(
+            {name: [one.reached(goal, with_start_up=also) for one in searches] for name, searches in ran.items()},
+            _limit(ran),
+        )
+        for also in (False, True)
+    )
     return f"Tunewell's seconds over those of the quickest of the others: **{plain}**; with start-up {with_start_up}."
 
 
-def _against(ran: Mapping[str, Sequence[Ran]], goal: float) -> list[str]:
-    """Return how ours compares with whoever else is quickest, without and with start-up."""
-    said = []
-    for with_start_up in (False, True):
-        medians = {
-            name: statistics.median_low(one.reached(goal, with_start_up=with_start_up) for one in searches)
-            for name, searches in ran.items()
-        }
-        peers = {name: value for name, value in medians.items() if name not in (OURS, HELD_OUT)}
-        if OURS not in medians or not peers:
-            return ["not measured", "not measured"]
-        best = min(peers, key=lambda name: peers[name])
-        said.append(f"{_ratio(medians[OURS], peers[best], _limit(ran))} against {best}")
-    return said
+def _against(reached: Mapping[str, Sequence[float]], seconds: float) -> str:
+    """Return how the median of ours compares with that of whoever else is quickest, of searches of so many seconds."""
+    medians = {name: statistics.median_low(values) for name, values in reached.items()}
+    peers = {name: value for name, value in medians.items() if name not in (OURS, HELD_OUT)}
+    if OURS not in medians or not peers:
+        return "not measured"
+    best = min(peers, key=lambda name: peers[name])
+    return f"{_ratio(medians[OURS], peers[best], seconds)} against {best}"
 
 
 def _ratio(ours: float, theirs: float, seconds: float) -> str:

@@ -54,6 +54,20 @@ def target(task: str, of: int = OF) -> float:
     Raises:
         ValueError: the random trainings of the task are not there.
     """
+    return float(np.median(_winners(task, of)[1]))
+
+
+def seen_target(task: str, of: int = OF) -> float:
+    """Return the same of the validation accuracy, by which the best is chosen.
+
+    Raises:
+        ValueError: the random trainings of the task are not there.
+    """
+    return float(np.median(_winners(task, of)[0]))
+
+
+def _winners(task: str, of: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the validation and the test accuracies of the best of so many random trainings, one for each draw."""
     pairs = read_trainings().get(task, [])
     if len(pairs) < OF:
         raise ValueError(
@@ -64,7 +78,7 @@ def target(task: str, of: int = OF) -> float:
     rng = np.random.default_rng(0)
     drawn = np.array([rng.choice(len(pairs), of, replace=False) for _ in range(DRAWS)])
     winners = drawn[np.arange(DRAWS), validation[drawn].argmax(axis=1)]
-    return float(np.median(test[winners]))
+    return validation[winners], test[winners]
 
 
 def record(tasks: Iterable[str], trainings: int = TRAININGS, workers: int = 2) -> None:

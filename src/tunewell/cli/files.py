@@ -66,8 +66,8 @@ def _rehearsed(path: Path) -> tuple[dict[str, Any], Study | None]:
             trains, went_on = rehearse(lambda: exec(code, module.__dict__))
             if went_on:
                 typer.echo(
-                    f"{path} catches everything around its training (except: or except BaseException), so the rest "
-                    "of it ran without a training: catch Exception",
+                    f"{path} catches everything around its training (except: or except BaseException), so it went on "
+                    "without one: catch Exception",
                     err=True,
                 )
         except Exception as error:
