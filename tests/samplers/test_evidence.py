@@ -105,6 +105,31 @@ def test_a_rough_objective_is_repeated_once_and_then_known_to_be_deterministic()
     assert len({tuple(record.params.values()) for record in records}) == 44
 
 
+def on_grid(params):
+    a, b, c = params.values()
+    return abs(a - 5) + 2 * abs(b - 3) + {"x": 0.0, "y": 1.0, "z": 3.0}[c]
+
+
+def grid_study():
+    axes = {name: tw.Choice(list(range(12)), ordered=True) for name in "ab"}
+    return tw.Study(tw.Space(**axes, c=tw.Choice(["x", "y", "z"])), metric="loss", seed=3)
+
+
+def test_among_choices_a_repeat_tells_whether_losses_are_noisy():
+    noise = np.random.default_rng(3)
+    records = told(grid_study(), lambda params: on_grid(params) + 0.1 * noise.standard_normal(), 64)
+    first, *others = [record.why for record in records if "once more" in record.why]
+    assert first.startswith("once more, to tell whether losses are noisy: trial ")
+    assert others
+    assert all("for the losses seem noisy" in why for why in others)
+
+
+def test_what_comes_again_to_the_last_digit_is_tested_twice():
+    again = [record for record in told(grid_study(), on_grid, 100) if "once more" in record.why]
+    assert [record.number for record in again] == [32, 64]
+    assert all("to tell whether losses are noisy" in record.why for record in again)
+
+
 def test_where_the_process_cannot_predict_every_other_suggestion_is_a_parzen_estimators(monkeypatch):
     history = play(Evidence(), cube(2), bowl, 22)
     assert not any("Parzen" in reason for reason in next_reasons(history))

@@ -24,8 +24,9 @@ Around it:
 * Of many trials every third is drawn elsewhere: to numbers such as the better ones have, with categories that were
   hardly tried (:mod:`tunewell.samplers.elsewhere`).
 * Where the process finds noise, the best configuration is trained again from time to time, and the most promising one
-  where that has been done; the first such repeat also tells noise from roughness. A deterministic objective, once seen
-  to be one, is never asked the same twice.
+  where that has been done; the first such repeat also tells noise from roughness. In a finite space, where the
+  process cannot tell, the best one is trained again after 32 losses, and after 64 if that gave the very same. A
+  deterministic objective, once seen to be one, is never asked the same twice again.
 * Several goals are made one by a random weighting for each suggestion (ParEGO, Knowles 2006); the sampler ``ehvi`` is
   better at two to four.
 

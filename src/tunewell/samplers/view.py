@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.kernels import Indices
 from tunewell.protocols import Suggestion
 from tunewell.samplers.acquiring import Measured, Term
+from tunewell.samplers.untried import space_size
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate import processes
@@ -30,6 +32,8 @@ _MARGIN = 0.03  # of that way: what is looked for when nothing was gained
 _NOISY = 1e-3  # noise variance over signal variance from which on a repeat is worth its price
 _FIRST_REPEAT = 12  # losses before it
 _REPEAT_EVERY = 8
+_TESTED_AT = (32, 64)  # losses, where nothing has told yet whether they are noisy
+_SHOWS = 0.01  # of the way from the median to the best loss: smaller noise changes nothing
 _TOP = 8
 _MOST_FAILED = 100  # failed trials, the newest, that are believed in
 _WRONG = frozenset({Status.DIVERGED, Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT})
@@ -99,6 +103,27 @@ class View:
         return self.model.noise > _NOISY and not self.repeats.deterministic
 
     @property
+    def _worth_repeating(self) -> bool:
+        """Whether there is noise that may decide who is best: the process finds it, or a repeat has shown it."""
+        return self.noisy or (self.repeats.differ and self._deviation > _SHOWS * self.unit)
+
+    def _to_be_tested(self, space: Space) -> bool:
+        """Tell whether it is time for a repeat to show if there is noise.
+
+        On a grid no two configurations are near enough to each other for the process to tell noise from roughness. A
+        loss that comes again to the last digit may be chance where few were recorded: it is tested twice.
+        """
+        count = self.repeats.count
+        if self.repeats.differ or count >= len(_TESTED_AT) or math.isinf(space_size(space)):
+            return False
+        return len(self.targets) >= _TESTED_AT[count]
+
+    @property
+    def _deviation(self) -> float:
+        """The deviation of the noise as the process finds it, in warped units."""
+        return float(np.sqrt(self.model.noise * self.model.variance))
+
+    @property
     def unit(self) -> float:
         """The way from the median to the best loss, in warped units."""
         return max(0.0, float(np.median(self.targets)) - self.best)
@@ -106,7 +131,7 @@ class View:
     @property
     def hidden(self) -> float:
         """The deviation of the noise, in warped units, 0 where there is none to speak of: smaller gains do not show."""
-        return float(np.sqrt(self.model.noise * self.model.variance)) if self.noisy else 0.0
+        return self._deviation if self.noisy else 0.0
 
     @property
     def stalled(self) -> bool:
@@ -150,17 +175,20 @@ class View:
 
         The best one comes first: a second measurement tells whether it was luck.
         """
-        if not self.noisy or len(self.targets) < _FIRST_REPEAT or history.suggested % _REPEAT_EVERY:
+        if len(self.targets) < _FIRST_REPEAT or history.suggested % _REPEAT_EVERY:
             return None
+        if not (self._worth_repeating or self._to_be_tested(space)):
+            return None
+        known = "for the losses seem noisy" if self._worth_repeating else "to tell whether losses are noisy"
         best = incumbent(history) if len(history.goals) == 1 else None
         if best is not None and _measured_once(best, history) and space.allows(best.params):
-            why = f"once more, for the losses seem noisy: trial {best.number} is the best so far"
+            why = f"once more, {known}: trial {best.number} is the best so far"
             return Suggestion(best.params, why)
         ended = [unit for unit in self.top if not _stands_in(unit, self.seen.pending)]
         if not ended:
             return None
         config = space.decode_one(np.nan_to_num(ended[0], nan=0.5).tolist())
-        return Suggestion(config, "once more, for the losses seem noisy: so far the most promising configuration")
+        return Suggestion(config, f"once more, {known}: so far the most promising configuration")
 
 
 def _measured_once(best: TrialRecord, history: History) -> bool:
