@@ -167,6 +167,16 @@ def test_lint_ends_a_script_that_catches_everything_and_tries_for_ever(tunewell:
     assert not (tmp_path / "trained").exists()
 
 
+def test_lint_reads_every_study_of_a_script_that_catches_everything_around_each(
+    tunewell: Tunewell, tmp_path: Path
+) -> None:
+    train = "try:\n    {0}.run(lambda trial: None, trials=3)\nexcept:\n    pass\n"
+    make = "{0} = tw.Study(tw.Space(lr=tw.Float(1e-5, 1e-1, default=1e-3)), name='{0}')\n"
+    (tmp_path / "train.py").write_text("import tunewell as tw\n" + "".join((make + train).format(n) for n in "abcde"))
+    found = json.loads(tunewell("lint", "train.py", "--json").stdout)
+    assert {one["in"] for one in found} == set("abcde")
+
+
 def test_lint_finds_a_study_that_trains_in_a_thread(tunewell: Tunewell, tmp_path: Path) -> None:
     thread = "import threading\nthread = threading.Thread(target=main)\nthread.start()\nthread.join()\n"
     (tmp_path / "train.py").write_text(TRAINS.replace("{first}", "pass").replace("\nmain()\n", f"\n{thread}"))

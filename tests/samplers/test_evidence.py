@@ -130,6 +130,36 @@ def test_what_comes_again_to_the_last_digit_is_tested_twice():
     assert all("to tell whether losses are noisy" in record.why for record in again)
 
 
+def test_a_test_for_noise_that_fails_is_not_made_again_and_again():
+    study, known = grid_study(), set()
+
+    def fails_again(params):
+        values = tuple(params.values())
+        if values in known:
+            return math.nan
+        known.add(values)
+        return on_grid(params)
+
+    assert sum("once more" in record.why for record in told(study, fails_again, 120)) <= 2
+
+
+def test_what_is_in_training_counts_as_a_test_for_noise():
+    study = grid_study()
+    told(study, on_grid, 31)
+    asked = [study.ask() for _ in range(40)]
+    assert sum("once more" in study.trials[trial.number].why for trial in asked) <= 2
+
+
+def test_an_exhausted_space_with_noise_goes_on_with_repeats():
+    noise = np.random.default_rng(0)
+    study = tw.Study(tw.Space(a=tw.Choice(list("uvwxyz"))), metric="loss", seed=0)
+    study.enqueue({"a": "u"})
+    study.enqueue({"a": "u"})
+    records = told(study, lambda params: ord(params["a"]) + float(noise.standard_normal()), 12)
+    assert len(records) == 12
+    assert {record.params["a"] for record in records} == set("uvwxyz")
+
+
 def test_where_the_process_cannot_predict_every_other_suggestion_is_a_parzen_estimators(monkeypatch):
     history = play(Evidence(), cube(2), bowl, 22)
     assert not any("Parzen" in reason for reason in next_reasons(history))

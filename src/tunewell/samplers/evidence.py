@@ -4,7 +4,7 @@ It begins with the middle of the ranges (or the stated default, or what somebody
 configurations; from then on a Gaussian process decides, see :mod:`tunewell.samplers.gp`, which may bend the axes. What
 the process makes of the study is evidence:
 
-* noise that it finds, or cannot rule out, is tested by a repeat, and repeats go on where it is confirmed;
+* noise that it finds, or cannot tell from roughness, is tested by a repeat, and repeats go on where it is confirmed;
 * an objective that it cannot predict (no better than the mean does, when each trial is left out in turn) gets every
   other suggestion from a tree-structured Parzen estimator, which asks of the losses only their order.
 

@@ -24,9 +24,9 @@ Around it:
 * Of many trials every third is drawn elsewhere: to numbers such as the better ones have, with categories that were
   hardly tried (:mod:`tunewell.samplers.elsewhere`).
 * Where the process finds noise, the best configuration is trained again from time to time, and the most promising one
-  where that has been done; the first such repeat also tells noise from roughness. In a finite space, where the
-  process cannot tell, the best one is trained again after 32 losses, and after 64 if that gave the very same. A
-  deterministic objective, once seen to be one, is never asked the same twice again.
+  where that has been done; the first such repeat also tells noise from roughness. On a coarse grid, where the process
+  cannot tell, a good one is trained again after about 32 losses, and after 64 if that gave the very same. Otherwise a
+  deterministic objective, once seen to be one, is never asked the same twice.
 * Several goals are made one by a random weighting for each suggestion (ParEGO, Knowles 2006); the sampler ``ehvi`` is
   better at two to four.
 
@@ -122,7 +122,7 @@ class GP:
         try:
             config = largest(view.cube, space, history, target, view.top, self.candidates, rng)
         except Exhausted:
-            if not view.noisy:
+            if not (view.noisy or view.repeats.differ):
                 raise
             again = view.top[int(np.argmax(target.value(view.top)))]
             config = space.decode_one(np.nan_to_num(again, nan=0.5).tolist())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,6 @@ from tunewell.numerics.feasibility import breach_in_medians
 from tunewell.numerics.kernels import Indices
 from tunewell.protocols import Suggestion
 from tunewell.samplers.acquiring import Measured, Term
-from tunewell.samplers.untried import space_size
 from tunewell.scales import Floats
 from tunewell.space import Space
 from tunewell.surrogate import processes
@@ -24,7 +22,7 @@ from tunewell.surrogate.beliefs import belief
 from tunewell.surrogate.cube import Cube, cube_of
 from tunewell.surrogate.incumbent import incumbent
 from tunewell.surrogate.noise import Repeats, repeats
-from tunewell.surrogate.observations import Observations, observe
+from tunewell.surrogate.observations import Observations, observe, tried
 from tunewell.surrogate.twins import novelty
 
 _WORTH = 1e-3  # of the way from the median to the best loss: what counts as a gain
@@ -34,6 +32,7 @@ _FIRST_REPEAT = 12  # losses before it
 _REPEAT_EVERY = 8
 _TESTED_AT = (32, 64)  # losses, where nothing has told yet whether they are noisy
 _SHOWS = 0.01  # of the way from the median to the best loss: smaller noise changes nothing
+_LAST = 8  # losses that say how much trials gain by now
 _TOP = 8
 _MOST_FAILED = 100  # failed trials, the newest, that are believed in
 _WRONG = frozenset({Status.DIVERGED, Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT})
@@ -107,16 +106,16 @@ class View:
         """Whether there is noise that may decide who is best: the process finds it, or a repeat has shown it."""
         return self.noisy or (self.repeats.differ and self._deviation > _SHOWS * self.unit)
 
-    def _to_be_tested(self, space: Space) -> bool:
+    def _to_be_tested(self, space: Space, history: History) -> bool:
         """Tell whether it is time for a repeat to show if there is noise.
 
-        On a grid no two configurations are near enough to each other for the process to tell noise from roughness. A
-        loss that comes again to the last digit may be chance where few were recorded: it is tested twice.
+        On a coarse grid no two configurations are near enough to each other for the process to tell noise from
+        roughness. A loss that comes again to the last digit may be chance where few were recorded: it is tested twice.
         """
-        count = self.repeats.count
-        if self.repeats.differ or count >= len(_TESTED_AT) or math.isinf(space_size(space)):
+        if self.repeats.differ or self.cube.smooth.any():
             return False
-        return len(self.targets) >= _TESTED_AT[count]
+        tests = len(history.trials) - len(tried(space, history))  # however they went
+        return tests < len(_TESTED_AT) and len(self.targets) >= _TESTED_AT[tests]
 
     @property
     def _deviation(self) -> float:
@@ -144,6 +143,13 @@ class View:
         return gained <= max(_WORTH * self.unit, self.hidden)
 
     @property
+    def _gained(self) -> float:
+        """By how much the last losses are better than all before them, in warped units; infinite of few losses."""
+        if len(self.targets) <= _LAST:
+            return float("inf")
+        return float(self.targets[:-_LAST].min() - self.targets.min())
+
+    @property
     def worthwhile(self) -> float:
         """An improvement that is worth a trial, in warped units: one that noise does not hide."""
         return max(_MARGIN * self.unit, self.hidden)
@@ -151,10 +157,12 @@ class View:
     def margin(self, suggested: int) -> float:
         """Return how much better than the best a point should be, given the number of suggestions so far.
 
-        Of several trials at a time every second looks for an improvement worth having: what is believed of the others
-        makes small steps around the best one look less attractive, but not unattractive enough.
+        Of several trials at a time every second looks for more than a small step, half of what the last losses gained:
+        what is believed of the others makes the surroundings of the best one look less attractive, but not enough.
         """
-        return self.worthwhile if self._apart(suggested) or (suggested % 3 and self.stalled) else 0.0
+        if suggested % 3 and self.stalled:
+            return self.worthwhile
+        return min(self.worthwhile, max(0.5 * self._gained, self.hidden)) if self._apart(suggested) else 0.0
 
     def chance_kept(self, units: Floats) -> float:
         """Return the probability that a point, shape ``(1, d)``, keeps the constraints, as far as they are modelled."""
@@ -177,7 +185,7 @@ class View:
         """
         if len(self.targets) < _FIRST_REPEAT or history.suggested % _REPEAT_EVERY:
             return None
-        if not (self._worth_repeating or self._to_be_tested(space)):
+        if not (self._worth_repeating or self._to_be_tested(space, history)):
             return None
         known = "for the losses seem noisy" if self._worth_repeating else "to tell whether losses are noisy"
         best = incumbent(history) if len(history.goals) == 1 else None
