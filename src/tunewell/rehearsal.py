@@ -20,10 +20,10 @@ from typing import Any
 
 _PATIENCE = 3  # times that a script may catch the end of the same line
 
-Place = tuple[CodeType, int]
+_Place = tuple[CodeType, int]
 
 _going_on = False
-_ends: Counter[Place] = Counter()  # how often the script's own thread was told to end, and at which of its lines
+_ends: Counter[_Place] = Counter()  # how often the script's own thread was told to end, and at which of its lines
 _ended_by: Any = None  # the first study that would train, if it is at hand
 
 

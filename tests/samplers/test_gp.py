@@ -381,6 +381,19 @@ def test_a_search_that_brings_nothing_looks_farther():
     assert any("looks farther" in reason for reason in reasons)
 
 
+def test_beside_others_it_looks_for_half_of_what_the_last_losses_gained():
+    history, rng = play(GP(), cube(2), bowl, 9), np.random.default_rng(0)
+    for better in (False, True):
+        for _ in range(8):
+            tell(history, begin(history, {"x0": 0.3, "x1": float(rng.random())}), 0.001 if better else 5.0)
+        begin(history, {"x0": 0.9, "x1": 0.9})
+        view = look(cube(2), history, 3, processes.EVALUATIONS, rng)
+        gained = float(view.targets[:-8].min() - view.targets.min())
+        assert (gained > 0.0) == better
+        assert view.margin(3) == min(view.worthwhile, max(0.5 * gained, view.hidden))
+        assert view.margin(6) == 0.0
+
+
 def test_where_noise_hides_what_is_gained_it_looks_farther_than_the_noise():
     space, rng = cube(2), np.random.default_rng(0)
 

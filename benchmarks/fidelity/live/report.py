@@ -206,7 +206,7 @@ def _levels(
 
 def _spread(values: Iterable[float]) -> str:
     every = [float(value) for value in values]
-    shown = [number(v) if np.isfinite(v) else "∞" for v in (statistics.median_low(every), min(every), max(every))]
+    shown = [number(v) if np.isfinite(v) else "∞" for v in (statistics.median(every), min(every), max(every))]
     return shown[0] if len(every) == 1 else f"{shown[0]} ({shown[1]}–{shown[2]})"
 
 
@@ -230,7 +230,7 @@ def _ratios(ran: Mapping[str, Sequence[Ran]], goal: float) -> str:
 
 def _against(reached: Mapping[str, Sequence[float]], seconds: float) -> str:
     """Return how the median of ours compares with that of whoever else is quickest, of searches of so many seconds."""
-    medians = {name: statistics.median_low(values) for name, values in reached.items()}
+    medians = {name: statistics.median(values) for name, values in reached.items()}
     peers = {name: value for name, value in medians.items() if name not in (OURS, HELD_OUT)}
     if OURS not in medians or not peers:
         return "not measured"

@@ -32,7 +32,7 @@ _FIRST_REPEAT = 12  # losses before it
 _REPEAT_EVERY = 8
 _TESTED_AT = (32, 64)  # losses, where nothing has told yet whether they are noisy
 _SHOWS = 0.01  # of the way from the median to the best loss: smaller noise changes nothing
-_LAST = 8  # losses that say how much trials gain by now
+_LAST = 8  # losses, at least, that say how much trials gain by now
 _TOP = 8
 _MOST_FAILED = 100  # failed trials, the newest, that are believed in
 _WRONG = frozenset({Status.DIVERGED, Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT})
@@ -144,10 +144,11 @@ class View:
 
     @property
     def _gained(self) -> float:
-        """By how much the last losses are better than all before them, in warped units; infinite of few losses."""
-        if len(self.targets) <= _LAST:
+        """By how much the last losses, one a worker, beat all before them, in warped units; infinite of few losses."""
+        last = max(_LAST, len(self.seen.pending))
+        if len(self.targets) <= last:
             return float("inf")
-        return float(self.targets[:-_LAST].min() - self.targets.min())
+        return float(self.targets[:-last].min() - self.targets.min())
 
     @property
     def worthwhile(self) -> float:
@@ -185,9 +186,12 @@ class View:
         """
         if len(self.targets) < _FIRST_REPEAT or history.suggested % _REPEAT_EVERY:
             return None
-        if not (self._worth_repeating or self._to_be_tested(space, history)):
+        if self._worth_repeating:
+            known = "for the losses seem noisy"
+        elif self._to_be_tested(space, history):
+            known = "to tell whether losses are noisy"
+        else:
             return None
-        known = "for the losses seem noisy" if self._worth_repeating else "to tell whether losses are noisy"
         best = incumbent(history) if len(history.goals) == 1 else None
         if best is not None and _measured_once(best, history) and space.allows(best.params):
             why = f"once more, {known}: trial {best.number} is the best so far"
